@@ -1,0 +1,3 @@
+DROP TABLE program_rewards;
+DROP TABLE program_assets;
+DROP TABLE programs;

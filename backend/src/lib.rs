@@ -1,0 +1,19 @@
+//! The API of Thunder Security's bug-bounty platform.
+//!
+//! Cut by capability: each folder holds its own routes, queries and types. What they share is at the bottom:
+//! [`config`], [`problem`], [`page`] and the connections in [`app`].
+
+pub mod app;
+pub mod config;
+pub mod connect;
+pub mod health;
+pub mod logging;
+pub mod migrations;
+pub mod page;
+pub mod problem;
+pub mod programs;
+pub mod reports;
+pub mod request;
+pub mod seed;
+pub mod server;
+pub mod smoke;

@@ -1,0 +1,217 @@
+//! The binary as whoever operates it sees it: exit codes, streams and signals.
+
+use std::io::{BufRead, BufReader};
+use std::net::TcpListener;
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use sqlx::Executor;
+use tokio::runtime::Runtime;
+
+use crate::support::{Database, agent, read, settings};
+
+#[expect(clippy::disallowed_methods, reason = "the tests start the binary as a user does")]
+fn thunder(args: &[&str], environment: &[(String, String)]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_thunder"));
+    command.args(args).env_clear().envs(environment.iter().cloned()).stdin(Stdio::null());
+    command
+}
+
+fn run(args: &[&str], environment: &[(String, String)]) -> Output {
+    thunder(args, environment).output().unwrap()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+#[test]
+fn without_settings_it_names_all_that_are_missing_and_ends_with_3() {
+    let output = run(&["serve"], &[("JWT_SECRET".to_owned(), "hunter2".to_owned())]);
+    assert_eq!(output.status.code(), Some(3));
+    let said = text(&output.stderr);
+    for name in ["DATABASE_URL", "REDIS_URL", "JWT_SECRET", "JWT_REFRESH_SECRET"] {
+        assert!(said.contains(name), "{name}: {said}");
+    }
+    assert!(!said.contains("hunter2"), "{said}");
+    assert!(output.stdout.is_empty());
+}
+
+#[test]
+fn the_declaration_is_json_with_every_promised_member() {
+    let output = run(&["config", "--json"], &[]);
+    let document: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(document["schema_version"], 1);
+    let settings = document["settings"].as_array().unwrap();
+    for setting in settings {
+        for member in ["name", "required", "secret", "default", "description"] {
+            assert!(setting.get(member).is_some(), "{member} of {setting}");
+        }
+    }
+    let required: Vec<&str> = settings
+        .iter()
+        .filter(|setting| setting["required"] == true)
+        .map(|setting| setting["name"].as_str().unwrap())
+        .collect();
+    assert_eq!(required, ["DATABASE_URL", "REDIS_URL", "JWT_SECRET", "JWT_REFRESH_SECRET"]);
+}
+
+#[test]
+fn migrations_are_applied_told_and_checked_by_exit_code() {
+    let runtime = Runtime::new().unwrap();
+    let database = Database::empty(&runtime);
+    let environment = settings(&database, &[("MIGRATION_LOCK_TIMEOUT", "1")]);
+    assert_eq!(run(&["migrate", "status"], &environment).status.code(), Some(5), "pending");
+    let applied = run(&["migrate"], &environment);
+    assert!(applied.status.success() && text(&applied.stdout).contains("applied "), "{}", text(&applied.stderr));
+    assert!(text(&run(&["migrate", "run"], &environment).stdout).contains("nothing to apply"));
+    let status = run(&["migrate", "status", "--json"], &environment);
+    let document: serde_json::Value = serde_json::from_slice(&status.stdout).unwrap();
+    assert_eq!((status.status.code(), &document["pending"]), (Some(0), &0.into()));
+
+    runtime.block_on(async {
+        let mut connection = database.connect().await;
+        connection.execute("UPDATE _sqlx_migrations SET checksum = '\\x00'").await.unwrap();
+    });
+    assert_eq!(run(&["migrate", "status"], &environment).status.code(), Some(5), "altered");
+    assert_eq!(run(&["migrate", "run"], &environment).status.code(), Some(5), "altered");
+
+    runtime.block_on(async {
+        let mut connection = database.connect().await;
+        let lock = backend::migrations::LOCK;
+        sqlx::query("SELECT pg_advisory_lock($1)").bind(lock).execute(&mut connection).await.unwrap();
+        let locked = run(&["migrate", "run"], &environment);
+        assert_eq!(locked.status.code(), Some(6), "{}", text(&locked.stderr));
+    });
+}
+
+#[test]
+fn a_wrong_password_fails_at_once_and_shows_no_password() {
+    let runtime = Runtime::new().unwrap();
+    let database = Database::migrated(&runtime);
+    let (before, after) = database.url.split_once('@').unwrap();
+    let user = before.rsplit_once(':').unwrap().0;
+    let wrong = format!("{user}:hunter2hunter2@{after}");
+    let output = run(&["serve"], &settings(&database, &[("DATABASE_URL", &wrong), ("STARTUP_TIMEOUT", "3600")]));
+    assert_eq!(output.status.code(), Some(1));
+    let said = text(&output.stderr) + &text(&output.stdout);
+    assert!(said.contains("PostgreSQL refused the connection"), "{said}");
+    assert!(!said.contains("hunter2"), "{said}");
+}
+
+#[test]
+fn it_waits_for_a_database_that_is_not_there_yet_and_not_for_ever() {
+    let runtime = Runtime::new().unwrap();
+    let database = Database::migrated(&runtime);
+    let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let absent = format!("postgres://u:p@{nobody}/d");
+    let output = run(&["serve"], &settings(&database, &[("DATABASE_URL", &absent), ("STARTUP_TIMEOUT", "1")]));
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output.stdout).contains("waiting for PostgreSQL"), "{}", text(&output.stdout));
+    assert!(text(&output.stderr).contains("PostgreSQL did not answer within 1 s"), "{}", text(&output.stderr));
+}
+
+#[test]
+fn demo_data_is_refused_in_production() {
+    let runtime = Runtime::new().unwrap();
+    let database = Database::migrated(&runtime);
+    assert_eq!(run(&["seed"], &settings(&database, &[("APP_ENV", "production")])).status.code(), Some(9));
+    let output = run(&["seed"], &settings(&database, &[]));
+    assert!(output.status.success() && text(&output.stdout).starts_with("added "), "{}", text(&output.stderr));
+}
+
+/// A server that is ready, and the port it listens on.
+struct Serving {
+    child: Child,
+    port: u16,
+    lines: std::sync::mpsc::Receiver<String>,
+}
+
+fn serve(environment: &[(String, String)]) -> Serving {
+    let mut child = thunder(&["serve"], environment).stdout(Stdio::piped()).spawn().unwrap();
+    let stdout = BufReader::new(child.stdout.take().unwrap());
+    let (sender, lines) = std::sync::mpsc::channel();
+    std::thread::spawn(move || stdout.lines().map_while(Result::ok).try_for_each(|line| sender.send(line)));
+    let port = loop {
+        let line = lines.recv_timeout(Duration::from_secs(20)).expect("a line that says where it listens");
+        if let Some((_, address)) = line.split_once("listening address=") {
+            let address = address.split_whitespace().next().unwrap();
+            break address.rsplit_once(':').unwrap().1.parse().unwrap();
+        }
+    };
+    Serving { child, port, lines }
+}
+
+impl Serving {
+    #[expect(clippy::disallowed_methods, reason = "the tests send signals as a user does")]
+    fn signal(&self, name: &str) {
+        let status = Command::new("kill").args([format!("-{name}"), self.child.id().to_string()]).status().unwrap();
+        assert!(status.success());
+    }
+
+    /// The exit code, and everything it said until then.
+    fn end(mut self) -> (Option<i32>, String) {
+        let status = self.child.wait().unwrap();
+        (status.code(), self.lines.iter().collect::<Vec<_>>().join("\n"))
+    }
+}
+
+#[test]
+fn sigterm_ends_an_idle_server_in_order() {
+    let runtime = Runtime::new().unwrap();
+    let database = Database::migrated(&runtime);
+    let serving = serve(&settings(&database, &[]));
+    let answer = read(agent().get(format!("http://127.0.0.1:{}/health", serving.port)).call());
+    assert_eq!(answer.status, 200);
+    let begun = Instant::now();
+    serving.signal("TERM");
+    let (code, said) = serving.end();
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("stopping signal=\"SIGTERM\"") && said.contains("stopped"), "{said}");
+    assert!(begun.elapsed() < Duration::from_secs(10), "an idle server has nothing to wait for");
+}
+
+#[test]
+fn migrations_run_at_start_where_that_is_asked_for() {
+    let runtime = Runtime::new().unwrap();
+    let database = Database::empty(&runtime);
+    let serving = serve(&settings(&database, &[("RUN_MIGRATIONS", "true")]));
+    let answer = read(agent().get(format!("http://127.0.0.1:{}/health", serving.port)).call());
+    assert_eq!((answer.status, &answer.body["status"]), (200, &"ok".into()));
+    let port = [("PORT".to_owned(), serving.port.to_string())];
+    assert_eq!(run(&["healthcheck"], &port).status.code(), Some(0));
+    serving.signal("INT");
+    assert_eq!(serving.end().0, Some(0));
+    assert_eq!(run(&["healthcheck"], &port).status.code(), Some(1), "nobody is there any more");
+}
+
+#[test]
+fn sigterm_ends_one_that_is_still_waiting_for_its_database() {
+    let runtime = Runtime::new().unwrap();
+    let database = Database::migrated(&runtime);
+    let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let absent = format!("postgres://u:p@{nobody}/d");
+    let environment = settings(&database, &[("DATABASE_URL", &absent), ("STARTUP_TIMEOUT", "3600")]);
+    let mut child = thunder(&["serve"], &environment).stdout(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    assert!(lines.any(|line| line.unwrap().contains("waiting for PostgreSQL")));
+    let serving = Serving { child, port: 0, lines: std::sync::mpsc::channel().1 };
+    serving.signal("TERM");
+    assert_eq!(serving.end().0, Some(0));
+    drop(lines);
+}
+
+#[test]
+fn logs_are_one_json_object_a_line_where_that_is_asked_for() {
+    let runtime = Runtime::new().unwrap();
+    let database = Database::migrated(&runtime);
+    let mut child =
+        thunder(&["serve"], &settings(&database, &[("LOG_FORMAT", "json")])).stdout(Stdio::piped()).spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let object: serde_json::Value = serde_json::from_str(&line).unwrap();
+    assert_eq!((&object["level"], &object["message"]), (&"INFO".into(), &"listening".into()));
+    assert!(object["timestamp"].is_string());
+}

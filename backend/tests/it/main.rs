@@ -1,0 +1,12 @@
+//! The backend against a real PostgreSQL and a real Redis, which `cargo xtask test` brings.
+
+mod command;
+mod health;
+mod migrations;
+mod programs;
+mod reports;
+mod requests;
+mod seed;
+mod server;
+mod smoke;
+mod support;

@@ -1,0 +1,111 @@
+use serde_json::json;
+use time::macros::datetime;
+
+use crate::support::Server;
+
+#[test]
+fn a_program_is_read_as_it_was_made_by_id_and_by_slug() {
+    let server = Server::start();
+    let body = json!({
+        "slug": "acme-cloud", "name": "Acme Cloud", "summary": "Everything under acme.example.",
+        "policy": "# Rules\n\nBe kind.", "status": "open", "currency": "USD",
+        "assets": [{ "identifier": "*.acme.example", "kind": "web", "instructions": "Mark your requests." }],
+        "rewards": [
+            { "severity": "critical", "minimum": 500_000, "maximum": 1_000_000 },
+            { "severity": "low", "minimum": 5000, "maximum": 10_000 },
+        ],
+    });
+    let made = server.post("/api/v1/programs", &body);
+    assert_eq!(made.status, 201, "{}", made.body);
+    assert_eq!(made.header("location"), "/api/v1/programs/acme-cloud");
+    for key in ["slug", "name", "summary", "policy", "status", "currency"] {
+        assert_eq!(made.body[key], body[key], "{key}");
+    }
+    assert_eq!(made.body["assets"][0]["in_scope"], true);
+    assert_eq!(made.body["rewards"][0]["severity"], "low", "rewards rise");
+    for name in ["acme-cloud", made.body["id"].as_str().unwrap()] {
+        assert_eq!(server.get(&format!("/api/v1/programs/{name}")).body, made.body);
+    }
+}
+
+#[test]
+fn a_slug_is_given_once() {
+    let server = Server::start();
+    server.program("twice");
+    let again = server.post("/api/v1/programs", &json!({ "slug": "twice", "name": "x", "summary": "x" }));
+    assert_eq!(again.status, 409);
+    assert_eq!(again.header("content-type"), "application/problem+json");
+}
+
+#[test]
+fn what_is_not_acceptable_is_named_and_nothing_is_stored() {
+    let server = Server::start();
+    let bad = json!({ "slug": "No", "name": "", "summary": "x", "rewards": [{ "severity": "low", "minimum": 2, "maximum": 1 }] });
+    let answer = server.post("/api/v1/programs", &bad);
+    assert_eq!((answer.status, answer.pointers()), (422, vec!["#/slug", "#/name", "#/rewards/0"]));
+    assert_eq!(server.get("/api/v1/programs").body["items"], json!([]));
+}
+
+#[test]
+fn there_is_no_program_by_a_name_that_nobody_has() {
+    let server = Server::start();
+    for name in ["nobody", "0198c2f0-7a1e-7cc0-b0d5-2b8f9a1c3d4e", "%F0%9F%90%9B"] {
+        let answer = server.get(&format!("/api/v1/programs/{name}"));
+        assert_eq!((answer.status, &answer.body["detail"]), (404, &"There is no such program.".into()), "{name}");
+    }
+    assert_eq!(server.get("/api/v1/programs/%00").status, 400);
+}
+
+#[test]
+fn pages_neither_repeat_nor_hide_even_when_rows_share_a_moment_and_others_come() {
+    let server = Server::start();
+    // All made at the same microsecond, so that the id alone tells them apart.
+    let moment = datetime!(2026-01-02 03:04:05.678901 UTC);
+    server.runtime.block_on(async {
+        let mut connection = server.database.connect().await;
+        for number in 0..7 {
+            let new = serde_json::from_value(json!({ "slug": format!("page-{number}"), "name": "x", "summary": "x" }));
+            backend::programs::create(&mut connection, &new.unwrap(), moment).await.unwrap();
+        }
+    });
+    let mut seen = Vec::new();
+    let mut cursor = String::new();
+    loop {
+        let page = server.get(&format!("/api/v1/programs?limit=3{cursor}")).body;
+        seen.extend(page["items"].as_array().unwrap().iter().map(|item| item["slug"].as_str().unwrap().to_owned()));
+        // Newer than everything: it must not push a row that was seen into the next page.
+        server.program(&format!("newcomer-{}", seen.len()));
+        match page["next_cursor"].as_str() {
+            Some(next) => cursor = format!("&cursor={next}"),
+            None => break,
+        }
+    }
+    let expected: Vec<String> = (0..7).rev().map(|number| format!("page-{number}")).collect();
+    assert_eq!(seen, expected);
+}
+
+#[test]
+fn the_list_can_be_narrowed_to_a_status() {
+    let server = Server::start();
+    server.program("opened");
+    server.post("/api/v1/programs", &json!({ "slug": "drafted", "name": "x", "summary": "x" }));
+    let slugs = |query: &str| {
+        let body = server.get(&format!("/api/v1/programs{query}")).body;
+        body["items"].as_array().unwrap().iter().map(|item| item["slug"].clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(slugs("?status=draft"), ["drafted"]);
+    assert_eq!(slugs("?status=open"), ["opened"]);
+    assert_eq!(slugs("").len(), 2);
+}
+
+#[test]
+fn a_query_that_makes_no_sense_is_refused_by_name() {
+    let server = Server::start();
+    for (query, name) in
+        [("limit=0", "limit"), ("limit=x", "limit"), ("cursor=AAAA", "cursor"), ("status=odd", "status")]
+    {
+        let answer = server.get(&format!("/api/v1/programs?{query}"));
+        assert_eq!((answer.status, answer.pointers()), (400, vec![name]), "{query}: {}", answer.body);
+    }
+    assert_eq!(server.get("/api/v1/programs?offset=3").status, 400, "a parameter that does nothing is a mistake");
+}
