@@ -1,0 +1,107 @@
+//! How a task fails: the exit code, what happened, and what to type next.
+
+use std::fmt;
+
+/// The exit codes of tasks; `docs/local-development.md` explains them to users.
+///
+/// 0 is success, 2 a command line that makes no sense (clap's), and 5 comes from the backend's own `migrate status`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exit {
+    /// Something did not work.
+    Failed = 1,
+    /// A program, a server or a setting that is needed is not there.
+    Missing = 3,
+    /// A service is unhealthy, or did not become healthy in time.
+    Unhealthy = 4,
+    /// Somebody else is changing the same thing.
+    Locked = 6,
+    /// Not confirmed, so nothing was done.
+    Refused = 9,
+    /// Ctrl-C.
+    Interrupted = 130,
+    /// SIGTERM or SIGHUP.
+    Terminated = 143,
+}
+
+/// A failure that knows its exit code and what helps.
+#[derive(Debug)]
+pub struct Failure {
+    code: u8,
+    message: String,
+    details: Vec<String>,
+    next: Vec<String>,
+}
+
+impl Failure {
+    /// `message` says what failed and why, in a sentence without a full stop.
+    pub fn new(exit: Exit, message: impl Into<String>) -> Self {
+        Self { code: exit as u8, message: message.into(), details: Vec::new(), next: Vec::new() }
+    }
+
+    /// Ends the process with a child's own code; the child has said what there was to say.
+    pub fn passed_through(code: u8) -> Self {
+        Self { code, message: String::new(), details: Vec::new(), next: Vec::new() }
+    }
+
+    /// Adds lines of evidence: a command, the end of a log.
+    #[must_use]
+    pub fn details<T: Into<String>>(mut self, lines: impl IntoIterator<Item = T>) -> Self {
+        self.details.extend(lines.into_iter().map(Into::into));
+        self
+    }
+
+    /// Adds something to do about it, ready to be typed where it is a command.
+    #[must_use]
+    pub fn next(mut self, advice: impl Into<String>) -> Self {
+        self.next.push(advice.into());
+        self
+    }
+
+    /// The code to exit with.
+    pub fn code(&self) -> u8 {
+        self.code
+    }
+
+    /// Lines of evidence.
+    pub fn evidence(&self) -> &[String] {
+        &self.details
+    }
+
+    /// What to do about it.
+    pub fn advice(&self) -> &[String] {
+        &self.next
+    }
+
+    /// Whether there is nothing to print.
+    pub fn is_silent(&self) -> bool {
+        self.message.is_empty()
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Failure {}
+
+/// The code to exit with for any error: that of the [`Failure`] inside, else 1.
+pub fn exit_code(error: &anyhow::Error) -> u8 {
+    error.downcast_ref::<Failure>().map_or(Exit::Failed as u8, Failure::code)
+}
+
+#[cfg(test)]
+mod tests {
+    use anyhow::Context;
+
+    use super::*;
+
+    #[test]
+    fn the_code_survives_any_number_of_contexts() {
+        let error = Err::<(), _>(Failure::new(Exit::Locked, "busy")).context("up").context("ci").unwrap_err();
+        assert_eq!(exit_code(&error), 6);
+        assert_eq!(format!("{error:#}"), "ci: up: busy");
+        assert_eq!(exit_code(&anyhow::anyhow!("other")), 1);
+    }
+}

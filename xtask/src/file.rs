@@ -1,0 +1,101 @@
+//! Files and folders: written whole or not at all, owned by whom they should be.
+
+use std::io::Write as _;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+
+use crate::step::User;
+
+/// Writes a file so that whoever reads it, also after a crash, finds the old text or the new and nothing between.
+pub fn write(path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
+    let folder = path.parent().unwrap_or(Path::new("/"));
+    let write = || -> std::io::Result<()> {
+        std::fs::create_dir_all(folder)?;
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let draft = folder.join(format!(".{name}.{}", std::process::id()));
+        let outcome = create_file(&draft, mode).and_then(|mut file| {
+            file.write_all(bytes)?;
+            file.sync_all()?;
+            std::fs::rename(&draft, path)
+        });
+        if outcome.is_err() {
+            // A full disk leaves a draft behind that nobody needs; the error that counts is the first.
+            drop(std::fs::remove_file(&draft));
+        }
+        outcome
+    };
+    write().with_context(|| format!("cannot write {}", path.display()))
+}
+
+/// A new file that nobody could open before its permissions were right.
+fn create_file(path: &Path, mode: u32) -> std::io::Result<std::fs::File> {
+    let mut options = std::fs::OpenOptions::new();
+    options.write(true).create(true).truncate(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, mode);
+    #[cfg(not(unix))]
+    let _unused = mode;
+    options.open(path)
+}
+
+/// Makes a folder with those above it.
+pub fn create(folder: &Path) -> Result<()> {
+    std::fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))
+}
+
+/// Removes a file, a link, or a folder with all that is in it; links inside are removed and not followed.
+pub fn remove(path: &Path) -> Result<()> {
+    let outcome = match std::fs::symlink_metadata(path) {
+        Ok(found) if found.is_dir() => std::fs::remove_dir_all(path),
+        Ok(_) => std::fs::remove_file(path),
+        Err(error) => Err(error),
+    };
+    match outcome {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("cannot remove {}", path.display()))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Sets permissions, where the system has them.
+pub fn set_mode(path: &Path, mode: u32) -> Result<()> {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))
+            .with_context(|| format!("cannot set the permissions of {}", path.display()))?;
+    }
+    #[cfg(not(unix))]
+    let _unused = (path, mode);
+    Ok(())
+}
+
+/// Gives a file or folder to a user.
+pub fn give_to(path: &Path, user: Option<&User>) -> Result<()> {
+    #[cfg(unix)]
+    if let Some(user) = user {
+        std::os::unix::fs::chown(path, Some(user.uid), Some(user.gid))
+            .with_context(|| format!("cannot give {} to {}", path.display(), user.name))?;
+    }
+    #[cfg(not(unix))]
+    let _unused = (path, user);
+    Ok(())
+}
+
+/// The number of bytes in a file or in everything below a folder.
+pub fn size(path: &Path) -> u64 {
+    let Ok(found) = std::fs::symlink_metadata(path) else { return 0 };
+    if !found.is_dir() {
+        return found.len();
+    }
+    let Ok(entries) = std::fs::read_dir(path) else { return 0 };
+    entries.flatten().map(|entry| size(&entry.path())).sum()
+}
+
+/// Bytes as a person reads them.
+pub fn human_size(bytes: u64) -> String {
+    let megabytes = bytes / 1_000_000;
+    if megabytes > 0 { format!("{megabytes} MB") } else { format!("{} kB", bytes.div_ceil(1000)) }
+}

@@ -1,0 +1,93 @@
+//! The file that a service writes its output to: cut by size, and read from its end.
+//!
+//! Services keep their file open, so that it is copied and then emptied in place; they write by appending and go on at
+//! the new end. Nothing of xtask runs on to do it, so it is done whenever a task looks at the stack.
+
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+
+/// A log that has grown beyond this many bytes is cut.
+pub const LIMIT: u64 = 10 * 1024 * 1024;
+/// How many older parts are kept.
+pub const KEPT: usize = 2;
+
+/// The file that holds the part before this one, for `age` from 1 to [`KEPT`].
+pub fn older(log: &Path, age: usize) -> PathBuf {
+    let mut name = log.as_os_str().to_owned();
+    name.push(format!(".{age}"));
+    PathBuf::from(name)
+}
+
+/// Cuts the log if it has grown large.
+pub fn rotate(log: &Path) -> Result<()> {
+    rotate_above(log, LIMIT)
+}
+
+fn rotate_above(log: &Path, limit: u64) -> Result<()> {
+    if std::fs::metadata(log).map_or(0, |log| log.len()) <= limit {
+        return Ok(());
+    }
+    for age in (1..KEPT).rev() {
+        match std::fs::rename(older(log, age), older(log, age + 1)) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(error).with_context(|| format!("cannot cut {}", log.display()));
+            }
+            _ => {}
+        }
+    }
+    let cut = std::fs::copy(log, older(log, 1)).and_then(|_| File::options().write(true).open(log)?.set_len(0));
+    cut.with_context(|| format!("cannot cut {}", log.display()))
+}
+
+/// What the log holds from that byte on; nothing when it cannot be read.
+pub fn read_from(log: &Path, start: u64) -> String {
+    let mut bytes = Vec::new();
+    let read = File::open(log).and_then(|mut file| {
+        // Cut meanwhile: everything that is there came after.
+        let start = if file.metadata()?.len() < start { 0 } else { start };
+        file.seek(SeekFrom::Start(start))?;
+        file.read_to_end(&mut bytes)
+    });
+    if read.is_err() {
+        return String::new();
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    #[test]
+    fn a_large_log_is_cut_and_two_older_parts_are_kept() {
+        let folder = xshell::Shell::new().unwrap().create_temp_dir().unwrap();
+        let log = folder.path().join("service.log");
+        let mut writer = File::options().create(true).append(true).open(&log).unwrap();
+        for part in ["first part", "second part", "third part", "fourth part"] {
+            writer.write_all(part.as_bytes()).unwrap();
+            rotate_above(&log, 5).unwrap();
+        }
+        writer.write_all(b"now").unwrap();
+        rotate_above(&log, 5).unwrap();
+        let read = |path: PathBuf| std::fs::read_to_string(path).unwrap();
+        assert_eq!(read(log.clone()), "now", "the writer goes on at the new end");
+        assert_eq!(read(older(&log, 1)), "fourth part");
+        assert_eq!(read(older(&log, 2)), "third part");
+        assert!(!older(&log, 3).exists());
+    }
+
+    #[test]
+    fn only_what_came_later_is_read() {
+        let folder = xshell::Shell::new().unwrap().create_temp_dir().unwrap();
+        let log = folder.path().join("service.log");
+        std::fs::write(&log, "before\nafter\n").unwrap();
+        assert_eq!(read_from(&log, 7), "after\n");
+        assert_eq!(read_from(&log, 700), "before\nafter\n", "the log was cut and is shorter than it was");
+        assert_eq!(read_from(&folder.path().join("none"), 0), "");
+    }
+}

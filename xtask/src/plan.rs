@@ -1,0 +1,191 @@
+//! What a task is going to do, as values: built first, then printed (`--dry-run`) or run, so that a dry run is exact.
+//!
+//! A plan is made of lanes that go on at the same time, one for each service. A lane is a list of actions in order;
+//! most are a [`Step`], the others are what would be `mkdir`, `rm` or `kill` in a script.
+
+mod execute;
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::runner::Launch;
+use crate::step::{Step, User, quoted};
+use crate::terminal::{FAINT, STRONG, Terminal};
+
+pub use self::execute::stop_service;
+
+/// Lanes that go on at the same time.
+#[derive(Default)]
+pub struct Plan {
+    /// In the order in which they are shown.
+    pub lanes: Vec<Lane>,
+}
+
+/// Actions in order.
+pub struct Lane {
+    /// What it is about; the name of a service.
+    pub name: String,
+    /// What is done.
+    pub actions: Vec<Action>,
+    /// What is shown when it is done.
+    pub result: String,
+}
+
+/// One thing that is done.
+pub enum Action {
+    /// Runs a command to its end.
+    Run(Step),
+    /// Runs a command to its end and shows how far it is, by what the function finds in its lines.
+    Follow(Step, fn(&str) -> Option<String>),
+    /// Starts a service.
+    Start(Launch),
+    /// Waits until a service is ready.
+    Await(Await),
+    /// Waits until another lane is done.
+    After(String),
+    /// Stops a service.
+    Stop(Stop),
+    /// Makes a folder, with those above it.
+    Folder(Folder),
+    /// Writes a file, whole or not at all.
+    Write(Write),
+    /// Renames a file or folder.
+    Rename(PathBuf, PathBuf),
+    /// Puts a folder in its place, unless somebody else was faster; then this one is removed.
+    Install(PathBuf, PathBuf),
+    /// Makes the links that a JSON file lists as `source` and `target`, relative to the folder of its parent.
+    Links(PathBuf),
+    /// Waits until no process works in a folder any more, and ends those that stay.
+    Vacate(PathBuf),
+    /// Removes a file or a folder with all that is in it, if it is there.
+    Remove(PathBuf),
+    /// Cuts a log that has grown large.
+    Rotate(PathBuf),
+}
+
+/// A wait for a service to be ready.
+pub struct Await {
+    /// The service, as its lane is named.
+    pub service: String,
+    /// What is asked, again and again.
+    pub probe: Box<dyn Probe>,
+    /// For how long.
+    pub limit: Duration,
+    /// The log that says why not.
+    pub log: PathBuf,
+}
+
+/// A question whether something is ready. Displayed, it completes the sentence "wait until …".
+pub trait Probe: fmt::Display + Send + Sync {
+    /// Nothing when it is, else what is in the way.
+    fn look(&self) -> Result<(), String>;
+}
+
+/// How a service is stopped.
+#[derive(Debug, Clone)]
+pub struct Stop {
+    /// The service, as a person calls it.
+    pub service: String,
+    /// The file that says which process it is.
+    pub record: PathBuf,
+    /// Signals to send, each with the time that it is given.
+    pub signals: Vec<(&'static str, Duration)>,
+}
+
+/// A folder to make.
+#[derive(Debug, Clone)]
+pub struct Folder {
+    /// Where.
+    pub path: PathBuf,
+    /// Its permissions.
+    pub mode: u32,
+    /// Whom it is given to.
+    pub owner: Option<User>,
+}
+
+/// A file to write.
+#[derive(Clone)]
+pub struct Write {
+    /// Where.
+    pub path: PathBuf,
+    /// What is in it, which may hold secrets.
+    pub text: String,
+    /// Its permissions.
+    pub mode: u32,
+}
+
+impl Plan {
+    /// A plan of one lane.
+    pub fn of(name: &str, actions: Vec<Action>, result: &str) -> Self {
+        Self { lanes: vec![Lane { name: name.to_owned(), actions, result: result.to_owned() }] }
+    }
+
+    /// Whether there is nothing to do.
+    pub fn is_empty(&self) -> bool {
+        self.lanes.iter().all(|lane| lane.actions.is_empty())
+    }
+
+    /// Prints what would be done, as a person could paste it.
+    pub fn print(&self, terminal: &Terminal) -> anyhow::Result<()> {
+        if self.is_empty() {
+            return terminal.data("# nothing to do");
+        }
+        for lane in self.lanes.iter().filter(|lane| !lane.actions.is_empty()) {
+            terminal.data(format!("{STRONG}# {}{STRONG:#}", lane.name))?;
+            for action in &lane.actions {
+                let line = action.to_string();
+                let is_comment = line.starts_with('#');
+                terminal.data(if is_comment { format!("{FAINT}{line}{FAINT:#}") } else { line })?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn shell(path: &Path) -> String {
+    quoted(path.as_os_str())
+}
+
+impl fmt::Display for Action {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Run(step) | Self::Follow(step, _) => write!(f, "{step}"),
+            Self::Start(launch) => write!(f, "{} >>{} 2>&1 &", launch.step, shell(&launch.log)),
+            Self::Await(wait) => {
+                write!(f, "# wait until {}, for at most {}", wait.probe, humantime::format_duration(wait.limit))
+            }
+            Self::After(lane) => write!(f, "# wait until {lane} is done"),
+            Self::Stop(stop) => {
+                let signals: Vec<String> = stop
+                    .signals
+                    .iter()
+                    .map(|(signal, patience)| format!("SIG{signal}, {}", humantime::format_duration(*patience)))
+                    .collect();
+                match crate::process::Record::load(&stop.record) {
+                    Some(record) => {
+                        write!(f, "kill -{} {}  # {}", stop.signals[0].0, record.pid, signals.join(", then "))
+                    }
+                    None => write!(f, "# {} is not running", stop.service),
+                }
+            }
+            Self::Folder(folder) => {
+                write!(f, "mkdir -p -m {:o} {}", folder.mode, shell(&folder.path))?;
+                match &folder.owner {
+                    Some(owner) => write!(f, " && chown {} {}", owner.name, shell(&folder.path)),
+                    None => Ok(()),
+                }
+            }
+            Self::Write(file) => {
+                let lines = file.text.lines().count();
+                write!(f, "# write {} ({lines} lines, mode {:o})", shell(&file.path), file.mode)
+            }
+            Self::Install(from, to) => write!(f, "mv -n {} {}", shell(from), shell(to)),
+            Self::Links(list) => write!(f, "# make the links that {} lists", shell(list)),
+            Self::Vacate(folder) => write!(f, "# wait until no process works in {} any more", shell(folder)),
+            Self::Rename(from, to) => write!(f, "mv {} {}", shell(from), shell(to)),
+            Self::Remove(path) => write!(f, "rm -rf {}", shell(path)),
+            Self::Rotate(path) => write!(f, "# cut {} if it has grown large", shell(path)),
+        }
+    }
+}

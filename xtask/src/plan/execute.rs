@@ -1,0 +1,303 @@
+//! Running a plan: lanes at the same time, the first failure stops them all.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+
+use super::{Action, Await, Folder, Lane, Plan, Stop, Write};
+use crate::context::Context as TaskContext;
+use crate::failure::{Exit, Failure};
+use crate::file;
+use crate::interrupt::Halt;
+use crate::process::{self, Record};
+use crate::runner::{Child, Launch};
+use crate::terminal;
+use crate::wait::{self, Look, Waited};
+
+/// How many lines of a service's log are shown when it fails.
+const EVIDENCE: usize = 25;
+/// How long a wait may be without being mentioned.
+const BLINK: Duration = Duration::from_millis(200);
+
+/// What became of a plan.
+pub struct Outcome {
+    /// The services that were started, in that order, also when something failed later.
+    pub started: Vec<Launch>,
+    /// Whether everything was done.
+    pub result: Result<()>,
+}
+
+struct Run<'a> {
+    context: &'a TaskContext,
+    halt: Halt,
+    done: Mutex<Vec<String>>,
+    started: Mutex<Vec<Launch>>,
+    children: Mutex<HashMap<String, Running>>,
+    failure: Mutex<Option<anyhow::Error>>,
+}
+
+struct Running {
+    child: Box<dyn Child>,
+    /// How long the log was before, so that only what this run wrote is shown.
+    log_start: u64,
+}
+
+impl Plan {
+    /// Does what the plan says.
+    pub fn run(&self, context: &TaskContext) -> Outcome {
+        let run = Run {
+            context,
+            halt: Halt::on(&context.interrupt),
+            done: Mutex::default(),
+            started: Mutex::default(),
+            children: Mutex::default(),
+            failure: Mutex::default(),
+        };
+        let lanes: Vec<&Lane> = self.lanes.iter().filter(|lane| !lane.actions.is_empty()).collect();
+        let names: Vec<String> = lanes.iter().map(|lane| lane.name.clone()).collect();
+        let progress = context.terminal.progress(&names);
+        std::thread::scope(|scope| {
+            for lane in lanes {
+                let line = progress.lane(&lane.name);
+                let run = &run;
+                scope.spawn(move || match run.lane(lane, &line) {
+                    Ok(()) => {
+                        line.done(&lane.result);
+                        lock(&run.done).push(lane.name.clone());
+                    }
+                    Err(error) => {
+                        line.failed(if run.halt.is_requested() { "stopped" } else { "failed" });
+                        // Kept before the others are stopped by it: they have nothing to add.
+                        lock(&run.failure).get_or_insert(error);
+                        run.halt.request();
+                    }
+                });
+            }
+        });
+        drop(progress);
+        let failure = run.failure.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let started = run.started.into_inner().unwrap_or_else(PoisonError::into_inner);
+        Outcome { started, result: failure.map_or(Ok(()), Err) }
+    }
+}
+
+impl Run<'_> {
+    fn lane(&self, lane: &Lane, progress: &terminal::Lane<'_>) -> Result<()> {
+        for action in &lane.actions {
+            self.halt.check()?;
+            self.action(action, progress)?;
+        }
+        Ok(())
+    }
+
+    fn action(&self, action: &Action, line: &terminal::Lane<'_>) -> Result<()> {
+        let runner = &self.context.runner;
+        match action {
+            Action::Run(step) => {
+                line.state(step.purpose());
+                runner.run(step, &self.halt, &|_| ())
+            }
+            Action::Follow(step, find) => {
+                line.state(step.purpose());
+                runner.run(step, &self.halt, &|said| {
+                    if let Some(detail) = find(said) {
+                        line.detail(&detail);
+                    }
+                })
+            }
+            Action::Start(launch) => {
+                line.state(launch.step.purpose());
+                self.start(launch)
+            }
+            Action::Await(wait) => {
+                line.state(&format!("wait until {}", wait.probe));
+                self.wait(wait, line)
+            }
+            Action::After(other) => self.after(other, line),
+            Action::Stop(stop) => {
+                line.state(&format!("stop {}", stop.service));
+                stop_service(stop, &|text| self.context.terminal.warn(text))
+            }
+            Action::Folder(folder) => make_folder(folder),
+            Action::Write(file) => write(file),
+            Action::Rename(from, to) => std::fs::rename(from, to)
+                .with_context(|| format!("cannot rename {} to {}", from.display(), to.display())),
+            Action::Install(from, to) => install(from, to),
+            Action::Links(list) => make_links(list),
+            Action::Vacate(folder) => {
+                line.state("wait for what is left of the one before");
+                vacate(folder, &self.halt)
+            }
+            Action::Remove(path) => {
+                if std::fs::symlink_metadata(path).is_ok() {
+                    line.state(&format!("remove {}", path.display()));
+                }
+                file::remove(path)
+            }
+            Action::Rotate(path) => crate::log_file::rotate(path),
+        }
+    }
+
+    fn start(&self, launch: &Launch) -> Result<()> {
+        let log_start = std::fs::metadata(&launch.log).map_or(0, |log| log.len());
+        lock(&self.started).push(launch.clone());
+        let child = self.context.runner.start(launch)?;
+        lock(&self.children).insert(service_of(&launch.record), Running { child, log_start });
+        Ok(())
+    }
+
+    fn wait(&self, wait: &Await, line: &terminal::Lane<'_>) -> Result<()> {
+        let waited = wait::until(wait.limit, &self.halt, || {
+            if let Some(ended) = self.ended(&wait.service)? {
+                // Its last words are in the log by now.
+                return Ok(Look::Ready(Some(ended)));
+            }
+            Ok(match wait.probe.look() {
+                Ok(()) => Look::Ready(None),
+                Err(seen) => {
+                    line.detail(&seen);
+                    Look::NotYet(seen)
+                }
+            })
+        })?;
+        let failure = match waited {
+            Waited::Done(None) => return Ok(()),
+            Waited::Done(Some(ended)) => {
+                Failure::new(Exit::Failed, format!("{} ended with {ended} before it was ready", wait.service))
+            }
+            Waited::TimedOut(seen) => {
+                let limit = humantime::format_duration(wait.limit);
+                let what = format!("{} was not ready within {limit}: {seen}", wait.service);
+                Failure::new(Exit::Unhealthy, what)
+                    .next(format!("--timeout SECONDS, if it only needs more than {limit}"))
+            }
+        };
+        let start = lock(&self.children).get(&wait.service).map_or(0, |running| running.log_start);
+        Err(failure.details(last_words(&wait.log, start)).next(format!("cargo xtask logs {}", wait.service)).into())
+    }
+
+    fn ended(&self, service: &str) -> Result<Option<String>> {
+        match lock(&self.children).get(service) {
+            Some(running) => running.child.ended(),
+            None => Ok(None),
+        }
+    }
+
+    fn after(&self, other: &str, line: &terminal::Lane<'_>) -> Result<()> {
+        let is_done = || {
+            let is_done = lock(&self.done).iter().any(|done| done == other);
+            Ok(if is_done { Look::Ready(()) } else { Look::NotYet(String::new()) })
+        };
+        // What is over in a blink needs no line.
+        if matches!(wait::until(BLINK, &self.halt, is_done)?, Waited::TimedOut(_)) {
+            line.state(&format!("wait for {other}"));
+            // The other lane has limits of its own, and its failure requests the halt.
+            wait::until(Duration::from_hours(24), &self.halt, is_done)?;
+        }
+        Ok(())
+    }
+}
+
+/// The service that a record file is about: the file's name.
+fn service_of(record: &Path) -> String {
+    record.file_stem().unwrap_or_default().to_string_lossy().into_owned()
+}
+
+/// The end of a log, under its name.
+fn last_words(log: &Path, start: u64) -> Vec<String> {
+    let text = crate::log_file::read_from(log, start);
+    let lines: Vec<&str> = text.lines().collect();
+    if lines.is_empty() {
+        return vec![format!("{} says nothing", log.display())];
+    }
+    let shown = lines.iter().skip(lines.len().saturating_sub(EVIDENCE)).map(|line| format!("| {line}"));
+    std::iter::once(format!("the end of {}:", log.display())).chain(shown).collect()
+}
+
+/// Sends the stop's signals one after the other until the process is gone, then removes its record.
+pub fn stop_service(stop: &Stop, warn: &dyn Fn(String)) -> Result<()> {
+    let Some(record) = Record::load(&stop.record).filter(Record::is_running) else {
+        return file::remove(&stop.record);
+    };
+    for (index, (signal, patience)) in stop.signals.iter().enumerate() {
+        if index > 0 {
+            let (service, pid) = (&stop.service, record.pid);
+            warn(format!("{service} (process {pid}) does not stop by itself; sending SIG{signal}"));
+        }
+        record.signal(signal)?;
+        let waited = wait::until(*patience, &Halt::never(), || {
+            Ok(if record.is_running() { Look::NotYet(String::new()) } else { Look::Ready(()) })
+        })?;
+        if matches!(waited, Waited::Done(())) {
+            return file::remove(&stop.record);
+        }
+    }
+    Err(Failure::new(Exit::Failed, format!("{} (process {}) cannot be stopped", stop.service, record.pid)).into())
+}
+
+fn make_folder(folder: &Folder) -> Result<()> {
+    let path = &folder.path;
+    std::fs::create_dir_all(path).with_context(|| format!("cannot create {}", path.display()))?;
+    file::set_mode(path, folder.mode)?;
+    file::give_to(path, folder.owner.as_ref())
+}
+
+fn install(from: &Path, to: &Path) -> Result<()> {
+    match std::fs::rename(from, to) {
+        Err(_) if to.is_dir() => file::remove(from),
+        outcome => outcome.with_context(|| format!("cannot put {} in its place", to.display())),
+    }
+}
+
+#[derive(serde::Deserialize)]
+struct Link {
+    source: PathBuf,
+    target: PathBuf,
+}
+
+/// The list names paths from the package's folder on; each link points beside itself, so that the whole can be moved.
+fn make_links(list: &Path) -> Result<()> {
+    let package = list.parent().and_then(Path::parent).unwrap_or(Path::new("/"));
+    let text = std::fs::read(list).with_context(|| format!("cannot read {}", list.display()))?;
+    let links: Vec<Link> = serde_json::from_slice(&text).with_context(|| format!("cannot read {}", list.display()))?;
+    for Link { source, target } in links {
+        let (link, name) = (package.join(&target), source.file_name().unwrap_or_default());
+        anyhow::ensure!(source.parent() == target.parent(), "{} links to another folder", target.display());
+        file::remove(&link)?;
+        #[cfg(unix)]
+        std::os::unix::fs::symlink(name, &link).with_context(|| format!("cannot make {}", link.display()))?;
+        #[cfg(not(unix))]
+        std::fs::copy(package.join(name), &link).with_context(|| format!("cannot make {}", link.display()))?;
+    }
+    Ok(())
+}
+
+/// Servers that lost their head end by themselves, as soon as they notice.
+fn vacate(folder: &Path, halt: &Halt) -> Result<()> {
+    for (signal, patience) in [(None, 3), (Some("QUIT"), 5), (Some("KILL"), 5)] {
+        if let Some(signal) = signal {
+            for pid in process::working_in(folder) {
+                process::signal(pid, signal)?;
+            }
+        }
+        let waited = wait::until(Duration::from_secs(patience), halt, || {
+            Ok(if process::working_in(folder).is_empty() { Look::Ready(()) } else { Look::NotYet(String::new()) })
+        })?;
+        if matches!(waited, Waited::Done(())) {
+            return Ok(());
+        }
+    }
+    let pids = process::working_in(folder);
+    Err(Failure::new(Exit::Failed, format!("processes {pids:?} still work in {}", folder.display())).into())
+}
+
+fn write(file: &Write) -> Result<()> {
+    file::write(&file.path, file.text.as_bytes(), file.mode)
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

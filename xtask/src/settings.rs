@@ -1,0 +1,253 @@
+//! The local settings: `.env.docker`, made from `.env.docker.example` with generated secrets.
+//!
+//! The file is read by us, by docker compose and by people's shells, which do not agree on quoting and substitution.
+//! So only what all three read alike is allowed, and everything else is an error with its line.
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+
+use crate::failure::{Exit, Failure};
+use crate::project::Project;
+
+/// In the template, stands where each checkout gets a secret of its own.
+const GENERATE: &str = "<generated>";
+/// The bytes of randomness in a generated secret, written as twice as many hexadecimal digits.
+const SECRET_BYTES: usize = 32;
+
+/// Names and values in the order of the file.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Settings {
+    entries: Vec<Entry>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Entry {
+    name: String,
+    value: String,
+}
+
+impl Settings {
+    /// What the file says, checked against the template.
+    pub fn load(project: &Project) -> Result<Self> {
+        let template = Self::template(project)?;
+        let settings = read(&project.settings())?;
+        settings.check(&template, project)?;
+        Ok(settings)
+    }
+
+    /// What the template says.
+    pub fn template(project: &Project) -> Result<Self> {
+        read(&project.settings_template())
+    }
+
+    /// The text of a new file: the template's, with a new secret wherever it asks for one.
+    pub fn generate(project: &Project) -> Result<String> {
+        let path = project.settings_template();
+        let template = std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        parse(&template).map_err(|problems| unreadable(&path, problems))?;
+        let marker = format!("={GENERATE}");
+        let mut text = String::with_capacity(template.len() + 512);
+        for line in template.lines() {
+            match line.strip_suffix(&marker) {
+                Some(name) if !name.starts_with('#') => writeln!(text, "{name}={}", secret()?)?,
+                _ => writeln!(text, "{line}")?,
+            }
+        }
+        Ok(text)
+    }
+
+    /// The settings in a file's text.
+    pub fn parse(text: &str) -> Result<Self> {
+        parse(text).map_err(|problems| unreadable(Path::new("the settings"), problems))
+    }
+
+    /// The value, unless it is missing or empty.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.entries.iter().find(|entry| entry.name == name).map(|entry| entry.value.as_str()).filter(|v| !v.is_empty())
+    }
+
+    /// The value of a setting that the template has, so that [`Settings::load`] made sure of it.
+    pub fn require(&self, name: &str) -> Result<&str> {
+        self.get(name).ok_or_else(|| {
+            Failure::new(Exit::Missing, format!("{name} is not set")).next("cargo xtask env check").into()
+        })
+    }
+
+    /// Names and values in the order of the file.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.entries.iter().map(|entry| (entry.name.as_str(), entry.value.as_str()))
+    }
+
+    /// The values that must not be shown.
+    pub fn secrets(&self) -> impl Iterator<Item = &str> {
+        self.iter().filter(|(name, value)| is_secret(name) && !value.is_empty()).map(|(_, value)| value)
+    }
+
+    fn check(&self, template: &Self, project: &Project) -> Result<()> {
+        let problems = self.problems(template);
+        if problems.is_empty() {
+            return Ok(());
+        }
+        let path = project.settings();
+        let what = if problems.len() == 1 { "a setting is" } else { "settings are" };
+        Err(Failure::new(Exit::Missing, format!("{what} wrong or missing in {}", project.relative(&path)))
+            .details(problems)
+            .next(format!("edit {}; .env.docker.example explains each setting", path.display()))
+            .next("cargo xtask env init --force, which makes the file anew with other secrets")
+            .into())
+    }
+
+    /// Everything that is wrong, by name and never by value.
+    fn problems(&self, template: &Self) -> Vec<String> {
+        let mut problems = Vec::new();
+        for entry in &template.entries {
+            match self.entries.iter().find(|own| own.name == entry.name) {
+                None => problems.push(format!("{} is missing", entry.name)),
+                Some(own) if own.value.is_empty() && !entry.value.is_empty() => {
+                    problems.push(format!("{} is empty", entry.name));
+                }
+                Some(own) if own.value == GENERATE => problems.push(format!("{} was not generated", entry.name)),
+                Some(own) if entry.name.ends_with("PORT") && own.value.parse::<u16>().is_ok_and(|port| port > 0) => {}
+                Some(_) if entry.name.ends_with("PORT") => {
+                    problems.push(format!("{} must be a whole number from 1 to 65535", entry.name));
+                }
+                Some(_) => {}
+            }
+        }
+        for entry in &self.entries {
+            if !template.entries.iter().any(|known| known.name == entry.name) {
+                problems.push(format!("{} is not a setting that anything reads", entry.name));
+            }
+        }
+        problems
+    }
+}
+
+/// Whether a setting's value must not be shown, by what its name ends with.
+pub fn is_secret(name: &str) -> bool {
+    ["SECRET", "PASSWORD", "TOKEN", "KEY", "_URL"].iter().any(|end| name.ends_with(end))
+        // The one address among the settings; it holds no password.
+        && name != "FRONTEND_URL"
+}
+
+fn read(path: &Path) -> Result<Settings> {
+    let text = std::fs::read_to_string(path).map_err(|error| {
+        let failure = Failure::new(Exit::Missing, format!("cannot read {}: {error}", path.display()));
+        if error.kind() == std::io::ErrorKind::NotFound { failure.next("cargo xtask env init") } else { failure }
+    })?;
+    parse(&text).map_err(|problems| unreadable(path, problems))
+}
+
+fn unreadable(path: &Path, problems: Vec<String>) -> anyhow::Error {
+    Failure::new(Exit::Missing, format!("{} cannot be read", path.display())).details(problems).into()
+}
+
+fn parse(text: &str) -> Result<Settings, Vec<String>> {
+    let mut entries: Vec<Entry> = Vec::new();
+    let mut problems = Vec::new();
+    for (index, line) in text.lines().enumerate() {
+        let number = index + 1;
+        let line = line.trim_end();
+        if line.is_empty() || line.starts_with('#') {
+            continue;
+        }
+        let Some((name, value)) = line.split_once('=') else {
+            problems.push(format!("line {number}: not of the form NAME=value"));
+            continue;
+        };
+        if !is_name(name) {
+            problems.push(format!("line {number}: the name is not made of A-Z, 0-9 and _"));
+        } else if entries.iter().any(|entry| entry.name == name) {
+            problems.push(format!("line {number}: {name} is set a second time"));
+        } else if let Some(odd) = value.chars().find(|c| !is_plain(*c)) {
+            problems.push(format!(
+                "line {number}: {name} holds {odd:?}, which shells and docker compose read differently; \
+                 letters, digits and -_.,:;/@%+=<>[]* are fine, without quotes"
+            ));
+        } else {
+            entries.push(Entry { name: name.to_owned(), value: value.to_owned() });
+        }
+    }
+    if problems.is_empty() { Ok(Settings { entries }) } else { Err(problems) }
+}
+
+fn is_name(name: &str) -> bool {
+    let is_part = |byte: u8| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_';
+    name.bytes().all(is_part) && name.bytes().next().is_some_and(|first| !first.is_ascii_digit())
+}
+
+fn is_plain(character: char) -> bool {
+    character.is_ascii_alphanumeric() || "-_.,:;/@%+=<>[]*".contains(character)
+}
+
+/// A new secret, as hexadecimal digits.
+pub fn secret() -> Result<String> {
+    let mut bytes = [0; SECRET_BYTES];
+    getrandom::fill(&mut bytes).context("the system gives no random numbers")?;
+    Ok(bytes.iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings(text: &str) -> Settings {
+        parse(text).unwrap()
+    }
+
+    #[test]
+    fn comments_blank_lines_and_windows_line_ends_are_fine() {
+        let settings = settings("# a comment\r\n\r\nNAME=value\r\nEMPTY=\r\n");
+        assert_eq!(settings.get("NAME"), Some("value"));
+        assert_eq!(settings.get("EMPTY"), None);
+    }
+
+    #[test]
+    fn what_is_read_differently_elsewhere_is_refused_with_its_line_and_without_its_value() {
+        let problems = parse("A='hunter2'\nB=$hunter2\nC=hunter2 # why\nD\nA=1\ne=1\n").unwrap_err();
+        let lines: Vec<&str> = problems.iter().filter_map(|problem| problem.split(':').next()).collect();
+        assert_eq!(lines, ["line 1", "line 2", "line 3", "line 4", "line 6"]);
+        assert!(!problems.join("\n").contains("hunter2"));
+    }
+
+    #[test]
+    fn a_name_twice_is_refused() {
+        assert_eq!(parse("A=1\nA=2\n").unwrap_err(), ["line 2: A is set a second time"]);
+    }
+
+    #[test]
+    fn everything_that_is_wrong_is_told_at_once() {
+        let template = settings("SECRET=<generated>\nPORT=3000\nOPTIONAL=\nLEVEL=info\nOTHER=x\n");
+        let own = settings("SECRET=<generated>\nPORT=70000\nOPTIONAL=\nLEVEL=\nTYPO=1\n");
+        assert_eq!(
+            own.problems(&template),
+            [
+                "SECRET was not generated",
+                "PORT must be a whole number from 1 to 65535",
+                "LEVEL is empty",
+                "OTHER is missing",
+                "TYPO is not a setting that anything reads",
+            ]
+        );
+        assert_eq!(template.problems(&template), ["SECRET was not generated"]);
+    }
+
+    #[test]
+    fn two_generated_secrets_are_not_the_same() {
+        let (one, other) = (secret().unwrap(), secret().unwrap());
+        assert_eq!(one.len(), 64);
+        assert_ne!(one, other);
+    }
+
+    #[test]
+    fn secrets_are_told_by_their_names() {
+        for name in ["JWT_SECRET", "POSTGRES_PASSWORD", "HEALTH_TOKEN", "DATABASE_URL"] {
+            assert!(is_secret(name), "{name}");
+        }
+        for name in ["PORT", "FRONTEND_URL", "LOG_LEVEL"] {
+            assert!(!is_secret(name), "{name}");
+        }
+    }
+}

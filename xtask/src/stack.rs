@@ -1,0 +1,18 @@
+//! What the local stack is, and what runs it.
+//!
+//! [`thunder`] is the one file that is about this product; everything else would serve another backend as well.
+
+pub mod engine;
+pub mod folder;
+pub mod host;
+pub mod lock;
+pub mod logs;
+pub mod owner;
+pub mod portable;
+pub mod ports;
+pub mod probe;
+pub mod report;
+pub mod scratch;
+pub mod servers;
+pub mod state;
+pub mod thunder;

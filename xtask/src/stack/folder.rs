@@ -1,0 +1,131 @@
+//! Where the files of a stack lie.
+
+use std::path::{Path, PathBuf};
+
+use super::thunder::{SLUG, Service};
+use crate::project::Project;
+use crate::step::User;
+use crate::tool::system;
+
+/// The folder of one stack: `.stack` in a checkout, or a throw-away one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StackFolder {
+    root: PathBuf,
+    /// Where PostgreSQL's folder lies; elsewhere than `root` when its user may not go there.
+    postgres: PathBuf,
+}
+
+impl StackFolder {
+    /// The folder of a checkout's stack.
+    pub fn of(project: &Project, user: Option<&User>) -> Self {
+        Self::at(project.state(), user, &format!("{SLUG}-{:08x}", project.number()))
+    }
+
+    /// A stack in `root`. `name` tells it from others where PostgreSQL's user may not go to `root`: a checkout in
+    /// /root, say. Then PostgreSQL's files lie in /var/lib.
+    pub fn at(root: PathBuf, user: Option<&User>, name: &str) -> Self {
+        let parent = root.parent().unwrap_or(&root);
+        let postgres = match user {
+            Some(user) if !system::may_enter(parent, user) => {
+                Path::new("/var/lib").join(format!("{SLUG}-stack")).join(name)
+            }
+            _ => root.join("postgres"),
+        };
+        Self { root, postgres }
+    }
+
+    /// The folder itself.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// Whether PostgreSQL's files lie outside of it.
+    pub fn is_split(&self) -> bool {
+        !self.postgres.starts_with(&self.root)
+    }
+
+    /// What the stack is and where it listens.
+    pub fn state(&self) -> PathBuf {
+        self.root.join("stack.json")
+    }
+
+    /// Who is using or changing the stack.
+    pub fn lock(&self) -> PathBuf {
+        self.root.join("lock")
+    }
+
+    /// Which process a service is.
+    pub fn record(&self, service: Service) -> PathBuf {
+        self.root.join("run").join(format!("{service}.json"))
+    }
+
+    /// What a service says.
+    pub fn log(&self, service: Service) -> PathBuf {
+        self.root.join("logs").join(format!("{service}.log"))
+    }
+
+    /// PostgreSQL's folder, which its user owns.
+    pub fn postgres(&self) -> &Path {
+        &self.postgres
+    }
+
+    /// PostgreSQL's data.
+    pub fn postgres_data(&self) -> PathBuf {
+        self.postgres.join("data")
+    }
+
+    /// PostgreSQL's data while it is being made.
+    pub fn postgres_draft(&self) -> PathBuf {
+        self.postgres.join("data.new")
+    }
+
+    /// The password that the role has, so that another one in the settings is noticed.
+    pub fn postgres_password(&self) -> PathBuf {
+        self.root.join("run").join("postgres.password")
+    }
+
+    /// Redis' folder.
+    pub fn redis(&self) -> PathBuf {
+        self.root.join("redis")
+    }
+
+    /// Redis' configuration.
+    pub fn redis_configuration(&self) -> PathBuf {
+        self.redis().join("redis.conf")
+    }
+
+    /// Redis' data. Each kind of server has its own: an older one cannot read what a newer one wrote.
+    pub fn redis_data(&self, kind: &str) -> PathBuf {
+        self.redis().join(kind)
+    }
+
+    /// Everything that a stack makes, in the order in which it is removed: what is not here, is not ours.
+    pub fn everything(&self) -> Vec<PathBuf> {
+        vec![
+            self.postgres.clone(),
+            self.redis(),
+            self.root.join("logs"),
+            self.root.join("run"),
+            self.root.join("tests"),
+            self.state(),
+        ]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn postgres_lies_elsewhere_only_where_its_user_may_not_go() {
+        let stranger = User { name: "stranger".to_owned(), uid: 4_000_000, gid: 4_000_000 };
+        let open = StackFolder::at(PathBuf::from("/usr/x"), Some(&stranger), "thunder-1");
+        assert_eq!(open.postgres_data(), Path::new("/usr/x/postgres/data"));
+        assert!(!open.is_split());
+        let closed = StackFolder::at(PathBuf::from("/no/such/folder/x"), Some(&stranger), "thunder-1");
+        assert_eq!(closed.postgres_data(), Path::new("/var/lib/thunder-stack/thunder-1/data"));
+        assert!(closed.is_split());
+        let ours = StackFolder::at(PathBuf::from("/no/such/folder/x"), None, "thunder-1");
+        assert!(!ours.is_split());
+    }
+}

@@ -1,0 +1,485 @@
+//! The host engine: the stack as processes of this machine, on data and ports of its own.
+
+pub mod lanes;
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+
+use self::lanes::{BackendFacts, DataFacts, PREPARE, Recipe};
+use super::folder::StackFolder;
+use super::lock::Lock;
+use super::owner;
+use super::ports;
+use super::servers::{Origin, Search};
+use super::state::{Engine, State};
+use super::thunder::{self, DATABASE, POSTGRES_PASSWORD, Ports, Service};
+use crate::context::Context;
+use crate::failure::{Exit, Failure};
+use crate::file;
+use crate::plan::{Action, Folder, Lane, Plan, Write};
+use crate::process::{self, Record};
+use crate::settings::Settings;
+use crate::step::{Step, User};
+use crate::tool::backend::Variable;
+use crate::tool::postgres::{self, Durability};
+use crate::tool::{git, system};
+
+/// The least that has to be free on the disk: data, logs and a little air.
+pub const DISK: u64 = 300_000_000;
+/// How long migrations may take.
+const MIGRATIONS: Duration = Duration::from_mins(10);
+
+/// The stack of a checkout on the host engine.
+pub struct Host<'a> {
+    context: &'a Context,
+    folder: StackFolder,
+    user: Option<User>,
+    state: Option<State>,
+}
+
+/// What `up` is asked to do.
+pub struct Request {
+    /// The services, in the order in which they start.
+    pub services: Vec<Service>,
+    /// Which servers may be used.
+    pub origin: Origin,
+    /// How long a service may take to become ready.
+    pub timeout: Duration,
+}
+
+/// What `up` did.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Upped {
+    /// Everything was running.
+    Nothing,
+    /// These were started.
+    Started(Vec<Service>),
+    /// A dry run printed what would be done.
+    Planned,
+}
+
+impl<'a> Host<'a> {
+    /// The stack of the context's checkout.
+    pub fn open(context: &'a Context) -> Result<Self> {
+        let user = service_user()?;
+        let folder = StackFolder::of(&context.project, user.as_ref());
+        let state = State::load(&folder.state())?;
+        let host = Self { context, folder, user, state };
+        if !context.dry_run {
+            host.cut_logs();
+        }
+        Ok(host)
+    }
+
+    /// The stack even where what it says of itself cannot be understood: to remove it, its files are enough.
+    pub fn open_for_removal(context: &'a Context) -> Result<Self> {
+        let user = service_user()?;
+        let folder = StackFolder::of(&context.project, user.as_ref());
+        let state = State::load(&folder.state()).unwrap_or_default();
+        Ok(Self { context, folder, user, state })
+    }
+
+    /// Nothing of xtask runs on to keep logs short, so that whoever looks at the stack does it.
+    fn cut_logs(&self) {
+        for service in Service::ALL {
+            if let Err(error) = crate::log_file::rotate(&self.folder.log(service)) {
+                self.context.terminal.warn(format!("{error:#}"));
+            }
+        }
+    }
+
+    /// Where its files lie.
+    pub fn folder(&self) -> &StackFolder {
+        &self.folder
+    }
+
+    /// What it is; none when it was never started here.
+    pub fn state(&self) -> Option<&State> {
+        self.state.as_ref()
+    }
+
+    /// Whether that service is running.
+    pub fn is_running(&self, service: Service) -> bool {
+        Record::load(&self.folder.record(service)).is_some_and(|record| record.is_running())
+    }
+
+    /// The settings, and the action that writes them where there are none yet.
+    fn settings(&self) -> Result<(Settings, Option<Action>)> {
+        let path = self.context.project.settings();
+        if path.exists() {
+            let settings = Settings::load(&self.context.project)?;
+            hide(self.context, &settings);
+            return Ok((settings, None));
+        }
+        let text = Settings::generate(&self.context.project)?;
+        let settings = Settings::parse(&text)?;
+        hide(self.context, &settings);
+        self.context
+            .terminal
+            .note(format!("first run: {} gets secrets of its own", self.context.project.relative(&path)));
+        Ok((settings, Some(Action::Write(Write { path, text, mode: 0o600 }))))
+    }
+
+    /// Starts what is not running; on failure stops what it had started.
+    pub fn up(&mut self, request: &Request) -> Result<Upped> {
+        let starting: Vec<Service> =
+            request.services.iter().copied().filter(|service| !self.is_running(*service)).collect();
+        let (settings, write_settings) = self.settings()?;
+        if starting.is_empty() {
+            return Ok(Upped::Nothing);
+        }
+        self.check_ground()?;
+        let (plan, state) = self.plan(request, &starting, &settings, write_settings)?;
+        if self.context.dry_run {
+            plan.print(&self.context.terminal)?;
+            return Ok(Upped::Planned);
+        }
+        let before = self.state.replace(state);
+        let outcome = plan.run(self.context);
+        if let Err(error) = outcome.result {
+            let started: Vec<Service> = starting
+                .iter()
+                .copied()
+                .filter(|service| outcome.started.iter().any(|launch| launch.record == self.folder.record(*service)))
+                .collect();
+            self.roll_back(&started, before, shutdown_timeout(&settings));
+            return Err(error);
+        }
+        Ok(Upped::Started(starting))
+    }
+
+    fn plan(
+        &self,
+        request: &Request,
+        starting: &[Service],
+        settings: &Settings,
+        write_settings: Option<Action>,
+    ) -> Result<(Plan, State)> {
+        let ports = self.choose_ports(settings, starting)?;
+        let mut state = self.state.clone().unwrap_or_else(|| State::new(Engine::Host, ports));
+        state.ports = ports;
+        state.wanted.extend(
+            request.services.iter().filter(|service| !state.wanted.contains(service)).copied().collect::<Vec<_>>(),
+        );
+        state.wanted.sort();
+
+        let recipe = Recipe {
+            folder: &self.folder,
+            settings,
+            ports,
+            user: self.user.clone(),
+            durability: Durability::Safe,
+            timeout: request.timeout,
+            database: DATABASE,
+            schema: Vec::new(),
+        };
+        let search = self.search(request.origin);
+        let mut lanes = Vec::new();
+        for service in starting {
+            lanes.push(match service {
+                Service::Postgres => {
+                    let found = search.postgres(postgres::data_major(&self.folder.postgres_data()))?;
+                    state.postgres = Some(found.server.clone());
+                    recipe.postgres(found, self.data_facts(settings)?)?
+                }
+                Service::Redis => {
+                    let found = search.redis()?;
+                    state.redis = Some(found.server.clone());
+                    recipe.redis(found)?
+                }
+                Service::Backend => recipe.backend(&self.backend_facts()?, starting)?,
+            });
+        }
+        lanes.insert(0, self.prepare(&state, write_settings)?);
+        Ok((Plan { lanes }, state))
+    }
+
+    fn search(&self, origin: Origin) -> Search<'_> {
+        Search { project: &self.context.project, runner: &*self.context.runner, origin, user: self.user.as_ref() }
+    }
+
+    /// The folder and what it says about itself, before anything is started in it.
+    fn prepare(&self, state: &State, write_settings: Option<Action>) -> Result<Lane> {
+        let mut actions: Vec<Action> = write_settings.into_iter().collect();
+        actions.push(Action::Folder(Folder { path: self.folder.root().to_owned(), mode: 0o755, owner: None }));
+        let run = self.folder.root().join("run");
+        actions.push(Action::Folder(Folder { path: run, mode: 0o700, owner: None }));
+        if self.folder.is_split() {
+            let path = self.folder.postgres().to_owned();
+            self.context.terminal.note(format!(
+                "PostgreSQL's files lie in {}, because its user may not go to {}",
+                path.display(),
+                self.context.project.root().display()
+            ));
+        }
+        actions.push(state.write(&self.folder.state())?);
+        Ok(Lane {
+            name: PREPARE.to_owned(),
+            actions,
+            result: format!("in {}", self.context.project.relative(self.folder.root())),
+        })
+    }
+
+    fn choose_ports(&self, settings: &Settings, starting: &[Service]) -> Result<Ports> {
+        let number = self.context.project.number();
+        let wanted = match &self.state {
+            Some(state) => state.ports,
+            None if self.context.project.is_second() => ports::own_block(number),
+            None => Ports::from_settings(settings)?,
+        };
+        let choice = ports::choose(wanted, number, starting, &ports::is_taken)?;
+        for (service, port) in &choice.taken {
+            let owner = owner::of_port(*port, &*self.context.runner);
+            self.context.terminal.warn(format!("port {port}, for {service}, is taken by {owner}"));
+        }
+        if !choice.taken.is_empty() {
+            let moved: Vec<String> =
+                starting.iter().map(|service| format!("{service} {}", choice.ports.of(*service))).collect();
+            self.context
+                .terminal
+                .warn(format!("this checkout uses ports of its own from now on: {}", moved.join(", ")));
+        }
+        Ok(choice.ports)
+    }
+
+    fn data_facts(&self, settings: &Settings) -> Result<DataFacts> {
+        let data = self.folder.postgres_data();
+        let exists = data.join("PG_VERSION").is_file();
+        let password = std::fs::read_to_string(self.folder.postgres_password()).unwrap_or_default();
+        let locale = if exists {
+            "C"
+        } else {
+            let installed = self.context.runner.read(&system::locales()).unwrap_or_default();
+            system::choose_locale(&installed.stdout)
+        };
+        Ok(DataFacts {
+            exists,
+            has_other_password: exists && password != settings.require(POSTGRES_PASSWORD)?,
+            is_occupied: !process::working_in(&data).is_empty(),
+            locale,
+        })
+    }
+
+    /// What it takes to build the backend.
+    pub fn backend_facts(&self) -> Result<BackendFacts<'_>> {
+        Ok(BackendFacts {
+            root: self.context.project.root(),
+            binary: binary()?,
+            commit: commit(self.context),
+            is_colored: self.context.terminal.is_colored(),
+            migration_limit: MIGRATIONS,
+        })
+    }
+
+    /// What would otherwise fail later and less clearly: another user's folder, a full disk.
+    fn check_ground(&self) -> Result<()> {
+        let root = self.folder.root();
+        if std::fs::symlink_metadata(root).is_ok_and(|found| found.is_symlink()) {
+            return Err(Failure::new(
+                Exit::Failed,
+                format!("{} is a link; it has to be a folder of its own", root.display()),
+            )
+            .next(format!("rm {}", root.display()))
+            .into());
+        }
+        if let Some(owner) = system::owner(root).filter(|owner| *owner != system::own_uid() && !system::is_root()) {
+            let owner = system::user_name(owner);
+            return Err(Failure::new(Exit::Failed, format!("{} belongs to {owner}", root.display()))
+                .next(format!("run this as {owner}, or let them run `cargo xtask clean`"))
+                .into());
+        }
+        for folder in [root, self.folder.postgres()] {
+            if let Some(free) = system::free_space(folder).filter(|free| *free < DISK) {
+                let what = format!("the disk is full: {} are left for {}", file::human_size(free), folder.display());
+                return Err(Failure::new(Exit::Failed, what)
+                    .next(format!("make room for {} at least", file::human_size(DISK)))
+                    .into());
+            }
+        }
+        Ok(())
+    }
+
+    fn roll_back(&mut self, started: &[Service], before: Option<State>, shutdown_timeout: Duration) {
+        let warn = |text: String| self.context.terminal.warn(text);
+        for service in started.iter().rev() {
+            let stop = lanes::stop(&self.folder, *service, shutdown_timeout);
+            match crate::plan::stop_service(&stop, &warn) {
+                Ok(()) => self.context.terminal.note(format!("stopped {service}")),
+                Err(error) => self.context.terminal.warn(format!("{error:#}")),
+            }
+        }
+        if let Some(state) = &mut self.state {
+            state.wanted = before.map(|before| before.wanted).unwrap_or_default();
+            if let Err(error) = self.write_state() {
+                self.context.terminal.warn(format!("{error:#}"));
+            }
+        }
+    }
+
+    fn write_state(&self) -> Result<()> {
+        let Some(state) = &self.state else { return Ok(()) };
+        state.store(&self.folder.state())
+    }
+
+    /// Stops what is running, keeping the data; false when nothing was.
+    pub fn down(&mut self) -> Result<bool> {
+        let running: Vec<Service> = Service::ALL.into_iter().filter(|service| self.is_running(*service)).collect();
+        let plan = Plan { lanes: lanes::stopping(&self.folder, &running, self.shutdown_timeout()) };
+        if self.context.dry_run {
+            plan.print(&self.context.terminal)?;
+            return Ok(!running.is_empty());
+        }
+        let was_wanted = self.state.as_ref().is_some_and(|state| !state.wanted.is_empty());
+        if let Some(state) = self.state.as_mut().filter(|state| !state.wanted.is_empty()) {
+            state.wanted.clear();
+            self.write_state()?;
+        }
+        plan.run(self.context).result?;
+        for service in Service::ALL {
+            file::remove(&self.folder.record(service))?;
+        }
+        Ok(was_wanted || !running.is_empty())
+    }
+
+    /// Stops these services, so that `up` starts them anew. The backend is built before, so that one that does not
+    /// compile leaves the old one running.
+    pub fn stop_for_restart(&self, services: &[Service]) -> Result<()> {
+        let running: Vec<Service> = services.iter().copied().filter(|service| self.is_running(*service)).collect();
+        let build = services.contains(&Service::Backend).then(|| self.backend_facts()).transpose()?;
+        if let Some(facts) = build {
+            let plan = Plan::of("build", vec![lanes::build(&facts)], "done");
+            self.print_or_run(&plan)?;
+        }
+        self.print_or_run(&Plan { lanes: lanes::stopping(&self.folder, &running, self.shutdown_timeout()) })
+    }
+
+    fn print_or_run(&self, plan: &Plan) -> Result<()> {
+        if self.context.dry_run { plan.print(&self.context.terminal) } else { plan.run(self.context).result }
+    }
+
+    /// The time that the backend is given to finish; the settings may be the very thing that is broken.
+    fn shutdown_timeout(&self) -> Duration {
+        Settings::load(&self.context.project).map_or(Duration::from_secs(10), |settings| shutdown_timeout(&settings))
+    }
+
+    /// Everything of this stack that is there, which is what `clean` removes.
+    pub fn belongings(&self) -> Result<Vec<PathBuf>> {
+        let root = self.folder.root();
+        if std::fs::symlink_metadata(root).is_ok_and(|found| found.is_symlink()) {
+            let what = format!("{} is a link, which this project did not make", root.display());
+            return Err(Failure::new(Exit::Refused, what).next(format!("rm {}", root.display())).into());
+        }
+        Ok(self.folder.everything().into_iter().filter(|path| std::fs::symlink_metadata(path).is_ok()).collect())
+    }
+
+    /// Removes what belongs to the stack; what else lies in its folder stays and is given back.
+    pub fn remove(&self, belongings: &[PathBuf], lock: Option<&Lock>) -> Result<Vec<PathBuf>> {
+        let mut actions = Vec::new();
+        if !process::working_in(&self.folder.postgres_data()).is_empty() {
+            actions.push(Action::Vacate(self.folder.postgres_data()));
+        }
+        actions.extend(belongings.iter().cloned().map(Action::Remove));
+        let plan = Plan::of("clean", actions, "removed");
+        self.print_or_run(&plan)?;
+        let Some(lock) = lock else { return Ok(Vec::new()) };
+        lock.remove_file()?;
+        let root = self.folder.root();
+        let others: Vec<PathBuf> =
+            std::fs::read_dir(root).into_iter().flatten().flatten().map(|entry| entry.path()).collect();
+        if others.is_empty() {
+            file::remove(root)?;
+        }
+        Ok(others)
+    }
+
+    /// The backend's binary and its environment, for one of its commands that needs a running `service`.
+    pub fn backend_command(&self, service: Service) -> Result<(PathBuf, Vec<Variable>)> {
+        let Some(state) = self.state.as_ref().filter(|_| self.is_running(service)) else {
+            return Err(not_up(service).into());
+        };
+        let settings = Settings::load(&self.context.project)?;
+        hide(self.context, &settings);
+        let environment = thunder::backend_environment(&settings, state.ports, &commit(self.context))?;
+        Ok((binary()?, environment))
+    }
+
+    /// A command in the surroundings of a service: its programs on PATH, its address in the variables that its clients
+    /// read.
+    pub fn inside(&self, service: Service, command: &[String]) -> Result<Step> {
+        let settings = Settings::load(&self.context.project)?;
+        hide(self.context, &settings);
+        let state = self.state.as_ref().ok_or_else(|| not_up(service))?;
+        let ports = state.ports;
+        let mut path = std::env::var_os("PATH").unwrap_or_default();
+        let programs = match service {
+            Service::Postgres => state.postgres.as_ref().map(|server| server.path.clone()),
+            Service::Redis => state.redis.as_ref().and_then(|server| Some(server.path.parent()?.to_owned())),
+            Service::Backend => binary()?.parent().map(Path::to_owned),
+        };
+        if let Some(programs) = programs {
+            let folders = std::iter::once(programs).chain(std::env::split_paths(&path).collect::<Vec<_>>());
+            path = std::env::join_paths(folders)?;
+        }
+        let step = Step::new(format!("run {}", command[0]), &command[0]).args(&command[1..]).env("PATH", path);
+        let step = step
+            .env("PGHOST", "127.0.0.1")
+            .env("PGPORT", ports.postgres.to_string())
+            .env("PGUSER", thunder::ROLE)
+            .env("PGDATABASE", DATABASE)
+            .secret_env("PGPASSWORD", settings.require(POSTGRES_PASSWORD)?)
+            .secret_env("REDISCLI_AUTH", settings.require(thunder::REDIS_PASSWORD)?)
+            .env("REDIS_PORT", ports.redis.to_string());
+        let environment = thunder::backend_environment(&settings, ports, &commit(self.context))?;
+        Ok(environment.iter().fold(step, |step, variable| {
+            if variable.is_secret {
+                step.secret_env(&variable.name, &variable.value)
+            } else {
+                step.env(&variable.name, &variable.value)
+            }
+        }))
+    }
+}
+
+/// Whom PostgreSQL runs as: ourselves, unless we are root.
+pub fn service_user() -> Result<Option<User>> {
+    if !system::is_root() {
+        return Ok(None);
+    }
+    let user = system::service_user().ok_or_else(|| {
+        Failure::new(Exit::Missing, "PostgreSQL does not run as root, and there is no user postgres or nobody")
+            .next("useradd --system postgres")
+    })?;
+    Ok(Some(user))
+}
+
+/// The failure of a task that needs a service which is not running.
+pub fn not_up(service: Service) -> Failure {
+    Failure::new(Exit::Unhealthy, format!("{service} is not running")).next(format!("cargo xtask up {service}"))
+}
+
+/// The backend's binary.
+pub fn binary() -> Result<PathBuf> {
+    Ok(thunder::binary(&std::env::current_exe().context("cannot tell where xtask itself is")?))
+}
+
+/// From now on none of these settings' secrets is printed.
+pub fn hide(context: &Context, settings: &Settings) {
+    for secret in settings.secrets() {
+        context.terminal.hide(secret);
+    }
+}
+
+fn shutdown_timeout(settings: &Settings) -> Duration {
+    Duration::from_secs(settings.get("SHUTDOWN_TIMEOUT").and_then(|seconds| seconds.parse().ok()).unwrap_or(10))
+}
+
+/// The commit that is checked out, with `-dirty` where files differ from it.
+pub fn commit(context: &Context) -> String {
+    let root = context.project.root();
+    let ask = |step: &Step| context.runner.read(step).ok().filter(crate::runner::Output::is_success);
+    let Some(head) = ask(&git::head(root)) else { return "unknown".to_owned() };
+    let is_dirty = ask(&git::changes(root)).is_none_or(|changes| !changes.stdout.trim().is_empty());
+    format!("{}{}", head.stdout.trim(), if is_dirty { "-dirty" } else { "" })
+}

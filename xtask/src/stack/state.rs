@@ -1,0 +1,148 @@
+//! What a stack is: its engine, its ports, its servers and which of its services should run.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use serde::{Deserialize, Serialize};
+
+use super::thunder::{Ports, Service};
+use crate::failure::{Exit, Failure};
+use crate::file;
+use crate::plan::{Action, Write};
+
+/// The form of the file; another number means another version of xtask wrote it.
+const SCHEMA: u32 = 1;
+/// It holds no secrets.
+const MODE: u32 = 0o644;
+
+/// What runs the stack.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Engine {
+    /// Processes of this machine.
+    Host,
+}
+
+impl fmt::Display for Engine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Host => f.write_str("host"),
+        }
+    }
+}
+
+/// Where a server came from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Source {
+    /// The machine's own.
+    System,
+    /// Fetched into the user's cache.
+    Portable,
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::System => "system",
+            Self::Portable => "portable",
+        })
+    }
+}
+
+/// A server that the stack uses.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Server {
+    /// Its product, such as `PostgreSQL` or `Valkey`.
+    pub product: String,
+    /// Its version.
+    pub version: String,
+    /// Where it came from.
+    pub source: Source,
+    /// The folder with its programs, or the program itself.
+    pub path: PathBuf,
+}
+
+/// What a stack is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct State {
+    schema_version: u32,
+    /// What runs it.
+    pub engine: Engine,
+    /// Which services should run.
+    pub wanted: Vec<Service>,
+    /// Where they listen; remembered when the stack is down.
+    pub ports: Ports,
+    /// The database server.
+    pub postgres: Option<Server>,
+    /// The cache server.
+    pub redis: Option<Server>,
+}
+
+impl State {
+    /// A stack that is down.
+    pub fn new(engine: Engine, ports: Ports) -> Self {
+        Self { schema_version: SCHEMA, engine, wanted: Vec::new(), ports, postgres: None, redis: None }
+    }
+
+    /// What the file says; none when there is no file.
+    pub fn load(path: &Path) -> Result<Option<Self>> {
+        let bytes = match std::fs::read(path) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error).with_context(|| format!("cannot read {}", path.display())),
+        };
+        let state: Self = serde_json::from_slice(&bytes).map_err(|error| unreadable(path, &error.to_string()))?;
+        if state.schema_version != SCHEMA {
+            return Err(unreadable(path, "it was written by another version of xtask"));
+        }
+        Ok(Some(state))
+    }
+
+    /// The action that writes the file.
+    pub fn write(&self, path: &Path) -> Result<Action> {
+        Ok(Action::Write(Write { path: path.to_owned(), text: self.text()?, mode: MODE }))
+    }
+
+    /// Writes the file at once.
+    pub fn store(&self, path: &Path) -> Result<()> {
+        file::write(path, self.text()?.as_bytes(), MODE)
+    }
+
+    fn text(&self) -> Result<String> {
+        Ok(format!("{}\n", serde_json::to_string_pretty(self)?))
+    }
+}
+
+fn unreadable(path: &Path, why: &str) -> anyhow::Error {
+    Failure::new(Exit::Failed, format!("{} cannot be understood: {why}", path.display()))
+        .next("cargo xtask clean, which removes the stack and its data")
+        .into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_state_comes_back_as_it_was_written() {
+        let folder = xshell::Shell::new().unwrap().create_temp_dir().unwrap();
+        let path = folder.path().join("stack.json");
+        assert_eq!(State::load(&path).unwrap(), None);
+        let mut state = State::new(Engine::Host, Ports::block(20_000));
+        state.wanted = vec![Service::Redis];
+        let Action::Write(file) = state.write(&path).unwrap() else { panic!("a write") };
+        std::fs::write(&path, file.text).unwrap();
+        assert_eq!(State::load(&path).unwrap(), Some(state));
+    }
+
+    #[test]
+    fn what_cannot_be_understood_is_an_error_with_a_way_out() {
+        let folder = xshell::Shell::new().unwrap().create_temp_dir().unwrap();
+        let path = folder.path().join("stack.json");
+        std::fs::write(&path, "{").unwrap();
+        let error = State::load(&path).unwrap_err();
+        assert!(error.downcast_ref::<Failure>().unwrap().advice()[0].starts_with("cargo xtask clean"));
+    }
+}

@@ -1,0 +1,314 @@
+//! One external command as a value: what it runs, what it is for, and how a person would type it.
+
+use std::ffi::{OsStr, OsString};
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// One external command.
+#[derive(Debug, Clone)]
+pub struct Step {
+    purpose: String,
+    program: PathBuf,
+    args: Vec<OsString>,
+    environment: Vec<Variable>,
+    is_isolated: bool,
+    folder: Option<PathBuf>,
+    stdin: Stdin,
+    only_reads: bool,
+    limit: Option<Duration>,
+    user: Option<User>,
+    hint: Option<String>,
+    noise: Option<fn(&str) -> bool>,
+}
+
+#[derive(Debug, Clone)]
+struct Variable {
+    name: String,
+    value: OsString,
+    is_secret: bool,
+}
+
+/// What a command reads.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Stdin {
+    /// Nothing.
+    Null,
+    /// The terminal of whoever runs the task.
+    Terminal,
+    /// This text, which may hold secrets.
+    Text(String),
+}
+
+/// A system user to run a command as.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct User {
+    /// The name, as in `/etc/passwd`.
+    pub name: String,
+    /// The user's number.
+    pub uid: u32,
+    /// The number of the user's first group.
+    pub gid: u32,
+}
+
+impl Step {
+    /// `purpose` completes the sentence "cannot …".
+    pub fn new(purpose: impl Into<String>, program: impl Into<PathBuf>) -> Self {
+        Self {
+            purpose: purpose.into(),
+            program: program.into(),
+            args: Vec::new(),
+            environment: Vec::new(),
+            is_isolated: false,
+            folder: None,
+            stdin: Stdin::Null,
+            only_reads: false,
+            limit: None,
+            user: None,
+            hint: None,
+            noise: None,
+        }
+    }
+
+    /// Adds an argument. Arguments are no place for secrets: everybody on the machine can see them.
+    #[must_use]
+    pub fn arg(mut self, arg: impl Into<OsString>) -> Self {
+        self.args.push(arg.into());
+        self
+    }
+
+    /// Adds arguments.
+    #[must_use]
+    pub fn args<T: Into<OsString>>(mut self, args: impl IntoIterator<Item = T>) -> Self {
+        self.args.extend(args.into_iter().map(Into::into));
+        self
+    }
+
+    /// Sets a variable of the command's environment.
+    #[must_use]
+    pub fn env(mut self, name: impl Into<String>, value: impl Into<OsString>) -> Self {
+        self.environment.push(Variable { name: name.into(), value: value.into(), is_secret: false });
+        self
+    }
+
+    /// Sets a variable whose value is never shown.
+    #[must_use]
+    pub fn secret_env(mut self, name: impl Into<String>, value: impl Into<OsString>) -> Self {
+        self.environment.push(Variable { name: name.into(), value: value.into(), is_secret: true });
+        self
+    }
+
+    /// Gives the command nothing of our own environment but what a program needs to run at all, so that `PGPORT` or
+    /// `DATABASE_URL` in somebody's shell changes nothing.
+    #[must_use]
+    pub fn isolated(mut self) -> Self {
+        self.is_isolated = true;
+        self
+    }
+
+    /// Runs it there instead of in the current folder.
+    #[must_use]
+    pub fn folder(mut self, folder: impl Into<PathBuf>) -> Self {
+        self.folder = Some(folder.into());
+        self
+    }
+
+    /// Gives it something to read.
+    #[must_use]
+    pub fn stdin(mut self, stdin: Stdin) -> Self {
+        self.stdin = stdin;
+        self
+    }
+
+    /// Marks it as changing nothing, so that a dry run may run it.
+    #[must_use]
+    pub fn only_reads(mut self) -> Self {
+        self.only_reads = true;
+        self
+    }
+
+    /// Stops it when it takes longer.
+    #[must_use]
+    pub fn limit(mut self, limit: Duration) -> Self {
+        self.limit = Some(limit);
+        self
+    }
+
+    /// Runs it as that user.
+    #[must_use]
+    pub fn user(mut self, user: Option<User>) -> Self {
+        self.user = user;
+        self
+    }
+
+    /// What to do when it fails.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// Which lines of its output say nothing about why it failed. Of the rest the first matter most, as with a
+    /// compiler; without this the last do.
+    #[must_use]
+    pub fn noise(mut self, is_noise: fn(&str) -> bool) -> Self {
+        self.noise = Some(is_noise);
+        self
+    }
+
+    /// At most `most` lines of its output, those that best tell why it failed.
+    pub fn evidence(&self, said: &[String], most: usize) -> Vec<String> {
+        let Some(is_noise) = self.noise else {
+            let left_out = said.len().saturating_sub(most);
+            let above = (left_out > 0).then(|| format!("… {left_out} lines above"));
+            return above.into_iter().chain(said[left_out..].iter().cloned()).collect();
+        };
+        let telling: Vec<&String> = said.iter().filter(|line| !is_noise(line)).collect();
+        let left_out = telling.len().saturating_sub(most);
+        let below = (left_out > 0).then(|| format!("… {left_out} lines more"));
+        telling.into_iter().take(most).cloned().chain(below).collect()
+    }
+
+    /// What it is for.
+    pub fn purpose(&self) -> &str {
+        &self.purpose
+    }
+
+    /// What it runs.
+    pub fn program(&self) -> &Path {
+        &self.program
+    }
+
+    /// Its arguments.
+    pub fn arguments(&self) -> &[OsString] {
+        &self.args
+    }
+
+    /// Its variables.
+    pub fn variables(&self) -> impl Iterator<Item = (&str, &OsStr)> {
+        self.environment.iter().map(|variable| (variable.name.as_str(), variable.value.as_os_str()))
+    }
+
+    /// The values that must not be shown.
+    pub fn secrets(&self) -> impl Iterator<Item = &OsStr> {
+        self.environment.iter().filter(|variable| variable.is_secret).map(|variable| variable.value.as_os_str())
+    }
+
+    /// Whether it gets nothing of our own environment.
+    pub fn is_isolated(&self) -> bool {
+        self.is_isolated
+    }
+
+    /// Where it runs.
+    pub fn working_folder(&self) -> Option<&Path> {
+        self.folder.as_deref()
+    }
+
+    /// What it reads.
+    pub fn input(&self) -> &Stdin {
+        &self.stdin
+    }
+
+    /// Whether it changes nothing.
+    pub fn is_read_only(&self) -> bool {
+        self.only_reads
+    }
+
+    /// How long it may take.
+    pub fn time_limit(&self) -> Option<Duration> {
+        self.limit
+    }
+
+    /// Whom it runs as.
+    pub fn run_as(&self) -> Option<&User> {
+        self.user.as_ref()
+    }
+
+    /// What to do when it fails.
+    pub fn advice(&self) -> Option<&str> {
+        self.hint.as_deref()
+    }
+}
+
+/// As it could be pasted into a shell, secrets as `***`.
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(folder) = &self.folder {
+            write!(f, "cd {} && ", quoted(folder.as_os_str()))?;
+        }
+        if let Stdin::Text(_) = &self.stdin {
+            // What is fed to a program here is SQL with passwords.
+            f.write_str("printf '***' | ")?;
+        }
+        if let Some(user) = &self.user {
+            write!(f, "runuser -u {} -- ", user.name)?;
+        }
+        if self.is_isolated {
+            f.write_str("env -i PATH=\"$PATH\" ")?;
+        } else if self.user.is_some() && !self.environment.is_empty() {
+            f.write_str("env ")?;
+        }
+        for variable in &self.environment {
+            let value = if variable.is_secret { "***".to_owned() } else { quoted(&variable.value) };
+            write!(f, "{}={value} ", variable.name)?;
+        }
+        f.write_str(&quoted(self.program.as_os_str()))?;
+        for arg in &self.args {
+            write!(f, " {}", quoted(arg))?;
+        }
+        Ok(())
+    }
+}
+
+/// A word as a shell reads it.
+pub fn quoted(word: &OsStr) -> String {
+    let word = word.to_string_lossy();
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_./:=@,+%".contains(&byte);
+    if !word.is_empty() && word.bytes().all(is_plain) {
+        return word.into_owned();
+    }
+    format!("'{}'", word.replace('\'', r"'\''"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_step_reads_as_a_person_would_type_it() {
+        let step = Step::new("list", "/usr/bin/ls").arg("-l").arg("with blank").env("LANG", "C").folder("/tmp/a b");
+        assert_eq!(step.to_string(), "cd '/tmp/a b' && LANG=C /usr/bin/ls -l 'with blank'");
+    }
+
+    #[test]
+    fn a_word_is_quoted_only_where_a_shell_would_take_it_apart() {
+        let quoted = |word: &str| quoted(OsStr::new(word));
+        assert_eq!(quoted("--locale=C.UTF-8"), "--locale=C.UTF-8");
+        assert_eq!(quoted(""), "''");
+        assert_eq!(quoted("it's $HOME"), r"'it'\''s $HOME'");
+    }
+
+    #[test]
+    fn secrets_are_not_in_it() {
+        let step = Step::new("serve", "thunder")
+            .secret_env("DATABASE_URL", "postgres://u:hunter2@h/d")
+            .stdin(Stdin::Text("ALTER ROLE x PASSWORD 'hunter2';".to_owned()));
+        assert_eq!(step.to_string(), "printf '***' | DATABASE_URL=*** thunder");
+    }
+
+    #[test]
+    fn of_a_long_output_the_end_is_shown_and_of_a_compilers_the_start() {
+        let said: Vec<String> = (1..=5).map(|number| format!("line {number}")).collect();
+        assert_eq!(Step::new("x", "x").evidence(&said, 2), ["… 3 lines above", "line 4", "line 5"]);
+        let compiler = Step::new("x", "x").noise(|line| line == "line 1");
+        assert_eq!(compiler.evidence(&said, 2), ["line 2", "line 3", "… 2 lines more"]);
+        assert_eq!(compiler.evidence(&said, 9).len(), 4);
+    }
+
+    #[test]
+    fn another_user_and_a_clean_environment_are_in_it() {
+        let user = User { name: "postgres".to_owned(), uid: 105, gid: 110 };
+        let step = Step::new("serve", "postgres").isolated().env("TZ", "UTC").user(Some(user));
+        assert_eq!(step.to_string(), "runuser -u postgres -- env -i PATH=\"$PATH\" TZ=UTC postgres");
+    }
+}

@@ -1,0 +1,256 @@
+//! What is promised, measured: medians and spread of several runs, each beside the same thing done by hand.
+
+mod by_hand;
+mod sample;
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result};
+use serde::Serialize;
+
+use self::by_hand::Script;
+use self::sample::{Ratio, Sample};
+use crate::cli::{Bench, BenchWhat, ServerOrigin};
+use crate::context::Context;
+use crate::file;
+use crate::plan::Plan;
+use crate::runner::read_well;
+use crate::settings::Settings;
+use crate::stack::host::{self, lanes};
+use crate::step::Step;
+use crate::terminal::{FAINT, STRONG, Table};
+use crate::tool::cargo;
+
+/// One promised figure.
+#[derive(Debug, Serialize)]
+struct Figure {
+    name: &'static str,
+    unit: &'static str,
+    #[serde(flatten)]
+    sample: Sample,
+    /// The most that is promised.
+    limit: f64,
+    /// The same by hand, taken in turn with it.
+    by_hand: Option<Sample>,
+    /// How the two compare, pair by pair.
+    ratio: Option<Ratio>,
+}
+
+#[derive(Serialize)]
+struct Document<'a> {
+    schema_version: u32,
+    runs: u16,
+    figures: &'a [Figure],
+}
+
+/// Measures and prints.
+pub fn run(context: &Context, arguments: &Bench) -> Result<u8> {
+    let BenchWhat::Stack = arguments.what;
+    if context.dry_run {
+        context.terminal.data("# a benchmark is nothing but what it does: there is no plan to print")?;
+        return Ok(0);
+    }
+    let bench = Run::new(context, arguments)?;
+    let mut figures = vec![bench.cold_build()?, bench.overhead()?];
+    figures.extend(bench.stack()?);
+    if arguments.json {
+        context.terminal.json(&Document { schema_version: 1, runs: arguments.runs, figures: &figures })?;
+    } else {
+        context.terminal.data(table(&figures, arguments.runs))?;
+    }
+    Ok(0)
+}
+
+fn table(figures: &[Figure], runs: u16) -> String {
+    let mut table = Table::default();
+    let heading = ["", "median", "spread", "promised", "by hand", "ratio"];
+    table.row(heading.map(|word| format!("{FAINT}{word}{FAINT:#}")));
+    for figure in figures {
+        let unit = figure.unit;
+        let spread = |sample: &Sample| format!("{:.2}–{:.2}", sample.least, sample.most);
+        table.row([
+            figure.name.to_owned(),
+            format!("{STRONG}{:.2} {unit}{STRONG:#}", figure.sample.median),
+            spread(&figure.sample),
+            format!("≤ {} {unit}", figure.limit),
+            figure
+                .by_hand
+                .as_ref()
+                .map(|hand| format!("{:.2} {unit} ({})", hand.median, spread(hand)))
+                .unwrap_or_default(),
+            figure
+                .ratio
+                .as_ref()
+                .map(|ratio| format!("{:.2} ({:.2}–{:.2})", ratio.median, ratio.least, ratio.most))
+                .unwrap_or_default(),
+        ]);
+    }
+    format!("{table}\n{FAINT}medians of {runs} runs; ratios are of each run to the one by hand beside it{FAINT:#}")
+}
+
+struct Run<'a> {
+    context: &'a Context,
+    runs: u16,
+    origin: ServerOrigin,
+    xtask: PathBuf,
+    folder: PathBuf,
+}
+
+impl Drop for Run<'_> {
+    fn drop(&mut self) {
+        // Whatever was being measured when it ended: nothing may be left running.
+        drop(self.context.runner.read(&self.task(&["clean", "--yes"])));
+        if let Err(error) = file::remove(&self.folder) {
+            self.context.terminal.warn(format!("{error:#}"));
+        }
+    }
+}
+
+impl<'a> Run<'a> {
+    fn new(context: &'a Context, arguments: &Bench) -> Result<Self> {
+        let folder = std::env::temp_dir().join(format!("thunder-bench-{}", std::process::id()));
+        file::create(&folder)?;
+        let xtask = std::env::current_exe().context("cannot tell where xtask itself is")?;
+        Ok(Self { context, runs: arguments.runs, origin: arguments.servers, xtask, folder })
+    }
+
+    fn say(&self, what: &str) {
+        self.context.terminal.note(format!("measuring {what} …"));
+    }
+
+    /// A task on a stack of its own, far from the checkout's.
+    fn task(&self, words: &[&str]) -> Step {
+        let root = self.context.project.root();
+        Step::new(format!("run {}", words.join(" ")), &self.xtask)
+            .args(words.iter().copied())
+            .env("XTASK_STATE", self.folder.join("xtask"))
+            .env("CARGO_MANIFEST_DIR", root.join("xtask"))
+            .folder(root)
+    }
+
+    fn seconds(&self, step: &Step) -> Result<f64> {
+        self.context.interrupt.check()?;
+        let begun = Instant::now();
+        read_well(&*self.context.runner, step)?;
+        Ok(begun.elapsed().as_secs_f64())
+    }
+
+    fn cold_build(&self) -> Result<Figure> {
+        self.say("xtask's build from nothing");
+        let target = self.folder.join("target");
+        let mut seconds = Vec::new();
+        for _ in 0..self.runs {
+            file::remove(&target)?;
+            let before = children_cpu();
+            let step = Step::new("build xtask", cargo::program())
+                .args(["build", "--package", "xtask", "--target-dir"])
+                .arg(&target)
+                .folder(self.context.project.root());
+            self.seconds(&step)?;
+            seconds.push(children_cpu().checked_sub(before).unwrap().as_secs_f64());
+        }
+        file::remove(&target)?;
+        Ok(Figure {
+            name: "cold build of xtask",
+            unit: "CPU-s",
+            sample: Sample::of(&seconds),
+            limit: 30.0,
+            by_hand: None,
+            ratio: None,
+        })
+    }
+
+    fn overhead(&self) -> Result<Figure> {
+        self.say("what cargo adds to each task");
+        let root = self.context.project.root();
+        let through_cargo = Step::new("run xtask", cargo::program()).args(["xtask", "--version"]).folder(root);
+        let alone = Step::new("run xtask", &self.xtask).arg("--version").folder(root);
+        self.seconds(&through_cargo)?;
+        let mut added = Vec::new();
+        for _ in 0..self.runs.max(10) {
+            added.push(self.seconds(&through_cargo)? - self.seconds(&alone)?);
+        }
+        Ok(Figure {
+            name: "what `cargo xtask` adds to the binary",
+            unit: "s",
+            sample: Sample::of(&added),
+            limit: 0.1,
+            by_hand: None,
+            ratio: None,
+        })
+    }
+
+    /// `up` from nothing, with data, and after `clean`, each in turn with a script that does the same.
+    fn stack(&self) -> Result<[Figure; 3]> {
+        self.say("`up` from nothing, with data, and after `clean`");
+        let origin = match self.origin {
+            ServerOrigin::Auto => "auto",
+            ServerOrigin::System => "system",
+            ServerOrigin::Portable => "portable",
+        };
+        let up = ["up", "--engine", "host", "--servers", origin];
+        // Once without measuring: builds the backend, fetches portable servers, and tells which servers there are.
+        self.seconds(&self.task(&up))?;
+        let script = self.script()?;
+        self.seconds(&self.task(&["clean", "--yes"]))?;
+        let mut ours: [Vec<f64>; 3] = Default::default();
+        let mut by_hand: [Vec<f64>; 3] = Default::default();
+        for _ in 0..self.runs {
+            ours[0].push(self.seconds(&self.task(&up))?);
+            self.seconds(&self.task(&["down"]))?;
+            ours[1].push(self.seconds(&self.task(&up))?);
+            let cleaned = self.seconds(&self.task(&["clean", "--yes"]))?;
+            ours[2].push(cleaned + self.seconds(&self.task(&up))?);
+            self.seconds(&self.task(&["clean", "--yes"]))?;
+
+            by_hand[0].push(self.seconds(&script.up(true))?);
+            self.seconds(&script.down())?;
+            by_hand[1].push(self.seconds(&script.up(false))?);
+            let cleaned = self.seconds(&script.clean())?;
+            by_hand[2].push(cleaned + self.seconds(&script.up(true))?);
+            self.seconds(&script.clean())?;
+        }
+        let names = [("`up` from an empty folder", 5.0), ("`up` with data", 2.0), ("`clean` and `up`", 6.0)];
+        Ok([0, 1, 2].map(|index| Figure {
+            name: names[index].0,
+            unit: "s",
+            sample: Sample::of(&ours[index]),
+            limit: names[index].1,
+            by_hand: Some(Sample::of(&by_hand[index])),
+            ratio: Some(Ratio::of(&ours[index], &by_hand[index])),
+        }))
+    }
+
+    /// The same steps as somebody would type them, with the servers that the stack used and settings of its own.
+    fn script(&self) -> Result<Script> {
+        let state = self.folder.join("xtask");
+        let stack =
+            crate::stack::state::State::load(&state.join(".stack/stack.json"))?.context("the stack has no state")?;
+        let settings = Settings::parse(&std::fs::read_to_string(state.join(".env.docker"))?)?;
+        let build = Plan::of("build", vec![lanes::build(&host::Host::open(self.context)?.backend_facts()?)], "done");
+        build.run(self.context).result?;
+        Script::new(&self.folder.join("by-hand"), self.context.project.root(), &stack, &settings)
+    }
+}
+
+/// The processor time that our children have used so far.
+#[cfg(unix)]
+fn children_cpu() -> Duration {
+    use nix::sys::resource::{UsageWho, getrusage};
+    use nix::sys::time::TimeValLike;
+    let Ok(usage) = getrusage(UsageWho::RUSAGE_CHILDREN) else { return Duration::ZERO };
+    let time =
+        |value: nix::sys::time::TimeVal| Duration::from_micros(u64::try_from(value.num_microseconds()).unwrap_or(0));
+    time(usage.user_time()) + time(usage.system_time())
+}
+
+#[cfg(not(unix))]
+fn children_cpu() -> Duration {
+    Duration::ZERO
+}
+
+/// A path as a word of a shell script.
+fn word(path: &Path) -> String {
+    crate::step::quoted(path.as_os_str())
+}

@@ -1,0 +1,108 @@
+//! The stack as somebody would start it from a shell: the yardstick of `bench stack`.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result};
+
+use super::word;
+use crate::file;
+use crate::settings::Settings;
+use crate::stack::host::{self, service_user};
+use crate::stack::ports;
+use crate::stack::state::State;
+use crate::stack::thunder::{self, DATABASE, POSTGRES_PASSWORD, REDIS_PASSWORD, ROLE};
+use crate::step::Step;
+use crate::tool::cargo;
+
+/// Scripts that do what `up`, `down` and `clean` do.
+pub struct Script {
+    folder: PathBuf,
+    root: PathBuf,
+    initialise: String,
+    start: String,
+}
+
+impl Script {
+    /// Scripts that work in `folder`, with the servers of `stack`.
+    pub fn new(folder: &Path, root: &Path, stack: &State, settings: &Settings) -> Result<Self> {
+        let postgres = &stack.postgres.as_ref().context("the stack has no PostgreSQL")?.path;
+        let redis = &stack.redis.as_ref().context("the stack has no Redis")?.path;
+        let ports = ports::free_block()?;
+        let thunder = word(&host::binary()?);
+        let user = service_user()?;
+        // PostgreSQL refuses to be root.
+        let (become_user, give) = match &user {
+            Some(user) => (format!("runuser -u {} -- ", user.name), format!("chown {} pg", user.name)),
+            None => (String::new(), "true".to_owned()),
+        };
+        let (initdb, server) = (word(&postgres.join("initdb")), word(&postgres.join("postgres")));
+        let data = word(&folder.join("pg/data"));
+        let password = settings.require(POSTGRES_PASSWORD)?;
+        let sql = format!(
+            "CREATE ROLE {ROLE} LOGIN CREATEDB PASSWORD '{password}'\\nCREATE DATABASE {DATABASE} OWNER {ROLE}\\n"
+        );
+        let initialise = format!(
+            "mkdir pg redis && {give}\n\
+             {become_user}{initdb} -D {data} -U postgres -E UTF8 --locale=C.UTF-8 --auth-host=scram-sha-256 \
+             --auth-local=peer --no-sync >/dev/null\n\
+             printf \"{sql}\" | {become_user}{server} --single -D {data} postgres >/dev/null 2>&1\n"
+        );
+        let environment = thunder::backend_environment(settings, ports, "by-hand")?;
+        let environment: Vec<String> =
+            environment.iter().map(|variable| format!("export {}='{}'", variable.name, variable.value)).collect();
+        let redis_configuration = crate::tool::redis::configuration(
+            ports.redis,
+            settings.require(REDIS_PASSWORD)?,
+            &folder.join("redis"),
+            true,
+        );
+        file::create(folder)?;
+        file::write(&folder.join("redis.conf"), redis_configuration.as_bytes(), 0o600)?;
+        let start = format!(
+            "{become_user}{server} -D {data} -p {} -c listen_addresses=127.0.0.1 -c unix_socket_directories= \
+             >pg.log 2>&1 & echo $! >pg.pid\n\
+             {} redis.conf >redis.log 2>&1 & echo $! >redis.pid\n\
+             (cd {} && {} build --quiet --package {})\n\
+             {}\n\
+             {thunder} migrate run >/dev/null\n\
+             {thunder} serve >thunder.log 2>&1 & echo $! >thunder.pid\n\
+             until {thunder} healthcheck >/dev/null 2>&1; do sleep 0.02; done\n",
+            ports.postgres,
+            word(redis),
+            word(root),
+            word(&cargo::program()),
+            thunder::PACKAGE,
+            environment.join("\n"),
+        );
+        Ok(Self { folder: folder.to_owned(), root: root.to_owned(), initialise, start })
+    }
+
+    fn script(&self, purpose: &str, text: &str) -> Step {
+        // The programs that stay must not keep our pipes open.
+        let text = format!("set -e\ncd {}\n{text}", word(&self.folder));
+        Step::new(purpose, "sh").arg("-c").arg(text).env("RUNNING_IN", self.root.as_os_str())
+    }
+
+    /// Starts everything, on new data or on what is there.
+    pub fn up(&self, from_nothing: bool) -> Step {
+        let initialise = if from_nothing { self.initialise.as_str() } else { "" };
+        self.script("start the stack by hand", &format!("{initialise}{}", self.start))
+    }
+
+    /// Stops everything.
+    pub fn down(&self) -> Step {
+        self.script("stop the stack by hand", STOP)
+    }
+
+    /// Stops everything and removes its data.
+    pub fn clean(&self) -> Step {
+        self.script("remove the stack by hand", &format!("{STOP}rm -rf pg redis\n"))
+    }
+}
+
+/// `runuser` waits for PostgreSQL and does not pass SIGINT on, so that the server itself is asked: its number is the
+/// first line of its own file.
+const STOP: &str = "kill $(cat thunder.pid)\nwhile kill -0 $(cat thunder.pid) 2>/dev/null; do sleep 0.02; done\n\
+    kill $(cat redis.pid)\nserver=$(head -n 1 pg/data/postmaster.pid)\nkill -INT $server\n\
+    while kill -0 $server 2>/dev/null; do sleep 0.02; done\n\
+    while kill -0 $(cat redis.pid) 2>/dev/null; do sleep 0.02; done\n";

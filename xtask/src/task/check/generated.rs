@@ -1,0 +1,181 @@
+//! Files that are made from the code: the reference of settings, the reference of tasks, and what the settings'
+//! template has to say.
+
+use anyhow::{Context as _, Result};
+use clap::CommandFactory;
+use serde::Deserialize;
+
+use super::{Verdict, run_step};
+use crate::cli::{Cli, GROUPS};
+use crate::context::Context;
+use crate::failure::{Exit, Failure};
+use crate::runner;
+use crate::settings::Settings;
+use crate::stack::host;
+use crate::stack::thunder::{PACKAGE, SET_BY_THE_STACK};
+use crate::tool::{backend, cargo};
+
+/// What the backend declares of itself.
+#[derive(Deserialize)]
+struct Declaration {
+    settings: Vec<Setting>,
+}
+
+#[derive(Deserialize)]
+struct Setting {
+    name: String,
+    required: bool,
+    secret: bool,
+    default: Option<String>,
+    description: String,
+}
+
+/// Compares what is there with what the code says, or writes it.
+pub fn check(context: &Context, fix: bool) -> Result<Verdict> {
+    let root = context.project.root();
+    let build = cargo::build(root, PACKAGE, context.terminal.is_colored());
+    if let Verdict::Failed(error) = run_step(context, "generated", &build)? {
+        return Ok(Verdict::Failed(error));
+    }
+    let step = backend::declaration(&host::binary()?);
+    if context.dry_run {
+        context.terminal.data(step)?;
+        return Ok(Verdict::Passed);
+    }
+    let declaration: Declaration = serde_json::from_str(&runner::read_well(&*context.runner, &step)?)?;
+
+    let text = std::fs::read_to_string(context.project.settings_template())?;
+    let mut problems = template_problems(&text, &Settings::parse(&text)?, &declaration);
+    let mut written = Vec::new();
+    for (name, text) in [("docs/settings.md", settings_page(&declaration)), ("docs/tasks.md", tasks_page())] {
+        let path = root.join(name);
+        if std::fs::read_to_string(&path).is_ok_and(|there| there == text) {
+            continue;
+        }
+        if fix {
+            std::fs::write(&path, text).with_context(|| format!("cannot write {name}"))?;
+            written.push(name);
+        } else {
+            problems.push(format!("{name} is not what the code says"));
+        }
+    }
+    if !problems.is_empty() {
+        let failure = Failure::new(Exit::Failed, "generated files are not fresh").details(problems);
+        return Ok(Verdict::Failed(failure.next("cargo xtask check --fix").into()));
+    }
+    Ok(if written.is_empty() { Verdict::Passed } else { Verdict::Fixed(written.join(", ")) })
+}
+
+/// Every setting of the backend stands in the template with the declaration's own sentence, unless the stack sets it.
+fn template_problems(text: &str, template: &Settings, declaration: &Declaration) -> Vec<String> {
+    let mut problems = Vec::new();
+    for setting in &declaration.settings {
+        let is_there = template.iter().any(|(name, _)| name == setting.name);
+        let is_set = SET_BY_THE_STACK.contains(&setting.name.as_str());
+        match (is_there, is_set) {
+            (false, false) => problems.push(format!("{} is missing in .env.docker.example", setting.name)),
+            (true, true) => problems.push(format!("{} is set by the stack, and in .env.docker.example", setting.name)),
+            (true, false) if !text.contains(&format!("# {}\n{}=", setting.description, setting.name)) => {
+                problems.push(format!("{} is described differently in .env.docker.example", setting.name));
+            }
+            _ => {}
+        }
+    }
+    for name in SET_BY_THE_STACK {
+        if !declaration.settings.iter().any(|setting| setting.name == *name) {
+            problems.push(format!("{name} is set by the stack, and nothing reads it"));
+        }
+    }
+    problems
+}
+
+const FRESH: &str = "<!-- Written by `cargo xtask check --fix`; `cargo xtask check` fails when it is not fresh. -->";
+
+fn settings_page(declaration: &Declaration) -> String {
+    let mut page = format!(
+        "# Settings of the backend\n\n{FRESH}\n\nThey come from the environment only, and are all checked at start: \
+         one error names every wrong or\nmissing setting, and never a value. `thunder config` prints this list, \
+         `thunder config --check` checks\nthe environment that it is in.\n\n| setting | default | what it is |\n| --- | --- | --- |\n"
+    );
+    for setting in &declaration.settings {
+        let default = match (&setting.default, setting.required) {
+            (_, true) => "**required**".to_owned(),
+            (Some(default), _) if !default.is_empty() => format!("`{default}`"),
+            _ => String::new(),
+        };
+        let secret = if setting.secret { " Secret." } else { "" };
+        page.push_str(&format!("| `{}` | {default} | {}{secret} |\n", setting.name, setting.description));
+    }
+    page
+}
+
+/// Each task's long help, in the groups of the overview.
+fn tasks_page() -> String {
+    let mut page = format!("# Tasks\n\n{FRESH}\n");
+    let mut command = Cli::command();
+    // Subcommands learn their full names when the whole is built.
+    command.build();
+    for (group, names) in GROUPS {
+        page.push_str(&format!("\n## {group}\n"));
+        for name in *names {
+            let Some(task) = command.find_subcommand_mut(name) else { continue };
+            push_help(&mut page, task);
+            let inner: Vec<String> = task.get_subcommands().map(|inner| inner.get_name().to_owned()).collect();
+            for name in inner.iter().filter(|name| *name != "help") {
+                if let Some(inner) = task.find_subcommand_mut(name) {
+                    push_help(&mut page, inner);
+                }
+            }
+        }
+    }
+    page
+}
+
+fn push_help(page: &mut String, command: &mut clap::Command) {
+    let name = command.get_bin_name().unwrap_or_else(|| command.get_name()).to_owned();
+    let help = command.render_long_help().to_string();
+    let help: Vec<&str> = help.lines().map(str::trim_end).collect();
+    page.push_str(&format!("\n### `{name}`\n\n```text\n{}\n```\n", help.join("\n").trim_end()));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn declaration() -> Declaration {
+        let setting = |name: &str| Setting {
+            name: name.to_owned(),
+            required: false,
+            secret: false,
+            default: None,
+            description: format!("What {name} is."),
+        };
+        let names = SET_BY_THE_STACK.iter().copied().chain(["LOG_LEVEL", "NEW"]);
+        Declaration { settings: names.map(setting).collect() }
+    }
+
+    #[test]
+    fn a_template_that_lags_behind_the_declaration_is_told() {
+        let text = "# Another sentence.\nLOG_LEVEL=info\nPORT=1\n";
+        let problems = template_problems(text, &Settings::parse(text).unwrap(), &declaration());
+        assert_eq!(
+            problems,
+            [
+                "PORT is set by the stack, and in .env.docker.example",
+                "LOG_LEVEL is described differently in .env.docker.example",
+                "NEW is missing in .env.docker.example",
+            ]
+        );
+    }
+
+    #[test]
+    fn every_task_has_its_page() {
+        let page = tasks_page();
+        for (_, names) in GROUPS {
+            for name in *names {
+                assert!(page.contains(&format!("### `cargo xtask {name}`")), "{name}");
+            }
+        }
+        assert!(page.contains("### `cargo xtask env init`") && !page.contains("launch-service"));
+    }
+}

@@ -1,0 +1,188 @@
+//! A new user's journey in a fresh clone of HEAD: up, smoke, status, every service killed, up, down, up, clean.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result, ensure};
+use serde::Deserialize;
+
+use crate::cli::ServerOrigin;
+use crate::context::Context;
+use crate::failure::Exit;
+use crate::file;
+use crate::process;
+use crate::runner::Output;
+use crate::stack::ports;
+use crate::stack::thunder::{HEALTH_PATH, Service};
+use crate::step::Step;
+use crate::terminal::GOOD;
+use crate::tool::{backend, cargo, git};
+
+/// What `status --json` says, as somebody outside would read it.
+#[derive(Deserialize)]
+struct Status {
+    state: String,
+    services: Vec<ServiceStatus>,
+}
+
+#[derive(Deserialize)]
+struct ServiceStatus {
+    name: String,
+    pid: Option<u32>,
+    port: Option<u16>,
+}
+
+struct Journey<'a> {
+    context: &'a Context,
+    clone: PathBuf,
+    target: PathBuf,
+    servers: &'static str,
+}
+
+/// Makes the clone, takes it through the journey, and removes it whatever came of it.
+pub fn run(context: &Context, servers: ServerOrigin) -> Result<()> {
+    let folder = std::env::temp_dir().join(format!("thunder-journey-{}", std::process::id()));
+    let journey = Journey {
+        context,
+        clone: folder.join("clone"),
+        // Kept between runs, beside the target folder that we were built in: only the first one builds everything.
+        target: context.project.root().join("target").join("journey"),
+        servers: match servers {
+            ServerOrigin::Auto => "auto",
+            ServerOrigin::System => "system",
+            ServerOrigin::Portable => "portable",
+        },
+    };
+    if context.dry_run {
+        context.terminal.data(git::clone(context.project.root(), &journey.clone))?;
+        return journey.tasks().iter().try_for_each(|words| context.terminal.data(journey.xtask(words)));
+    }
+    let changes = context.runner.read(&git::changes(context.project.root()))?;
+    if !changes.stdout.trim().is_empty() {
+        context.terminal.warn("the journey is made with HEAD; changes that are not committed are not in it");
+    }
+    let outcome = journey.make();
+    if outcome.is_err() {
+        // Nothing may be left running, however far the journey came.
+        drop(context.runner.read(&journey.xtask(&["clean", "--yes"])));
+    }
+    file::remove(&folder)?;
+    outcome
+}
+
+impl Journey<'_> {
+    /// The tasks in their order, for a dry run.
+    fn tasks(&self) -> Vec<Vec<&str>> {
+        vec![
+            vec!["up", "--engine", "host", "--servers", self.servers],
+            vec!["smoke"],
+            vec!["status", "--json"],
+            vec!["up", "--engine", "host", "--servers", self.servers],
+            vec!["down"],
+            vec!["up", "--engine", "host", "--servers", self.servers],
+            vec!["clean", "--yes"],
+        ]
+    }
+
+    fn make(&self) -> Result<()> {
+        crate::runner::read_well(&*self.context.runner, &git::clone(self.context.project.root(), &self.clone))?;
+        let up = ["up", "--engine", "host", "--servers", self.servers];
+        self.expect(&up, 0)?;
+        self.expect(&["smoke"], 0)?;
+        let first = self.status("up")?;
+
+        for service in Service::ALL {
+            let pid = first.of(service)?.pid.with_context(|| format!("{service} has no process"))?;
+            process::signal(pid, "KILL")?;
+        }
+        self.expect(&["status"], Exit::Unhealthy as u8)?;
+        self.say("status tells that every service was killed");
+        self.expect(&up, 0)?;
+        let second = self.status("up")?;
+        for service in Service::ALL {
+            ensure!(first.of(service)?.pid != second.of(service)?.pid, "{service} was not started anew");
+        }
+        Self::expect_reports(&second)?;
+
+        self.expect(&["down"], 0)?;
+        self.status("down")?;
+        self.expect(&up, 0)?;
+        let third = self.status("up")?;
+        Self::expect_reports(&third)?;
+        self.say("the data is still there");
+
+        self.expect(&["clean"], Exit::Refused as u8)?;
+        self.expect(&["clean", "--yes"], 0)?;
+        self.expect_nothing_left(&third)
+    }
+
+    fn xtask(&self, words: &[&str]) -> Step {
+        Step::new(format!("run cargo xtask {}", words.join(" ")), cargo::program())
+            .arg("xtask")
+            .args(words.iter().copied())
+            .env("CARGO_TARGET_DIR", &self.target)
+            .folder(&self.clone)
+    }
+
+    /// Runs a task of the clone that has to end with this code.
+    fn expect(&self, words: &[&str], code: u8) -> Result<Output> {
+        self.context.interrupt.check()?;
+        let step = self.xtask(words);
+        let output = self.context.runner.read(&step)?;
+        if output.code != Some(i32::from(code)) {
+            let failure = crate::runner::failure(&step, output.code, &output.lines());
+            return Err(anyhow::Error::new(failure).context(format!("exit code {code} was expected")));
+        }
+        self.say(&format!("cargo xtask {} ends with {code}", words.join(" ")));
+        Ok(output)
+    }
+
+    fn status(&self, state: &str) -> Result<Status> {
+        let output = self.expect(&["status", "--json"], 0)?;
+        let status: Status = serde_json::from_str(&output.stdout).context("status --json is not what it promises")?;
+        ensure!(status.state == state, "the stack is {} instead of {state}", status.state);
+        Ok(status)
+    }
+
+    /// What the walk had sent is still there.
+    fn expect_reports(status: &Status) -> Result<()> {
+        let port = status.of(Service::Backend)?.port.context("the backend has no port")?;
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        backend::health(address, HEALTH_PATH).map_err(anyhow::Error::msg)?;
+        let page = minreq::get(format!("http://{address}/api/v1/reports?limit=1")).with_timeout(5).send()?;
+        ensure!(page.as_str()?.contains("smoke-test"), "the reports that were sent are gone: {}", page.as_str()?);
+        Ok(())
+    }
+
+    fn expect_nothing_left(&self, last: &Status) -> Result<()> {
+        ensure!(!self.clone.join(".stack").exists(), ".stack is still there");
+        for service in Service::ALL {
+            let status = last.of(service)?;
+            let gone = status.pid.is_none_or(|pid| process::started(pid).is_none());
+            ensure!(gone, "{service} is still running");
+            let port = status.port.context("a service without a port")?;
+            ensure!(!ports::is_taken(port), "somebody still listens on port {port}");
+        }
+        ensure!(inhabitants(&self.clone).is_empty(), "processes still work in the clone");
+        self.say("no process, no port and no folder is left");
+        Ok(())
+    }
+
+    fn say(&self, what: &str) {
+        self.context.terminal.note(format!("{GOOD}✓{GOOD:#} {what}"));
+    }
+}
+
+impl Status {
+    fn of(&self, service: Service) -> Result<&ServiceStatus> {
+        let found = self.services.iter().find(|status| status.name == service.name());
+        found.with_context(|| format!("status does not tell of {service}"))
+    }
+}
+
+/// Processes whose working folder is the folder or below; none where the system does not tell.
+fn inhabitants(folder: &Path) -> Vec<u32> {
+    process::all()
+        .filter(|pid| std::fs::read_link(format!("/proc/{pid}/cwd")).is_ok_and(|cwd| cwd.starts_with(folder)))
+        .collect()
+}

@@ -1,0 +1,48 @@
+//! Removes the stack with its data.
+
+use std::time::Duration;
+
+use anyhow::Result;
+
+use crate::cli::Clean;
+use crate::context::Context;
+use crate::file::{human_size, size};
+use crate::stack::host::Host;
+use crate::stack::lock;
+use crate::stack::thunder::Service;
+
+/// Names what goes, asks, and removes it.
+pub fn run(context: &Context, arguments: &Clean) -> Result<u8> {
+    let terminal = &context.terminal;
+    if !context.project.state().exists() {
+        terminal.note("there is nothing to remove");
+        return Ok(0);
+    }
+    let lock = lock::of_stack(context, Duration::from_secs(arguments.lock.lock_timeout))?;
+    let mut host = Host::open_for_removal(context)?;
+    let belongings = host.belongings()?;
+    let running: Vec<Service> = Service::ALL.into_iter().filter(|service| host.is_running(*service)).collect();
+    if belongings.is_empty() && running.is_empty() {
+        host.remove(&[], lock.as_ref())?;
+        terminal.note("there is nothing to remove");
+        return Ok(0);
+    }
+    for service in &running {
+        terminal.note(format!("stops    {service}"));
+    }
+    for path in &belongings {
+        terminal.note(format!("removes  {} ({})", context.project.relative(path), human_size(size(path))));
+    }
+    if !arguments.yes && !context.dry_run {
+        terminal.confirm("Remove all of this?", "--yes")?;
+    }
+    host.down()?;
+    let others = host.remove(&belongings, lock.as_ref())?;
+    for path in others {
+        terminal.note(format!("leaves   {}, which the stack did not make", context.project.relative(&path)));
+    }
+    if !context.dry_run {
+        terminal.note("removed; the next `cargo xtask up` migrates from nothing");
+    }
+    Ok(0)
+}

@@ -1,0 +1,87 @@
+//! What the services say.
+
+use std::time::{Duration, SystemTime};
+
+use anstyle::{AnsiColor, Style};
+use anyhow::Result;
+use serde::Serialize;
+
+use crate::cli::Logs;
+use crate::context::Context;
+use crate::failure::{Exit, Failure};
+use crate::interrupt::Halt;
+use crate::settings::Settings;
+use crate::stack::host::{self, Host};
+use crate::stack::logs::{INTERVAL, Line, Reader};
+use crate::stack::thunder::Service;
+use crate::wait;
+
+/// How often a log that is followed is cut when it grows large.
+const CUT: Duration = Duration::from_secs(10);
+
+#[derive(Serialize)]
+struct JsonLine<'a> {
+    schema_version: u32,
+    time: String,
+    service: Service,
+    line: &'a str,
+}
+
+/// Prints the lines.
+pub fn run(context: &Context, arguments: &Logs) -> Result<u8> {
+    let stack = Host::open(context)?;
+    if let Ok(settings) = Settings::load(&context.project) {
+        host::hide(context, &settings);
+    }
+    let services = if arguments.services.is_empty() { Service::ALL.to_vec() } else { arguments.services.clone() };
+    if !services.iter().any(|service| stack.folder().log(*service).exists()) {
+        return Err(Failure::new(Exit::Unhealthy, "nothing was started here yet, so there are no logs")
+            .next("cargo xtask up")
+            .into());
+    }
+    let mut reader = Reader::new(stack.folder(), &services);
+    let is_wanted = |line: &Line| arguments.since.is_none_or(|since| line.time >= since);
+    let history: Vec<Line> = reader.history().into_iter().filter(is_wanted).collect();
+    for line in history.iter().skip(history.len().saturating_sub(arguments.lines)) {
+        print(context, line, arguments.json)?;
+    }
+    if arguments.follow {
+        follow(context, &mut reader, arguments.json)?;
+    }
+    Ok(0)
+}
+
+fn follow(context: &Context, reader: &mut Reader, json: bool) -> Result<()> {
+    let halt = Halt::on(&context.interrupt);
+    let mut cut = SystemTime::now();
+    while !halt.is_requested() {
+        for line in reader.news() {
+            print(context, &line, json)?;
+        }
+        if cut.elapsed().is_ok_and(|elapsed| elapsed > CUT) {
+            // Opening the stack is what cuts its logs.
+            Host::open(context)?;
+            cut = SystemTime::now();
+        }
+        wait::pause(INTERVAL);
+    }
+    halt.check()
+}
+
+fn print(context: &Context, line: &Line, json: bool) -> Result<()> {
+    if json {
+        let time = humantime::format_rfc3339_millis(line.time).to_string();
+        return context.terminal.json_line(&JsonLine {
+            schema_version: 1,
+            time,
+            service: line.service,
+            line: &line.text,
+        });
+    }
+    let style: Style = match line.service {
+        Service::Postgres => AnsiColor::Blue.on_default(),
+        Service::Redis => AnsiColor::Magenta.on_default(),
+        Service::Backend => AnsiColor::Cyan.on_default(),
+    };
+    context.terminal.data(format!("{style}{:8} |{style:#} {}", line.service, line.text))
+}

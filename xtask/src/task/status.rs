@@ -1,0 +1,83 @@
+//! How the stack is.
+
+use anstyle::Style;
+use anyhow::Result;
+
+use crate::context::Context;
+use crate::settings::Settings;
+use crate::stack::host::Host;
+use crate::stack::report::{Health, Overall, Report, RunState, ServiceReport};
+use crate::terminal::{BAD, FAINT, GOOD, NOTICE, STRONG, Table, Terminal};
+
+/// Prints the report; exits with 4 when something that should run does not.
+pub fn run(context: &Context, json: bool) -> Result<u8> {
+    let report = report(context)?;
+    if json {
+        context.terminal.json(&report)?;
+    } else {
+        print(&context.terminal, &report)?;
+    }
+    report.check()?;
+    Ok(0)
+}
+
+/// How the stack is now.
+pub fn report(context: &Context) -> Result<Report> {
+    let host = Host::open(context)?;
+    let settings = Settings::load(&context.project).ok();
+    if let Some(settings) = &settings {
+        crate::stack::host::hide(context, settings);
+    }
+    Ok(Report::of(&host, settings.as_ref(), &context.project.root().display().to_string()))
+}
+
+/// Prints the report for a person.
+pub fn print(terminal: &Terminal, report: &Report) -> Result<()> {
+    let engine = report.engine.map(|engine| format!(" ({engine} engine)")).unwrap_or_default();
+    let headline = match report.state {
+        Overall::Up => format!("{GOOD}Thunder is up{GOOD:#}{engine}"),
+        Overall::Degraded => format!("{BAD}Thunder is not well{BAD:#}{engine}"),
+        Overall::Down => format!("{STRONG}Thunder is down{STRONG:#}: cargo xtask up"),
+    };
+    terminal.data(headline)?;
+    if report.state == Overall::Down && report.services.iter().all(|service| service.state == RunState::Stopped) {
+        return Ok(());
+    }
+    let mut table = Table::default();
+    for service in &report.services {
+        table.row(row(service));
+    }
+    terminal.data(table)
+}
+
+fn row(service: &ServiceReport) -> [String; 6] {
+    let (style, word): (Style, &str) = match (service.state, service.health) {
+        (RunState::Running, Some(Health::Healthy)) => (GOOD, "healthy"),
+        (RunState::Running, _) => (BAD, "unhealthy"),
+        (RunState::Exited, _) => (BAD, "exited"),
+        (RunState::Stopped, _) => (NOTICE, "stopped"),
+    };
+    let what = match (&service.product, &service.version) {
+        (Some(product), Some(version)) => {
+            let origin = service.source.map(|source| source.to_string());
+            let origin = origin.or_else(|| service.commit.as_ref().map(|commit| format!("commit {commit}")));
+            format!("{product} {version}{}", origin.map(|origin| format!(" ({origin})")).unwrap_or_default())
+        }
+        _ => String::new(),
+    };
+    let detail = service.detail.as_ref().map(|detail| format!("{BAD}{detail}{BAD:#}"));
+    let process = service.pid.map(|pid| format!("pid {pid}")).unwrap_or_default();
+    let age = service.uptime_seconds.map(|seconds| {
+        let age = humantime::format_duration(std::time::Duration::from_secs(seconds)).to_string();
+        // Two units say enough.
+        age.split(' ').take(2).collect::<Vec<_>>().join(" ")
+    });
+    [
+        format!("  {STRONG}{}{STRONG:#}", service.name),
+        format!("{style}{word}{style:#}"),
+        service.address.clone().unwrap_or_default(),
+        format!("{FAINT}{process}{FAINT:#}"),
+        format!("{FAINT}{}{FAINT:#}", age.map(|age| format!("up {age}")).unwrap_or_default()),
+        detail.unwrap_or(what),
+    ]
+}

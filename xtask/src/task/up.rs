@@ -1,0 +1,63 @@
+//! Starts the stack.
+
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+
+use super::status;
+use crate::cli::Up;
+use crate::context::Context;
+use crate::stack::host::{Host, Request, Upped};
+use crate::stack::state::State;
+use crate::stack::thunder::Service;
+use crate::stack::{engine, lock};
+use crate::terminal::{GOOD, Table};
+
+/// Starts what is not running, and returns when all of it is healthy.
+pub fn run(context: &Context, arguments: &Up) -> Result<u8> {
+    let begun = Instant::now();
+    let _lock = lock::of_stack(context, Duration::from_secs(arguments.lock.lock_timeout))?;
+    let state = State::load(&context.project.state().join("stack.json"))?;
+    let (_, why) = engine::choose(arguments.servers.engine.into(), state.as_ref(), &*context.runner)?;
+    if let Some(why) = why {
+        context.terminal.note(why);
+    }
+    let request = Request {
+        services: Service::with_needs(&arguments.services),
+        origin: arguments.servers.servers.into(),
+        timeout: Duration::from_secs(arguments.timeout),
+    };
+    let upped = Host::open(context)?.up(&request)?;
+    if upped == Upped::Planned {
+        return Ok(0);
+    }
+    let report = status::report(context)?;
+    if arguments.json {
+        context.terminal.json(&report)?;
+    } else {
+        if upped == Upped::Nothing {
+            context.terminal.note("everything is running already");
+        } else {
+            context.terminal.note(format!("{GOOD}ready{GOOD:#} after {:.1} s", begun.elapsed().as_secs_f64()));
+        }
+        status::print(&context.terminal, &report)?;
+    }
+    report.check()?;
+    if !arguments.json {
+        print_next(context, &request.services)?;
+    }
+    Ok(0)
+}
+
+fn print_next(context: &Context, services: &[Service]) -> Result<()> {
+    let mut table = Table::default();
+    if services.contains(&Service::Backend) {
+        table.row(["Next:", "cargo xtask smoke", "walk through the API"]);
+        table.row(["", "cargo xtask seed", "add demo data"]);
+    } else {
+        table.row(["Next:", "cargo xtask env show --reveal", "the settings for a backend that you run yourself"]);
+    }
+    table.row(["", "cargo xtask logs -f", "follow the logs"]);
+    table.row(["", "cargo xtask down", "stop, and keep the data"]);
+    context.terminal.data(format!("\n{table}"))
+}

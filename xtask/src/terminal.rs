@@ -1,0 +1,227 @@
+//! Everything that is printed: data on stdout, everything else on stderr, secrets nowhere.
+
+mod progress;
+mod table;
+
+use std::fmt::Display;
+use std::io::{self, BufRead, IsTerminal, Write};
+use std::sync::Mutex;
+
+use anstream::ColorChoice;
+use anstyle::{AnsiColor, Style};
+use anyhow::{Context, Result};
+use serde::Serialize;
+
+use crate::failure::{Exit, Failure};
+
+pub use self::progress::{Lane, Progress};
+pub use self::table::Table;
+
+/// Something good.
+pub const GOOD: Style = AnsiColor::Green.on_default();
+/// Something bad.
+pub const BAD: Style = AnsiColor::Red.on_default().bold();
+/// Something to notice.
+pub const NOTICE: Style = AnsiColor::Yellow.on_default();
+/// Something that matters less.
+pub const FAINT: Style = Style::new().dimmed();
+/// Something to find at a glance.
+pub const STRONG: Style = Style::new().bold();
+
+/// When to colour.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Color {
+    /// On a terminal that can, unless `NO_COLOR` is set.
+    #[default]
+    Auto,
+    /// Also into pipes and files.
+    Always,
+    /// Not at all.
+    Never,
+}
+
+/// The two streams of the process.
+pub struct Terminal {
+    out: Mutex<anstream::AutoStream<io::Stdout>>,
+    err: Mutex<anstream::AutoStream<io::Stderr>>,
+    progress: Mutex<Option<indicatif::MultiProgress>>,
+    secrets: Mutex<Vec<String>>,
+    is_animated: bool,
+    is_verbose: bool,
+    is_colored: bool,
+}
+
+impl Terminal {
+    /// The process's own streams.
+    pub fn new(color: Color, is_verbose: bool) -> Self {
+        let choice = |automatic: ColorChoice| match color {
+            Color::Auto => automatic,
+            Color::Always => ColorChoice::Always,
+            Color::Never => ColorChoice::Never,
+        };
+        let out = choice(anstream::AutoStream::choice(&io::stdout()));
+        let err = choice(anstream::AutoStream::choice(&io::stderr()));
+        let is_dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
+        Self {
+            out: Mutex::new(anstream::AutoStream::new(io::stdout(), out)),
+            err: Mutex::new(anstream::AutoStream::new(io::stderr(), err)),
+            progress: Mutex::new(None),
+            secrets: Mutex::new(Vec::new()),
+            is_animated: io::stderr().is_terminal() && !is_dumb && !is_ci(),
+            is_verbose,
+            is_colored: err != ColorChoice::Never,
+        }
+    }
+
+    /// Whether children that write to our stderr may colour what they say.
+    pub fn is_colored(&self) -> bool {
+        self.is_colored
+    }
+
+    /// From now on this text is printed as `***`.
+    pub fn hide(&self, secret: &str) {
+        // Shorter texts would blot out innocent words, and protect nothing.
+        if secret.len() >= 6 {
+            let mut secrets = lock(&self.secrets);
+            secrets.push(secret.to_owned());
+            // A secret inside another must not leave a part of the longer one behind.
+            secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
+        }
+    }
+
+    /// The text without secrets.
+    pub fn redact(&self, text: &str) -> String {
+        lock(&self.secrets).iter().fold(text.to_owned(), |text, secret| text.replace(secret, "***"))
+    }
+
+    /// A line of data, on stdout.
+    pub fn data(&self, line: impl Display) -> Result<()> {
+        self.reveal(self.redact(&line.to_string()))
+    }
+
+    /// A line of data that holds secrets because the user asked for them.
+    pub fn reveal(&self, line: impl Display) -> Result<()> {
+        self.suspended(|| {
+            let mut out = lock(&self.out);
+            writeln!(out, "{line}").and_then(|()| out.flush())
+        })
+        .map_err(|error| match error.kind() {
+            // Whoever reads has seen enough, `head` for one: nothing failed.
+            io::ErrorKind::BrokenPipe => Failure::passed_through(0).into(),
+            _ => anyhow::Error::new(error).context("cannot write to stdout"),
+        })
+    }
+
+    /// A JSON document, on stdout.
+    pub fn json(&self, document: &impl Serialize) -> Result<()> {
+        self.data(serde_json::to_string_pretty(document)?)
+    }
+
+    /// One object of a JSON stream, on stdout.
+    pub fn json_line(&self, object: &impl Serialize) -> Result<()> {
+        self.data(serde_json::to_string(object)?)
+    }
+
+    /// A line for a person, on stderr.
+    pub fn note(&self, line: impl Display) {
+        let line = self.redact(&line.to_string());
+        self.suspended(|| {
+            let mut err = lock(&self.err);
+            // With stderr gone there is nobody to tell.
+            drop(writeln!(err, "{line}"));
+        });
+    }
+
+    /// A warning, on stderr.
+    pub fn warn(&self, line: impl Display) {
+        self.note(format!("{NOTICE}warning:{NOTICE:#} {line}"));
+    }
+
+    /// What `--verbose` adds.
+    pub fn verbose(&self, line: impl Display) {
+        if self.is_verbose {
+            self.note(format!("{FAINT}{line}{FAINT:#}"));
+        }
+    }
+
+    /// A failure: what, the evidence, and what to do next.
+    pub fn failure(&self, error: &anyhow::Error) {
+        let failure = error.downcast_ref::<Failure>();
+        if failure.is_some_and(Failure::is_silent) {
+            return;
+        }
+        self.note(format!("{BAD}error:{BAD:#} {error:#}"));
+        let Some(failure) = failure else { return };
+        for line in failure.evidence() {
+            self.note(format!("  {line}"));
+        }
+        for (index, advice) in failure.advice().iter().enumerate() {
+            let label = if index == 0 { "next:" } else { "  or:" };
+            self.note(format!("{STRONG}{label}{STRONG:#} {advice}"));
+        }
+    }
+
+    /// Asks, with No as what Enter means. Without a terminal to ask on it is a refusal that names `flag`.
+    pub fn confirm(&self, question: &str, flag: &str) -> Result<()> {
+        if !io::stdin().is_terminal() {
+            return Err(Failure::new(Exit::Refused, "refused: there is no terminal to ask on")
+                .next(format!("add {flag} if you mean it"))
+                .into());
+        }
+        {
+            let mut err = lock(&self.err);
+            write!(err, "{STRONG}{question}{STRONG:#} [y/N] ").and_then(|()| err.flush()).context("cannot ask")?;
+        }
+        let mut answer = String::new();
+        io::stdin().lock().read_line(&mut answer).context("cannot read the answer")?;
+        match answer.trim().to_ascii_lowercase().as_str() {
+            "y" | "yes" => Ok(()),
+            _ => Err(Failure::new(Exit::Refused, "refused: nothing was changed").into()),
+        }
+    }
+
+    /// Lines that show what goes on at the same time, one for each name.
+    pub fn progress(&self, names: &[String]) -> Progress<'_> {
+        Progress::new(self, names)
+    }
+
+    /// Does `print` while no moving line is in its way.
+    fn suspended<T>(&self, print: impl FnOnce() -> T) -> T {
+        let progress = lock(&self.progress).clone();
+        match progress {
+            Some(progress) => progress.suspend(print),
+            None => print(),
+        }
+    }
+}
+
+/// Whether this runs in CI, by the rule most tools follow.
+fn is_ci() -> bool {
+    std::env::var("CI").is_ok_and(|value| !matches!(value.as_str(), "" | "0" | "false"))
+}
+
+/// A poisoned lock means that another thread panicked; what it printed so far is no reason to print less.
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_inside_a_longer_one_leaves_nothing_behind() {
+        let terminal = Terminal::new(Color::Never, false);
+        terminal.hide("hunter2");
+        terminal.hide("postgres://thunder:hunter2@localhost/thunder");
+        let line = "at postgres://thunder:hunter2@localhost/thunder with hunter2";
+        assert_eq!(terminal.redact(line), "at *** with ***");
+    }
+
+    #[test]
+    fn a_short_secret_does_not_blot_out_words() {
+        let terminal = Terminal::new(Color::Never, false);
+        terminal.hide("a");
+        assert_eq!(terminal.redact("a table"), "a table");
+    }
+}

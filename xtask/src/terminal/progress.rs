@@ -1,0 +1,134 @@
+//! What goes on at the same time: a moving line for each part on a terminal, a line for each change elsewhere.
+
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use super::{BAD, FAINT, GOOD, Terminal, lock};
+
+/// How long a plain stream stays silent about something that only moves on.
+const HEARTBEAT: Duration = Duration::from_secs(15);
+
+/// The lines of one piece of work; they stay as they are when it is dropped.
+pub struct Progress<'a> {
+    terminal: &'a Terminal,
+    width: usize,
+    bars: Option<MultiProgress>,
+}
+
+/// The line of one part.
+pub struct Lane<'a> {
+    progress: &'a Progress<'a>,
+    name: String,
+    started: Instant,
+    bar: Option<ProgressBar>,
+    state: Mutex<State>,
+}
+
+struct State {
+    text: String,
+    printed: Instant,
+}
+
+impl<'a> Progress<'a> {
+    pub(super) fn new(terminal: &'a Terminal, names: &[String]) -> Self {
+        let width = names.iter().map(String::len).max().unwrap_or(0);
+        let bars = terminal.is_animated.then(|| MultiProgress::with_draw_target(ProgressDrawTarget::stderr()));
+        lock(&terminal.progress).clone_from(&bars);
+        Self { terminal, width, bars }
+    }
+
+    /// Begins a part.
+    pub fn lane(&'a self, name: &str) -> Lane<'a> {
+        let bar = self.bars.as_ref().map(|bars| {
+            let bar = bars.add(ProgressBar::new_spinner());
+            let template = format!("{{spinner:.cyan}} {{prefix:{}}}  {{wide_msg}} {{elapsed:>5.dim}}", self.width);
+            let style = ProgressStyle::with_template(&template).unwrap_or_else(|_| ProgressStyle::default_spinner());
+            bar.set_style(style.tick_chars("⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏ "));
+            bar.set_prefix(name.to_owned());
+            bar.enable_steady_tick(Duration::from_millis(100));
+            bar
+        });
+        let now = Instant::now();
+        let state = Mutex::new(State { text: String::new(), printed: now });
+        Lane { progress: self, name: name.to_owned(), started: now, bar, state }
+    }
+}
+
+impl Drop for Progress<'_> {
+    fn drop(&mut self) {
+        *lock(&self.terminal.progress) = None;
+    }
+}
+
+impl Lane<'_> {
+    /// Says what begins now.
+    pub fn state(&self, text: &str) {
+        let text = self.progress.terminal.redact(text);
+        match &self.bar {
+            Some(bar) => bar.set_message(text.clone()),
+            None => self.plain(&format!("{text} …")),
+        }
+        *lock(&self.state) = State { text, printed: Instant::now() };
+    }
+
+    /// Says how far it is; a plain stream hears of it now and then only.
+    pub fn detail(&self, text: &str) {
+        let mut state = lock(&self.state);
+        let line = self.progress.terminal.redact(&format!("{}: {text}", state.text));
+        if let Some(bar) = &self.bar {
+            bar.set_message(line);
+        } else if state.printed.elapsed() >= HEARTBEAT {
+            state.printed = Instant::now();
+            self.plain(&line);
+        }
+    }
+
+    /// Ends the part well.
+    pub fn done(&self, text: &str) {
+        self.end(&format!("{GOOD}✓{GOOD:#}"), text);
+    }
+
+    /// Ends the part badly; the error itself is printed by whoever reports it.
+    pub fn failed(&self, text: &str) {
+        self.end(&format!("{BAD}✗{BAD:#}"), text);
+    }
+
+    fn end(&self, mark: &str, text: &str) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+        let elapsed = elapsed(self.started.elapsed());
+        let (name, width) = (&self.name, self.progress.width);
+        self.progress.terminal.note(format!("{mark} {name:width$}  {text} {FAINT}{elapsed}{FAINT:#}"));
+    }
+
+    fn plain(&self, text: &str) {
+        let elapsed = elapsed(self.started.elapsed());
+        let (name, width) = (&self.name, self.progress.width);
+        self.progress.terminal.note(format!("  {name:width$}  {text} {FAINT}{elapsed}{FAINT:#}"));
+    }
+}
+
+/// Seconds to a tenth below a minute, minutes and seconds above.
+fn elapsed(duration: Duration) -> String {
+    let seconds = duration.as_secs();
+    if seconds < 60 {
+        format!("{:.1} s", duration.as_secs_f64())
+    } else {
+        format!("{}:{:02} min", seconds / 60, seconds % 60)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_is_as_precise_as_anybody_needs() {
+        assert_eq!(elapsed(Duration::from_millis(1260)), "1.3 s");
+        assert_eq!(elapsed(Duration::from_millis(59_900)), "59.9 s");
+        assert_eq!(elapsed(Duration::from_secs(125)), "2:05 min");
+    }
+}

@@ -1,0 +1,13 @@
+//! Programs that xtask drives, one file each: pure functions from typed arguments to a [`crate::step::Step`], the
+//! parsing of what the program says, and for servers the question whether they answer. A tool knows no task.
+
+pub mod backend;
+pub mod cargo;
+pub mod docker;
+pub mod git;
+pub mod lsof;
+pub mod npm;
+pub mod pip;
+pub mod postgres;
+pub mod redis;
+pub mod system;

@@ -1,0 +1,90 @@
+//! The backend's own binary: it serves, and brings what operating it needs.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use crate::step::Step;
+
+/// A variable of the backend's environment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Variable {
+    /// Its name.
+    pub name: String,
+    /// Its value.
+    pub value: String,
+    /// Whether it must not be shown.
+    pub is_secret: bool,
+}
+
+fn step(purpose: &str, binary: &Path, environment: &[Variable]) -> Step {
+    environment.iter().fold(Step::new(purpose, binary).isolated(), |step, variable| {
+        if variable.is_secret {
+            step.secret_env(&variable.name, &variable.value)
+        } else {
+            step.env(&variable.name, &variable.value)
+        }
+    })
+}
+
+/// Serves until SIGTERM.
+pub fn serve(binary: &Path, environment: &[Variable], folder: &Path) -> Step {
+    step("start the backend", binary, environment).arg("serve").env("RUST_BACKTRACE", "1").folder(folder)
+}
+
+/// Applies pending migrations.
+pub fn migrate(binary: &Path, environment: &[Variable], limit: Duration) -> Step {
+    step("apply migrations", binary, environment).args(["migrate", "run"]).limit(limit)
+}
+
+/// Says where each migration stands.
+pub fn migration_status(binary: &Path, environment: &[Variable], as_json: bool) -> Step {
+    let step = step("ask for the migrations", binary, environment).args(["migrate", "status"]).only_reads();
+    if as_json { step.arg("--json") } else { step }.limit(Duration::from_secs(30))
+}
+
+/// Adds demo data.
+pub fn seed(binary: &Path, environment: &[Variable]) -> Step {
+    step("add demo data", binary, environment).arg("seed").limit(Duration::from_mins(2))
+}
+
+/// Walks through the service at `url`.
+pub fn smoke(binary: &Path, url: &str, as_json: bool) -> Step {
+    let step = Step::new("walk through the service", binary).args(["smoke", "--url", url]);
+    if as_json { step.arg("--json") } else { step }
+}
+
+/// Prints the declaration of every setting as JSON.
+pub fn declaration(binary: &Path) -> Step {
+    step("ask for the settings", binary, &[]).args(["config", "--json"]).only_reads()
+}
+
+/// What `/health` says.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Health {
+    /// `ok`, or what is wrong.
+    pub status: String,
+    /// The commit that answers.
+    pub commit: String,
+    /// The version that answers.
+    pub version: String,
+}
+
+/// Asks a server for its health; an error says what was seen instead of a healthy one.
+pub fn health(address: SocketAddr, path: &str) -> Result<Health, String> {
+    let answer =
+        minreq::get(format!("http://{address}{path}")).with_timeout(3).with_follow_redirects(false).send().map_err(
+            |error| match error {
+                minreq::Error::IoError(error) => error.to_string(),
+                error => error.to_string(),
+            },
+        )?;
+    let health = answer.as_str().ok().and_then(|text| serde_json::from_str::<Health>(text).ok());
+    match health {
+        Some(health) if answer.status_code == 200 => Ok(health),
+        Some(health) => Err(format!("{path} is {}: {}", answer.status_code, health.status)),
+        None => Err(format!("{path} is {} and not from this backend", answer.status_code)),
+    }
+}

@@ -1,0 +1,158 @@
+//! cargo, as a child of itself.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::step::Step;
+
+/// The cargo that runs us, so that a toolchain chosen with `+name` holds for what we build; else the one on PATH.
+pub fn program() -> PathBuf {
+    std::env::var_os("CARGO").map_or_else(|| PathBuf::from("cargo"), PathBuf::from)
+}
+
+fn step(purpose: &str, root: &Path) -> Step {
+    Step::new(purpose, program()).folder(root)
+}
+
+/// A command with a progress bar in its output even though nobody watches it.
+fn with_progress(step: Step, is_colored: bool, args: &[&str]) -> Step {
+    // Words after `--` are not cargo's.
+    let own = args.iter().position(|arg| *arg == "--").unwrap_or(args.len());
+    step.args(args[..own].iter().copied())
+        .arg("--color")
+        .arg(if is_colored { "always" } else { "never" })
+        .args(args[own..].iter().copied())
+        .env("CARGO_TERM_PROGRESS_WHEN", "always")
+        .env("CARGO_TERM_PROGRESS_WIDTH", "100")
+        .noise(is_noise)
+}
+
+/// Builds a package's binary.
+pub fn build(root: &Path, package: &str, is_colored: bool) -> Step {
+    with_progress(step(&format!("build the {package}"), root), is_colored, &["build", "--package", package])
+        .hint("mend what the compiler names; the stack is as it was before")
+}
+
+/// How far a build is, in a line of its output: `Building [==>  ] 45/289: serde, syn` is `45 of 289, serde`.
+pub fn progress(line: &str) -> Option<String> {
+    if line.contains("Blocking waiting for file lock") {
+        return Some("waits for another cargo to finish".to_owned());
+    }
+    let (_, rest) = line.split_once("Building")?.1.split_once("] ")?;
+    let (count, crates) = rest.split_once(':').unwrap_or((rest, ""));
+    let (done, all) = count.trim().split_once('/')?;
+    let first = crates.trim().split([',', '(', '.']).next().unwrap_or_default().trim();
+    let first = if first.is_empty() { String::new() } else { format!(", {first}") };
+    Some(format!("{} of {}{first}", done.parse::<u32>().ok()?, all.parse::<u32>().ok()?))
+}
+
+/// Whether a line of a build's output matters when the build failed.
+fn is_noise(line: &str) -> bool {
+    let plain = anstream::adapter::strip_str(line).to_string();
+    let plain = plain.trim_start();
+    let words =
+        ["Building [", "Compiling ", "Checking ", "Blocking ", "Downloading ", "Downloaded ", "Updating ", "Locking "];
+    plain.is_empty() || words.iter().any(|word| plain.starts_with(word))
+}
+
+/// Asks whether cargo-nextest is there.
+pub fn nextest_version(root: &Path) -> Step {
+    step("ask for cargo-nextest", root).args(["nextest", "--version"]).only_reads()
+}
+
+/// Runs tests, with nextest or without.
+pub fn test(root: &Path, with_nextest: bool, args: &[String]) -> Step {
+    let step = step("run the tests", root);
+    let step = if with_nextest { step.args(["nextest", "run"]) } else { step.arg("test") };
+    step.arg("--workspace").args(args)
+}
+
+/// Formats, or only says what is not formatted.
+pub fn format(root: &Path, fix: bool) -> Step {
+    let step = step("check the formatting", root).args(["fmt", "--all"]);
+    if fix { step } else { step.arg("--check").only_reads().hint("cargo xtask check --fix") }
+}
+
+/// Lints everything; a warning is an error.
+pub fn clippy(root: &Path, is_colored: bool) -> Step {
+    let args = ["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"];
+    with_progress(step("lint", root), is_colored, &args)
+}
+
+/// Type-checks xtask for another system.
+pub fn check_for(root: &Path, target: &str) -> Step {
+    step(&format!("type-check xtask for {target}"), root).args([
+        "check",
+        "--package",
+        "xtask",
+        "--all-targets",
+        "--locked",
+        "--target",
+        target,
+    ])
+}
+
+/// Asks which targets are installed.
+pub fn installed_targets() -> Step {
+    Step::new("ask rustup for its targets", "rustup").args(["target", "list", "--installed"]).only_reads()
+}
+
+/// Asks whether cargo-deny is there.
+pub fn deny_version(root: &Path) -> Step {
+    step("ask for cargo-deny", root).args(["deny", "--version"]).only_reads()
+}
+
+/// Fetches the database of known holes.
+pub fn fetch_advisories(root: &Path) -> Step {
+    step("fetch the advisories", root).args(["deny", "fetch", "db"]).limit(Duration::from_mins(2))
+}
+
+/// Checks the dependencies against `deny.toml`.
+pub fn deny(root: &Path, checks: &[&str]) -> Step {
+    step("check the dependencies", root)
+        .args(["deny", "--all-features", "check"])
+        .args(checks.iter().copied())
+        .only_reads()
+}
+
+/// Type-checks the backend against a live database and stores what it learns about each query in `store`.
+pub fn describe_queries(root: &Path, package: &str, database_url: &str, store: &Path) -> Step {
+    step("check the queries against the database", root)
+        .args(["check", "--package", package, "--all-targets"])
+        .env("SQLX_OFFLINE", "false")
+        .secret_env("DATABASE_URL", database_url)
+        .env("SQLX_OFFLINE_DIR", store)
+}
+
+/// Asks for the toolchain's version.
+pub fn rustc_version(root: &Path) -> Step {
+    Step::new("ask for the version of Rust", "rustc").arg("--version").folder(root).only_reads()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn progress_is_found_in_a_bar() {
+        let bar = "    Building [=====>                  ] 45/289: serde_core, syn(build)";
+        assert_eq!(progress(bar).as_deref(), Some("45 of 289, serde_core"));
+        assert_eq!(
+            progress("    Building [====>     ] 288/289: backend(bin)...").as_deref(),
+            Some("288 of 289, backend")
+        );
+        assert_eq!(progress("   Compiling serde v1.0.229"), None);
+        assert_eq!(progress("error: Building is hard"), None);
+    }
+
+    #[test]
+    fn of_a_failed_build_only_what_matters_is_shown() {
+        assert!(
+            is_noise("\u{1b}[1m\u{1b}[32m   Compiling\u{1b}[0m serde v1.0.229".trim_start())
+                || is_noise("   Compiling serde v1")
+        );
+        assert!(is_noise("    Building [=>   ] 1/2: x"));
+        assert!(!is_noise("error[E0308]: mismatched types"));
+        assert!(!is_noise("  --> src/main.rs:1:1"));
+    }
+}

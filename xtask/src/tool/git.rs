@@ -1,0 +1,29 @@
+//! git.
+
+use std::path::Path;
+
+use crate::step::Step;
+
+fn step(purpose: &str, root: &Path) -> Step {
+    Step::new(purpose, "git").arg("-C").arg(root).only_reads()
+}
+
+/// Asks for the commit that is checked out.
+pub fn head(root: &Path) -> Step {
+    step("ask git for the commit", root).args(["rev-parse", "--short=12", "HEAD"])
+}
+
+/// Asks for changes that are in no commit.
+pub fn changes(root: &Path) -> Step {
+    step("ask git for changes", root).args(["status", "--porcelain"])
+}
+
+/// Asks for git's version.
+pub fn version() -> Step {
+    Step::new("ask for the version of git", "git").arg("--version").only_reads()
+}
+
+/// Copies what is committed into a new folder.
+pub fn clone(root: &Path, into: &Path) -> Step {
+    Step::new("clone the checkout", "git").args(["clone", "--quiet", "--no-hardlinks"]).arg(root).arg(into)
+}

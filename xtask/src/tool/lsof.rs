@@ -1,0 +1,31 @@
+//! `lsof`, which tells who holds a port where the system has no `/proc`.
+
+use std::time::Duration;
+
+use crate::step::Step;
+
+/// Asks who listens on a port.
+pub fn listening_on(port: u16) -> Step {
+    Step::new("ask who holds the port", "lsof")
+        .args(["-nP", &format!("-iTCP:{port}"), "-sTCP:LISTEN", "-Fpc"])
+        .only_reads()
+        .limit(Duration::from_secs(5))
+}
+
+/// The process and its program in lsof's output for programs: `p123`, then `cpostgres`.
+pub fn parse(said: &str) -> Option<(u32, String)> {
+    let pid = said.lines().find_map(|line| line.strip_prefix('p')?.parse().ok())?;
+    let name = said.lines().find_map(|line| line.strip_prefix('c')).unwrap_or("unknown");
+    Some((pid, name.to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_process_is_the_one() {
+        assert_eq!(parse("p812\ncpostgres\nf7\np900\ncother\n"), Some((812, "postgres".to_owned())));
+        assert_eq!(parse(""), None);
+    }
+}

@@ -1,0 +1,106 @@
+//! `npm`, as a way to fetch a pinned package and check it against its hash.
+
+use std::path::Path;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::step::Step;
+
+/// Asks for npm's version.
+pub fn version() -> Step {
+    Step::new("ask for the version of npm", "npm").arg("--version").only_reads().limit(Duration::from_secs(20))
+}
+
+/// Fetches what the lock file in `folder` names, and nothing else: no scripts of packages, no audits, no messages.
+pub fn install_locked(folder: &Path, limit: Duration) -> Step {
+    Step::new("fetch PostgreSQL with npm", "npm")
+        .args(["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--no-progress", "--loglevel=error"])
+        .folder(folder)
+        .limit(limit)
+}
+
+/// A package of the lock file that was made for one system.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Locked {
+    /// Its name.
+    pub package: String,
+    /// Its version.
+    pub version: String,
+    /// `package.json` for it alone.
+    pub manifest: String,
+    /// `package-lock.json` for it alone.
+    pub lock: String,
+}
+
+/// The package in a lock file that was made for `os` and `cpu`, in npm's words for them.
+///
+/// The checked-in file names one package for each system, all optional, and npm passes over an optional package whose
+/// hash is wrong. So the one that is needed is taken out and made a requirement.
+pub fn locked_for(lock: &str, os: &str, cpu: &str) -> Option<Locked> {
+    let lock: Value = serde_json::from_str(lock).ok()?;
+    let suits = |entry: &Value, key: &str, wanted: &str| {
+        entry[key].as_array().is_some_and(|words| words.iter().any(|word| word == wanted))
+    };
+    let (path, entry) =
+        lock["packages"].as_object()?.iter().find(|(_, entry)| suits(entry, "os", os) && suits(entry, "cpu", cpu))?;
+    let package = path.strip_prefix("node_modules/")?;
+    let version = entry["version"].as_str()?;
+    let mut entry = entry.clone();
+    entry.as_object_mut()?.remove("optional");
+    let dependencies = json!({ package: version });
+    let name = "thunder-servers";
+    let manifest = json!({ "name": name, "private": true, "dependencies": dependencies });
+    let lock = json!({
+        "name": name, "lockfileVersion": 3, "requires": true,
+        "packages": { "": { "name": name, "dependencies": dependencies }, path: entry },
+    });
+    Some(Locked {
+        package: package.to_owned(),
+        version: version.to_owned(),
+        manifest: format!("{manifest:#}\n"),
+        lock: format!("{lock:#}\n"),
+    })
+}
+
+/// The word for this system in npm's packages.
+pub fn os() -> &'static str {
+    match std::env::consts::OS {
+        "macos" => "darwin",
+        "windows" => "win32",
+        other => other,
+    }
+}
+
+/// The word for this processor in npm's packages.
+pub fn cpu() -> &'static str {
+    match std::env::consts::ARCH {
+        "x86_64" => "x64",
+        "aarch64" => "arm64",
+        other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LOCK: &str = include_str!("../../../infra/servers/package-lock.json");
+
+    #[test]
+    fn each_system_gets_its_own_package_with_its_hash_and_as_a_requirement() {
+        for (os, cpu) in [("linux", "x64"), ("linux", "arm64"), ("darwin", "x64"), ("darwin", "arm64")] {
+            let locked = locked_for(LOCK, os, cpu).unwrap();
+            assert_eq!(locked.package, format!("@embedded-postgres/{os}-{cpu}"));
+            let lock: Value = serde_json::from_str(&locked.lock).unwrap();
+            let entry = &lock["packages"][format!("node_modules/{}", locked.package)];
+            assert!(entry["integrity"].as_str().unwrap().starts_with("sha512-"));
+            assert_eq!(entry["optional"], Value::Null);
+        }
+    }
+
+    #[test]
+    fn a_system_without_a_package_gets_none() {
+        assert_eq!(locked_for(LOCK, "freebsd", "x64"), None);
+    }
+}

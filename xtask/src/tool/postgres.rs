@@ -1,0 +1,266 @@
+//! PostgreSQL's own programs: `initdb` and `postgres`. No client is needed, because portable packages have none.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::step::{Stdin, Step, User};
+
+/// How long the server is given to answer one question.
+const ANSWER: Duration = Duration::from_secs(1);
+
+/// The programs of one installation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Programs {
+    /// The folder with `initdb` and `postgres`.
+    pub folder: PathBuf,
+}
+
+/// A data folder, the programs for it and the user who owns it.
+#[derive(Debug, Clone)]
+pub struct Cluster {
+    /// The programs.
+    pub programs: Programs,
+    /// The data folder.
+    pub data: PathBuf,
+    /// Whom the server runs as, where that is not whoever runs xtask.
+    pub user: Option<User>,
+}
+
+/// How careful the server is with what it stores.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Durability {
+    /// As in production.
+    Safe,
+    /// Nothing survives a crash of the machine: for data that is thrown away.
+    None,
+}
+
+impl Programs {
+    /// The step that asks for the version.
+    pub fn version(&self) -> Step {
+        Step::new("ask PostgreSQL for its version", self.postgres()).arg("--version").isolated().only_reads()
+    }
+
+    fn initdb(&self) -> PathBuf {
+        self.folder.join("initdb")
+    }
+
+    /// The server.
+    pub fn postgres(&self) -> PathBuf {
+        self.folder.join("postgres")
+    }
+
+    /// Whether both programs are there.
+    pub fn are_complete(&self) -> bool {
+        self.initdb().is_file() && self.postgres().is_file()
+    }
+}
+
+/// The version in what `postgres --version` says, such as `15.18` in `postgres (PostgreSQL) 15.18 (Debian …)`.
+pub fn parse_version(said: &str) -> Option<String> {
+    let version = said.split_once("(PostgreSQL) ")?.1.split_whitespace().next()?;
+    version.bytes().next()?.is_ascii_digit().then(|| version.to_owned())
+}
+
+/// The major version, such as 15 of `15.18` or `15beta2`.
+pub fn major(version: &str) -> Option<u32> {
+    version.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
+}
+
+/// The major version that a data folder was made by; none where there is no data.
+pub fn data_major(data: &Path) -> Option<u32> {
+    major(std::fs::read_to_string(data.join("PG_VERSION")).ok()?.trim())
+}
+
+impl Cluster {
+    fn step(&self, purpose: &str, program: PathBuf) -> Step {
+        let folder = self.data.parent().unwrap_or(&self.data);
+        Step::new(purpose, program).isolated().user(self.user.clone()).folder(folder)
+    }
+
+    /// Makes the data folder. Passwords are asked of everybody who connects; the superuser has none and so cannot
+    /// connect at all.
+    pub fn initialise(&self, locale: &str) -> Step {
+        self.step("create the data folder", self.programs.initdb())
+            .arg("--pgdata")
+            .arg(&self.data)
+            .args(["--username=postgres", "--encoding=UTF8"])
+            .arg(format!("--locale={locale}"))
+            // Without sockets nobody comes in locally; `peer` is there because initdb asks for a password otherwise.
+            .args(["--auth-host=scram-sha-256", "--auth-local=peer"])
+            // What fails here is made anew, so that nothing is lost by not waiting for the disk.
+            .args(["--no-sync", "--no-instructions"])
+            .limit(Duration::from_mins(2))
+    }
+
+    /// Runs SQL, a statement a line, in a server of its own that nobody can connect to.
+    fn single(&self, purpose: &str, sql: String) -> Step {
+        self.step(purpose, self.programs.postgres())
+            .args(["--single", "-D"])
+            .arg(&self.data)
+            // Statements hold passwords, and an error must not print the statement.
+            .args(["-c", "exit_on_error=true", "-c", "log_min_error_statement=panic", "-c", "log_checkpoints=off"])
+            .arg("postgres")
+            .stdin(Stdin::Text(sql))
+            .limit(Duration::from_mins(1))
+    }
+
+    /// Creates the role that owns the database, and the database.
+    pub fn create_role_and_database(&self, role: &str, password: &str, database: &str) -> Step {
+        let sql = format!(
+            "CREATE ROLE {role} LOGIN CREATEDB PASSWORD '{password}'\nCREATE DATABASE {database} OWNER {role}\n"
+        );
+        self.single("create the role and the database", sql)
+    }
+
+    /// Runs a migration's SQL as the owner of the database.
+    pub fn run_sql(&self, role: &str, database: &str, sql: &str) -> Step {
+        // In this mode a blank line after a semicolon ends a command; without blank lines it is one from first to last.
+        let lines: Vec<&str> = sql.lines().filter(|line| !line.trim().is_empty()).collect();
+        let sql = format!("SET SESSION AUTHORIZATION {role};\n\n{}\n\n", lines.join("\n"));
+        self.step("apply the migrations to an empty database", self.programs.postgres())
+            .args(["--single", "-j", "-D"])
+            .arg(&self.data)
+            .args(["-c", "exit_on_error=true", "-c", "log_checkpoints=off"])
+            .arg(database)
+            .stdin(Stdin::Text(sql))
+            .limit(Duration::from_mins(1))
+    }
+
+    /// Gives the role another password.
+    pub fn set_password(&self, role: &str, password: &str) -> Step {
+        self.single("set the password of .env.docker", format!("ALTER ROLE {role} PASSWORD '{password}'\n"))
+    }
+
+    /// Serves on 127.0.0.1, and nowhere else.
+    pub fn serve(&self, port: u16, durability: Durability) -> Step {
+        let step = self
+            .step("start PostgreSQL", self.programs.postgres())
+            .env("TZ", "UTC")
+            .arg("-D")
+            .arg(&self.data)
+            .arg("-p")
+            .arg(port.to_string())
+            .args(["-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories="])
+            .args(["-c", "log_timezone=UTC", "-c", "log_line_prefix=%m [%p] "]);
+        match durability {
+            Durability::Safe => step,
+            Durability::None => step
+                .args(["-c", "fsync=off", "-c", "full_page_writes=off", "-c", "synchronous_commit=off"])
+                .args(["-c", "autovacuum=off", "-c", "max_connections=300"]),
+        }
+    }
+}
+
+/// Whether the server at `address` takes connections, asked as `pg_isready` does: by beginning a connection and
+/// leaving at the question for the password. (PostgreSQL documentation, "Message Formats".)
+pub fn ping(address: SocketAddr, role: &str, database: &str) -> Result<(), String> {
+    let mut body = 196_608_u32.to_be_bytes().to_vec(); // protocol 3.0
+    for word in ["user", role, "database", database, ""] {
+        body.extend_from_slice(word.as_bytes());
+        body.push(0);
+    }
+    let mut message = u32::try_from(body.len() + 4).map_err(|_| "the name is too long")?.to_be_bytes().to_vec();
+    message.extend(body);
+    let ask = || -> std::io::Result<(u8, Vec<u8>)> {
+        let mut stream = TcpStream::connect_timeout(&address, ANSWER)?;
+        stream.set_read_timeout(Some(ANSWER))?;
+        stream.write_all(&message)?;
+        let mut head = [0; 5];
+        stream.read_exact(&mut head)?;
+        let mut rest = Vec::new();
+        if head[0] == b'E' {
+            let length = u64::from(u32::from_be_bytes([head[1], head[2], head[3], head[4]]));
+            stream.take(length.clamp(4, 8192) - 4).read_to_end(&mut rest)?;
+        }
+        Ok((head[0], rest))
+    };
+    match ask() {
+        Ok((b'R', _)) => Ok(()),
+        Ok((b'E', fields)) => {
+            let message = fields.split(|byte| *byte == 0).find_map(|field| field.strip_prefix(b"M"));
+            Err(String::from_utf8_lossy(message.unwrap_or(b"it refuses connections")).into_owned())
+        }
+        Ok(_) => Err("what answers there is not PostgreSQL".to_owned()),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cluster() -> Cluster {
+        let programs = Programs { folder: PathBuf::from("/pg/bin") };
+        let user = User { name: "postgres".to_owned(), uid: 1, gid: 2 };
+        Cluster { programs, data: PathBuf::from("/stack/postgres/data"), user: Some(user) }
+    }
+
+    #[test]
+    fn versions_of_several_packagers_are_read() {
+        for (said, version, number) in [
+            ("postgres (PostgreSQL) 15.18\n", "15.18", 15),
+            ("postgres (PostgreSQL) 15.19 (Debian 15.19-0+deb12u1)\n", "15.19", 15),
+            ("postgres (PostgreSQL) 18beta2 (Homebrew)\n", "18beta2", 18),
+        ] {
+            assert_eq!(parse_version(said).as_deref(), Some(version));
+            assert_eq!(major(version), Some(number));
+        }
+        assert_eq!(parse_version("command not found"), None);
+    }
+
+    #[test]
+    fn the_data_folder_is_made_for_passwords_only() {
+        assert_eq!(
+            cluster().initialise("C.UTF-8").to_string(),
+            "cd /stack/postgres && runuser -u postgres -- env -i PATH=\"$PATH\" /pg/bin/initdb --pgdata \
+             /stack/postgres/data --username=postgres --encoding=UTF8 --locale=C.UTF-8 --auth-host=scram-sha-256 \
+             --auth-local=peer --no-sync --no-instructions"
+        );
+    }
+
+    #[test]
+    fn the_password_is_in_no_argument() {
+        let step = cluster().create_role_and_database("thunder", "hunter2", "thunder");
+        assert!(!step.to_string().contains("hunter2"));
+        assert!(step.arguments().iter().all(|arg| !arg.to_string_lossy().contains("hunter2")));
+        assert!(matches!(step.input(), Stdin::Text(sql) if sql.contains("PASSWORD 'hunter2'")));
+    }
+
+    #[test]
+    fn the_server_listens_on_this_machine_only() {
+        assert_eq!(
+            cluster().serve(5433, Durability::Safe).to_string(),
+            "cd /stack/postgres && runuser -u postgres -- env -i PATH=\"$PATH\" TZ=UTC /pg/bin/postgres -D \
+             /stack/postgres/data -p 5433 -c listen_addresses=127.0.0.1 -c unix_socket_directories= -c \
+             log_timezone=UTC -c 'log_line_prefix=%m [%p] '"
+        );
+    }
+
+    /// A server that says `answer` to whoever connects.
+    fn answering(answer: &'static [u8]) -> SocketAddr {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut question = [0; 256];
+            assert!(stream.read(&mut question).unwrap() > 8);
+            stream.write_all(answer).unwrap();
+        });
+        address
+    }
+
+    #[test]
+    fn a_question_for_the_password_means_ready() {
+        assert_eq!(ping(answering(b"R\0\0\0\x08\0\0\0\x0a"), "u", "d"), Ok(()));
+    }
+
+    #[test]
+    fn a_refusal_is_told_in_the_servers_words() {
+        let refusal = b"E\0\0\0\x37SFATAL\0C57P03\0Mthe database system is starting up\0\0";
+        assert_eq!(ping(answering(refusal), "u", "d"), Err("the database system is starting up".to_owned()));
+        assert_eq!(ping(answering(b"HTTP/1.1 400"), "u", "d"), Err("what answers there is not PostgreSQL".to_owned()));
+    }
+}
