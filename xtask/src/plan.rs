@@ -72,6 +72,8 @@ pub struct Await {
     pub probe: Box<dyn Probe>,
     /// For how long.
     pub limit: Duration,
+    /// The file that says which process it is.
+    pub record: PathBuf,
     /// The log that says why not.
     pub log: PathBuf,
 }

@@ -97,11 +97,8 @@ pub fn failure(step: &Step, code: Option<i32>, lines: &[String]) -> Failure {
     let name = step.program().file_name().unwrap_or_default().to_string_lossy();
     let mut evidence = vec![format!("$ {step}")];
     evidence.extend(step.evidence(lines, EVIDENCE));
-    let failure = Failure::new(Exit::Failed, format!("cannot {}: {name} {how}", step.purpose())).details(evidence);
-    match step.advice() {
-        Some(advice) => failure.next(advice),
-        None => failure,
-    }
+    let failure = Failure::new(step.exit_when_failed(), format!("cannot {}: {name} {how}", step.purpose()));
+    step.advice().iter().fold(failure.details(evidence), Failure::next)
 }
 
 /// Runs real processes.
@@ -323,12 +320,12 @@ fn timed_out(step: &Step, limit: Duration, said: &[String]) -> Failure {
     let limit = humantime::format_duration(limit);
     let mut evidence = vec![format!("$ {step}")];
     evidence.extend(step.evidence(said, EVIDENCE));
-    let failure = Failure::new(Exit::Unhealthy, format!("cannot {}: not done within {limit}", step.purpose()));
-    let failure = failure.details(evidence);
-    match step.advice() {
-        Some(advice) => failure.next(advice),
-        None => failure,
-    }
+    let exit = match step.exit_when_failed() {
+        Exit::Failed => Exit::Unhealthy,
+        other => other,
+    };
+    let failure = Failure::new(exit, format!("cannot {}: not done within {limit}", step.purpose()));
+    step.advice().iter().fold(failure.details(evidence), Failure::next)
 }
 
 /// A child that may have to be ended.

@@ -5,6 +5,8 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::failure::Exit;
+
 /// One external command.
 #[derive(Debug, Clone)]
 pub struct Step {
@@ -18,7 +20,8 @@ pub struct Step {
     only_reads: bool,
     limit: Option<Duration>,
     user: Option<User>,
-    hint: Option<String>,
+    hints: Vec<String>,
+    exit: Exit,
     noise: Option<fn(&str) -> bool>,
 }
 
@@ -65,7 +68,8 @@ impl Step {
             only_reads: false,
             limit: None,
             user: None,
-            hint: None,
+            hints: Vec::new(),
+            exit: Exit::Failed,
             noise: None,
         }
     }
@@ -141,10 +145,17 @@ impl Step {
         self
     }
 
-    /// What to do when it fails.
+    /// Adds something to do when it fails.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
-        self.hint = Some(hint.into());
+        self.hints.push(hint.into());
+        self
+    }
+
+    /// The exit code of a task that fails because of it.
+    #[must_use]
+    pub fn exit(mut self, exit: Exit) -> Self {
+        self.exit = exit;
         self
     }
 
@@ -225,8 +236,13 @@ impl Step {
     }
 
     /// What to do when it fails.
-    pub fn advice(&self) -> Option<&str> {
-        self.hint.as_deref()
+    pub fn advice(&self) -> &[String] {
+        &self.hints
+    }
+
+    /// The exit code of a task that fails because of it.
+    pub fn exit_when_failed(&self) -> Exit {
+        self.exit
     }
 }
 

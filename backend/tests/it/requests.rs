@@ -1,19 +1,15 @@
 //! What holds for every request, whatever it is about.
 
-use serde_json::json;
-
 use crate::support::{Server, agent, read};
 
 #[test]
 fn every_error_is_a_problem_document_with_the_requests_id() {
     let server = Server::start();
-    let big = json!({ "slug": "x".repeat(2 * 1024 * 1024) });
     let text = agent().post(format!("{}/api/v1/reports", server.url)).content_type("text/plain").send("{}");
     let broken = agent().post(format!("{}/api/v1/reports", server.url)).content_type("application/json").send("{");
     let answers = [
         (404, server.get("/nowhere")),
         (405, read(agent().delete(format!("{}/api/v1/reports", server.url)).call())),
-        (413, server.post("/api/v1/programs", &big)),
         (415, read(text)),
         (400, read(broken)),
     ];
@@ -24,6 +20,21 @@ fn every_error_is_a_problem_document_with_the_requests_id() {
         assert!(answer.body["title"].is_string(), "{status}");
         assert_eq!(answer.body["request_id"], answer.header("x-request-id"), "{status}");
     }
+}
+
+/// Only the head is sent: whoever reads the length need not wait for the body to refuse it.
+#[test]
+fn a_body_that_is_too_large_is_refused_by_its_length() {
+    use std::io::{Read, Write};
+    let server = Server::start();
+    let address = server.url.strip_prefix("http://").unwrap();
+    let mut stream = std::net::TcpStream::connect(address).unwrap();
+    let head = "POST /api/v1/programs HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 2000000\r\n\r\n";
+    stream.write_all(head.as_bytes()).unwrap();
+    let mut answer = [0; 4096];
+    let length = stream.read(&mut answer).unwrap();
+    let answer = String::from_utf8_lossy(&answer[..length]);
+    assert!(answer.starts_with("HTTP/1.1 413") && answer.contains("application/problem+json"), "{answer}");
 }
 
 #[test]

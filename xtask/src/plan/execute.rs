@@ -151,7 +151,7 @@ impl Run<'_> {
 
     fn wait(&self, wait: &Await, line: &terminal::Lane<'_>) -> Result<()> {
         let waited = wait::until(wait.limit, &self.halt, || {
-            if let Some(ended) = self.ended(&wait.service)? {
+            if let Some(ended) = self.ended(wait)? {
                 // Its last words are in the log by now.
                 return Ok(Look::Ready(Some(ended)));
             }
@@ -179,10 +179,12 @@ impl Run<'_> {
         Err(failure.details(last_words(&wait.log, start)).next(format!("cargo xtask logs {}", wait.service)).into())
     }
 
-    fn ended(&self, service: &str) -> Result<Option<String>> {
-        match lock(&self.children).get(service) {
+    fn ended(&self, wait: &Await) -> Result<Option<String>> {
+        match lock(&self.children).get(&wait.service) {
             Some(running) => running.child.ended(),
-            None => Ok(None),
+            // Started by a task before us, which can no longer tell how it ended.
+            None if Record::load(&wait.record).is_some_and(|record| record.is_running()) => Ok(None),
+            None => Ok(Some("an unknown exit code".to_owned())),
         }
     }
 

@@ -99,16 +99,14 @@ impl StackFolder {
         self.redis().join(kind)
     }
 
+    /// Where throw-away stacks lie, each of which somebody may be using.
+    pub fn throw_away(&self) -> PathBuf {
+        self.root.join("tests")
+    }
+
     /// Everything that a stack makes, in the order in which it is removed: what is not here, is not ours.
     pub fn everything(&self) -> Vec<PathBuf> {
-        vec![
-            self.postgres.clone(),
-            self.redis(),
-            self.root.join("logs"),
-            self.root.join("run"),
-            self.root.join("tests"),
-            self.state(),
-        ]
+        vec![self.postgres.clone(), self.redis(), self.root.join("logs"), self.root.join("run"), self.state()]
     }
 }
 

@@ -11,7 +11,7 @@ use self::lanes::{BackendFacts, DataFacts, PREPARE, Recipe};
 use super::folder::StackFolder;
 use super::lock::Lock;
 use super::owner;
-use super::ports;
+use super::ports::{self, Claims};
 use super::servers::{Origin, Search};
 use super::state::{Engine, State};
 use super::thunder::{self, DATABASE, POSTGRES_PASSWORD, Ports, Service};
@@ -54,8 +54,8 @@ pub struct Request {
 pub enum Upped {
     /// Everything was running.
     Nothing,
-    /// These were started.
-    Started(Vec<Service>),
+    /// What was missing was started.
+    Started,
     /// A dry run printed what would be done.
     Planned,
 }
@@ -122,52 +122,17 @@ impl<'a> Host<'a> {
         Ok((settings, Some(Action::Write(Write { path, text, mode: 0o600 }))))
     }
 
-    /// Starts what is not running; on failure stops what it had started.
+    /// Starts what is not running and waits for all of it; on failure stops what it had started.
     pub fn up(&mut self, request: &Request) -> Result<Upped> {
-        let starting: Vec<Service> =
-            request.services.iter().copied().filter(|service| !self.is_running(*service)).collect();
+        let (running, starting): (Vec<Service>, Vec<Service>) =
+            request.services.iter().partition(|service| self.is_running(**service));
         let (settings, write_settings) = self.settings()?;
-        if starting.is_empty() {
-            return Ok(Upped::Nothing);
-        }
-        self.check_ground()?;
-        let (plan, state) = self.plan(request, &starting, &settings, write_settings)?;
-        if self.context.dry_run {
-            plan.print(&self.context.terminal)?;
-            return Ok(Upped::Planned);
-        }
-        let before = self.state.replace(state);
-        let outcome = plan.run(self.context);
-        if let Err(error) = outcome.result {
-            let started: Vec<Service> = starting
-                .iter()
-                .copied()
-                .filter(|service| outcome.started.iter().any(|launch| launch.record == self.folder.record(*service)))
-                .collect();
-            self.roll_back(&started, before, shutdown_timeout(&settings));
-            return Err(error);
-        }
-        Ok(Upped::Started(starting))
-    }
-
-    fn plan(
-        &self,
-        request: &Request,
-        starting: &[Service],
-        settings: &Settings,
-        write_settings: Option<Action>,
-    ) -> Result<(Plan, State)> {
-        let ports = self.choose_ports(settings, starting)?;
-        let mut state = self.state.clone().unwrap_or_else(|| State::new(Engine::Host, ports));
-        state.ports = ports;
-        state.wanted.extend(
-            request.services.iter().filter(|service| !state.wanted.contains(service)).copied().collect::<Vec<_>>(),
-        );
-        state.wanted.sort();
-
+        // Held until the services listen.
+        let mut claims = Claims::new(self.context.dry_run);
+        let ports = self.choose_ports(&settings, &starting, &mut claims)?;
         let recipe = Recipe {
             folder: &self.folder,
-            settings,
+            settings: &settings,
             ports,
             user: self.user.clone(),
             durability: Durability::Safe,
@@ -175,24 +140,64 @@ impl<'a> Host<'a> {
             database: DATABASE,
             schema: Vec::new(),
         };
+        let mut waiting = Vec::new();
+        for service in running {
+            if recipe.probe(service)?.look().is_err() {
+                waiting.push(service);
+            }
+        }
+        if starting.is_empty() && waiting.is_empty() {
+            return Ok(Upped::Nothing);
+        }
+        self.check_ground()?;
+        let (mut plan, state) = self.plan(request, &recipe, &starting, &waiting)?;
+        plan.lanes.insert(0, self.prepare(&state, write_settings)?);
+        if self.context.dry_run {
+            plan.print(&self.context.terminal)?;
+            return Ok(Upped::Planned);
+        }
+        let before = self.state.replace(state);
+        let outcome = plan.run(self.context);
+        if let Err(error) = outcome.result {
+            let is_started =
+                |service: &Service| outcome.started.iter().any(|launch| launch.record == self.folder.record(*service));
+            let started: Vec<Service> = starting.into_iter().filter(is_started).collect();
+            self.roll_back(&started, before, shutdown_timeout(&settings));
+            return Err(error);
+        }
+        Ok(Upped::Started)
+    }
+
+    /// A lane for each service that is started or waited for, and what the stack is once they are done.
+    fn plan(
+        &self,
+        request: &Request,
+        recipe: &Recipe<'_>,
+        starting: &[Service],
+        waiting: &[Service],
+    ) -> Result<(Plan, State)> {
+        let mut state = self.state.clone().unwrap_or_else(|| State::new(Engine::Host, recipe.ports));
+        state.ports = recipe.ports;
+        state.want(&request.services);
         let search = self.search(request.origin);
+        let beside = [starting, waiting].concat();
         let mut lanes = Vec::new();
-        for service in starting {
+        for service in &beside {
             lanes.push(match service {
+                service if waiting.contains(service) => recipe.waiting(*service)?,
                 Service::Postgres => {
                     let found = search.postgres(postgres::data_major(&self.folder.postgres_data()))?;
                     state.postgres = Some(found.server.clone());
-                    recipe.postgres(found, self.data_facts(settings)?)?
+                    recipe.postgres(found, self.data_facts(recipe.settings)?)?
                 }
                 Service::Redis => {
                     let found = search.redis()?;
                     state.redis = Some(found.server.clone());
                     recipe.redis(found)?
                 }
-                Service::Backend => recipe.backend(&self.backend_facts()?, starting)?,
+                Service::Backend => recipe.backend(&self.backend_facts()?, &beside)?,
             });
         }
-        lanes.insert(0, self.prepare(&state, write_settings)?);
         Ok((Plan { lanes }, state))
     }
 
@@ -222,14 +227,14 @@ impl<'a> Host<'a> {
         })
     }
 
-    fn choose_ports(&self, settings: &Settings, starting: &[Service]) -> Result<Ports> {
+    fn choose_ports(&self, settings: &Settings, starting: &[Service], claims: &mut Claims) -> Result<Ports> {
         let number = self.context.project.number();
         let wanted = match &self.state {
             Some(state) => state.ports,
             None if self.context.project.is_second() => ports::own_block(number),
             None => Ports::from_settings(settings)?,
         };
-        let choice = ports::choose(wanted, number, starting, &ports::is_taken)?;
+        let choice = ports::choose(wanted, number, starting, &mut |port| claims.take(port))?;
         for (service, port) in &choice.taken {
             let owner = owner::of_port(*port, &*self.context.runner);
             self.context.terminal.warn(format!("port {port}, for {service}, is taken by {owner}"));

@@ -71,16 +71,28 @@ impl Lock {
     /// The lock, unless somebody has it.
     pub fn attempt(path: &Path) -> Result<Option<Self>> {
         let folder = path.parent().unwrap_or(Path::new("/"));
-        std::fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
-        let file = OpenOptions::new().create(true).truncate(false).read(true).write(true).open(path);
-        let file = file.with_context(|| format!("cannot open {}", path.display()))?;
-        match file.try_lock() {
-            // Removed by `clean` between our opening and our locking: nobody else will look at this one.
-            Ok(()) if !is_still_there(&file, path) => Ok(None),
-            Ok(()) => Ok(Some(Self { file, path: path.to_owned() })),
-            Err(TryLockError::WouldBlock) => Ok(None),
-            Err(TryLockError::Error(error)) => Err(error).with_context(|| format!("cannot lock {}", path.display())),
+        let open = || {
+            std::fs::create_dir_all(folder)?;
+            OpenOptions::new().create(true).truncate(false).read(true).write(true).open(path)
+        };
+        // Whoever lets go of a lock may remove its file, and the folder with the last of them, at any moment between
+        // our steps. That is over after one more attempt, unless somebody does nothing else.
+        for _ in 0..100 {
+            let file = match open() {
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
+                outcome => outcome.with_context(|| format!("cannot open {}", path.display()))?,
+            };
+            match file.try_lock() {
+                // Removed between our opening and our locking: nobody else will look at this one.
+                Ok(()) if !is_still_there(&file, path) => {}
+                Ok(()) => return Ok(Some(Self { file, path: path.to_owned() })),
+                Err(TryLockError::WouldBlock) => return Ok(None),
+                Err(TryLockError::Error(error)) => {
+                    return Err(error).with_context(|| format!("cannot lock {}", path.display()));
+                }
+            }
         }
+        Ok(None)
     }
 
     /// Says who has it, for others who wait.

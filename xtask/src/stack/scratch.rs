@@ -1,6 +1,6 @@
 //! A throw-away PostgreSQL and Redis, for tests and checks: unused ports, no care for the disk, gone afterwards.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Result;
@@ -9,7 +9,7 @@ use super::folder::StackFolder;
 use super::host::lanes::{self, BackendFacts, DataFacts, PREPARE, Recipe};
 use super::host::{self, service_user};
 use super::lock::Lock;
-use super::ports;
+use super::ports::{self, Claims};
 use super::servers::{Origin, Search};
 use super::thunder::{self, Ports, Service};
 use crate::context::Context;
@@ -33,6 +33,7 @@ pub struct Scratch<'a> {
     folder: StackFolder,
     settings: Settings,
     ports: Ports,
+    _claims: Claims,
     user: Option<User>,
     is_started: bool,
     /// Held while the stack is in use, so that nobody takes it for one that was left behind.
@@ -43,9 +44,10 @@ impl<'a> Scratch<'a> {
     /// Prepares one, and clears away those whose task is gone.
     pub fn new(context: &'a Context) -> Result<Self> {
         let user = service_user()?;
-        let all = context.project.state().join("tests");
-        clear_abandoned(context, &all, user.as_ref())?;
-        let root = all.join(std::process::id().to_string());
+        if !context.dry_run {
+            clear_abandoned(context)?;
+        }
+        let root = all(context).join(std::process::id().to_string());
         let folder = folder(root, user.as_ref());
         let lock = (!context.dry_run).then(|| Lock::take(context, &folder.lock(), LOCK)).transpose()?;
         let mut text = String::new();
@@ -54,7 +56,9 @@ impl<'a> Scratch<'a> {
         }
         let settings = Settings::parse(&text)?;
         host::hide(context, &settings);
-        Ok(Self { context, folder, settings, ports: ports::free_block()?, user, is_started: false, _lock: lock })
+        let mut claims = Claims::new(context.dry_run);
+        let ports = ports::throw_away_block(&mut claims)?;
+        Ok(Self { context, folder, settings, ports, _claims: claims, user, is_started: false, _lock: lock })
     }
 
     /// What starts both servers and migrates the template with the backend's binary.
@@ -198,17 +202,31 @@ fn remove(folder: &StackFolder) -> Result<()> {
     Ok(())
 }
 
-/// Stops and removes what tasks left behind that are gone.
-fn clear_abandoned(context: &Context, all: &Path, user: Option<&User>) -> Result<()> {
-    if context.dry_run {
-        return Ok(());
-    }
-    for entry in std::fs::read_dir(all).into_iter().flatten().flatten() {
-        let folder = folder(entry.path(), user);
+/// The throw-away stacks whose tasks are gone.
+pub fn abandoned(context: &Context) -> Result<Vec<PathBuf>> {
+    let entries = std::fs::read_dir(all(context)).into_iter().flatten().flatten();
+    let mut found = Vec::new();
+    for path in entries.map(|entry| entry.path()) {
         // Whoever uses one holds its lock for as long.
+        if Lock::attempt(&path.join("lock"))?.is_some() {
+            found.push(path);
+        }
+    }
+    Ok(found)
+}
+
+/// Stops and removes the throw-away stacks whose tasks are gone.
+pub fn clear_abandoned(context: &Context) -> Result<()> {
+    let user = service_user()?;
+    for path in abandoned(context)? {
+        let folder = folder(path, user.as_ref());
         let Some(_lock) = Lock::attempt(&folder.lock())? else { continue };
         stop(context, &folder)?;
         remove(&folder)?;
     }
     Ok(())
+}
+
+fn all(context: &Context) -> PathBuf {
+    StackFolder::at(context.project.state(), None, "").throw_away()
 }

@@ -86,6 +86,13 @@ impl State {
         Self { schema_version: SCHEMA, engine, wanted: Vec::new(), ports, postgres: None, redis: None }
     }
 
+    /// From now on these should run, besides those that should already.
+    pub fn want(&mut self, services: &[Service]) {
+        self.wanted.extend_from_slice(services);
+        self.wanted.sort();
+        self.wanted.dedup();
+    }
+
     /// What the file says; none when there is no file.
     pub fn load(path: &Path) -> Result<Option<Self>> {
         let bytes = match std::fs::read(path) {

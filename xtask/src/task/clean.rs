@@ -9,6 +9,7 @@ use crate::context::Context;
 use crate::file::{human_size, size};
 use crate::stack::host::Host;
 use crate::stack::lock;
+use crate::stack::scratch;
 use crate::stack::thunder::Service;
 
 /// Names what goes, asks, and removes it.
@@ -21,8 +22,10 @@ pub fn run(context: &Context, arguments: &Clean) -> Result<u8> {
     let lock = lock::of_stack(context, Duration::from_secs(arguments.lock.lock_timeout))?;
     let mut host = Host::open_for_removal(context)?;
     let belongings = host.belongings()?;
+    // Throw-away stacks that a killed task left behind; those of a running one are left alone.
+    let abandoned = if context.dry_run { Vec::new() } else { scratch::abandoned(context)? };
     let running: Vec<Service> = Service::ALL.into_iter().filter(|service| host.is_running(*service)).collect();
-    if belongings.is_empty() && running.is_empty() {
+    if belongings.is_empty() && running.is_empty() && abandoned.is_empty() {
         host.remove(&[], lock.as_ref())?;
         terminal.note("there is nothing to remove");
         return Ok(0);
@@ -33,13 +36,24 @@ pub fn run(context: &Context, arguments: &Clean) -> Result<u8> {
     for path in &belongings {
         terminal.note(format!("removes  {} ({})", context.project.relative(path), human_size(size(path))));
     }
+    for path in &abandoned {
+        terminal.note(format!("removes  {}, left behind by a task that was killed", context.project.relative(path)));
+    }
     if !arguments.yes && !context.dry_run {
         terminal.confirm("Remove all of this?", "--yes")?;
     }
     host.down()?;
+    if !context.dry_run {
+        scratch::clear_abandoned(context)?;
+    }
     let others = host.remove(&belongings, lock.as_ref())?;
     for path in others {
-        terminal.note(format!("leaves   {}, which the stack did not make", context.project.relative(&path)));
+        let why = if path == host.folder().throw_away() {
+            "in use by a running task"
+        } else {
+            "which the stack did not make"
+        };
+        terminal.note(format!("leaves   {}, {why}", context.project.relative(&path)));
     }
     if !context.dry_run {
         terminal.note("removed; the next `cargo xtask up` migrates from nothing");

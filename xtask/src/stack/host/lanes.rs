@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 
-use crate::plan::{Action, Await, Folder, Lane, Stop, Write};
+use crate::plan::{Action, Await, Folder, Lane, Probe, Stop, Write};
 use crate::runner::Launch;
 use crate::settings::Settings;
 use crate::stack::folder::StackFolder;
@@ -77,9 +77,32 @@ impl Recipe<'_> {
         [Action::Rotate(log.clone()), Action::Start(Launch { step, record, log })]
     }
 
-    fn wait(&self, service: Service, probe: Box<dyn crate::plan::Probe>) -> Action {
-        let log = self.folder.log(service);
-        Action::Await(Await { service: service.to_string(), probe, limit: self.timeout, log })
+    /// Whether a service is ready.
+    pub fn probe(&self, service: Service) -> Result<Box<dyn Probe>> {
+        let port = self.ports.of(service);
+        Ok(match service {
+            Service::Postgres => Box::new(PostgresAnswers { port }),
+            Service::Redis => {
+                Box::new(RedisAnswers { port, password: self.settings.require(REDIS_PASSWORD)?.to_owned() })
+            }
+            Service::Backend => Box::new(BackendIsHealthy { port }),
+        })
+    }
+
+    fn wait(&self, service: Service) -> Result<Action> {
+        Ok(Action::Await(Await {
+            service: service.to_string(),
+            probe: self.probe(service)?,
+            limit: self.timeout,
+            record: self.folder.record(service),
+            log: self.folder.log(service),
+        }))
+    }
+
+    /// A service that runs already and is not ready yet: a task that is gone has started it.
+    pub fn waiting(&self, service: Service) -> Result<Lane> {
+        let actions = vec![Action::After(PREPARE.to_owned()), self.wait(service)?];
+        Ok(Lane { name: service.to_string(), actions, result: "ready".to_owned() })
     }
 
     /// PostgreSQL: its data made where there is none, its password set where it changed, started.
@@ -116,8 +139,7 @@ impl Recipe<'_> {
             actions.push(remember);
         }
         actions.extend(self.start(Service::Postgres, cluster.serve(self.ports.postgres, self.durability)));
-        let probe = PostgresAnswers { port: self.ports.postgres };
-        actions.push(self.wait(Service::Postgres, Box::new(probe)));
+        actions.push(self.wait(Service::Postgres)?);
         let result = format!("{} {} on 127.0.0.1:{}", server.product, server.version, self.ports.postgres);
         Ok(Lane { name: Service::Postgres.to_string(), actions, result })
     }
@@ -137,23 +159,22 @@ impl Recipe<'_> {
         actions.push(Action::Folder(Folder { path: data, mode: 0o700, owner: None }));
         actions.push(Action::Write(Write { path: path.clone(), text, mode: 0o600 }));
         actions.extend(self.start(Service::Redis, redis::serve(&server.path, &path)));
-        let probe = RedisAnswers { port: self.ports.redis, password: password.to_owned() };
-        actions.push(self.wait(Service::Redis, Box::new(probe)));
+        actions.push(self.wait(Service::Redis)?);
         let result = format!("{} {} on 127.0.0.1:{}", server.product, server.version, self.ports.redis);
         Ok(Lane { name: Service::Redis.to_string(), actions, result })
     }
 
-    /// The backend: built while the servers start, the database migrated, started.
-    pub fn backend(&self, facts: &BackendFacts<'_>, starting: &[Service]) -> Result<Lane> {
+    /// The backend: built while the servers start, the database migrated, started. `beside` are the services that have
+    /// lanes too.
+    pub fn backend(&self, facts: &BackendFacts<'_>, beside: &[Service]) -> Result<Lane> {
         let environment = thunder::backend_environment(self.settings, self.ports, &facts.commit)?;
         let mut actions = vec![Action::After(PREPARE.to_owned()), build(facts)];
-        let after = |service: Service| starting.contains(&service).then(|| Action::After(service.to_string()));
+        let after = |service: Service| beside.contains(&service).then(|| Action::After(service.to_string()));
         actions.extend(after(Service::Postgres));
         actions.push(Action::Run(backend::migrate(&facts.binary, &environment, facts.migration_limit)));
         actions.extend(after(Service::Redis));
         actions.extend(self.start(Service::Backend, backend::serve(&facts.binary, &environment, facts.root)));
-        let probe = BackendIsHealthy { port: self.ports.backend };
-        actions.push(self.wait(Service::Backend, Box::new(probe)));
+        actions.push(self.wait(Service::Backend)?);
         let result = format!("healthy on {}", thunder::backend_url(self.ports));
         Ok(Lane { name: Service::Backend.to_string(), actions, result })
     }

@@ -27,7 +27,7 @@ impl Script {
     pub fn new(folder: &Path, root: &Path, stack: &State, settings: &Settings) -> Result<Self> {
         let postgres = &stack.postgres.as_ref().context("the stack has no PostgreSQL")?.path;
         let redis = &stack.redis.as_ref().context("the stack has no Redis")?.path;
-        let ports = ports::free_block()?;
+        let ports = ports::throw_away_block(&mut ports::Claims::new(false))?;
         let thunder = word(&host::binary()?);
         let user = service_user()?;
         // PostgreSQL refuses to be root.
@@ -101,8 +101,9 @@ impl Script {
 }
 
 /// `runuser` waits for PostgreSQL and does not pass SIGINT on, so that the server itself is asked: its number is the
-/// first line of its own file.
-const STOP: &str = "kill $(cat thunder.pid)\nwhile kill -0 $(cat thunder.pid) 2>/dev/null; do sleep 0.02; done\n\
-    kill $(cat redis.pid)\nserver=$(head -n 1 pg/data/postmaster.pid)\nkill -INT $server\n\
-    while kill -0 $server 2>/dev/null; do sleep 0.02; done\n\
-    while kill -0 $(cat redis.pid) 2>/dev/null; do sleep 0.02; done\n";
+/// first line of its own file. A process that has ended and that nobody has asked after yet is still there for `kill`.
+const STOP: &str = "\
+    gone() { while kill -0 $1 2>/dev/null && ! grep -q '^State:.Z' /proc/$1/status 2>/dev/null; do sleep 0.02; done; }\n\
+    kill $(cat thunder.pid)\ngone $(cat thunder.pid)\n\
+    server=$(head -n 1 pg/data/postmaster.pid)\nkill $(cat redis.pid)\nkill -INT $server\n\
+    gone $server\ngone $(cat redis.pid)\n";

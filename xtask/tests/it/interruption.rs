@@ -1,0 +1,130 @@
+//! Ctrl-C, SIGTERM and SIGKILL at every stage, and two tasks at once.
+
+use crate::support::{Checkout, until};
+
+#[test]
+fn ctrl_c_while_the_backend_compiles_stops_in_order() {
+    let checkout = Checkout::new();
+    checkout.fake("cargo", "echo compiling; exec sleep 600\n");
+    let up = checkout.start_until(&["up"], "✓ postgres");
+    up.signal("INT");
+    up.end().expect(130).says(&["stopping in order", "stopped postgres", "stopped redis", "interrupted"]);
+    assert!(checkout.inhabitants().is_empty());
+    assert_eq!(checkout.xtask(&["status", "--json"]).expect(0).json()["state"], "down");
+}
+
+#[test]
+fn ctrl_c_while_waiting_for_health_stops_in_order() {
+    let checkout = Checkout::new();
+    checkout.fake_backend("[ \"$1\" = serve ] || exit 0\nexec sleep 600\n");
+    let up = checkout.start_until(&["up"], "is healthy");
+    up.signal("INT");
+    up.end().expect(130).says(&["stopped backend", "stopped postgres"]);
+    assert!(checkout.inhabitants().is_empty());
+}
+
+#[test]
+fn ctrl_c_while_the_data_folder_is_made_leaves_none() {
+    let checkout = Checkout::new();
+    let up = checkout.start_until(&["up"], "create the data folder");
+    up.signal("INT");
+    up.end().expect(130);
+    until("nothing works in the checkout", || checkout.inhabitants().is_empty());
+    assert!(!checkout.exists(".stack/postgres/data"));
+    checkout.xtask(&["up"]).expect(0);
+}
+
+#[test]
+fn sigterm_is_told_from_ctrl_c_by_the_exit_code() {
+    let checkout = Checkout::new();
+    checkout.fake("cargo", "exec sleep 600\n");
+    let up = checkout.start_until(&["up"], "✓ redis");
+    up.signal("TERM");
+    up.end().expect(143);
+    assert!(checkout.inhabitants().is_empty());
+}
+
+#[test]
+fn the_second_ctrl_c_leaves_at_once_and_the_next_task_puts_it_in_order() {
+    let checkout = Checkout::new();
+    // A build that does not listen to SIGINT keeps the orderly end waiting.
+    checkout.fake("cargo", "trap '' INT TERM\nwhile [ -e bin/cargo ]; do sleep 0.1; done\n");
+    let mut up = checkout.start_until(&["up"], "✓ postgres");
+    up.signal("INT");
+    up.hear("once more to leave at once");
+    up.signal("INT");
+    up.end().expect(130);
+    checkout.fake("cargo", "exit 0\n");
+    checkout.xtask(&["up"]).expect(0);
+    checkout.xtask(&["clean", "--yes"]).expect(0);
+}
+
+#[test]
+fn a_killed_up_is_finished_by_the_next_one_at_whatever_stage_it_was() {
+    // Each word stands for a stage; the run is killed as soon as it is reached.
+    for stage in [
+        "✓ stack",
+        "create the data folder",
+        "create the role",
+        "start PostgreSQL",
+        "✓ postgres",
+        "apply migrations",
+        "start the backend",
+    ] {
+        let checkout = Checkout::new();
+        let up = checkout.start_until(&["up"], stage);
+        up.signal("KILL");
+        up.end().expect(137);
+        let ran = checkout.xtask(&["up"]);
+        assert_eq!(ran.code, 0, "after a kill at {stage:?}: {}", ran.stderr);
+        checkout.xtask(&["smoke"]).expect(0);
+        checkout.xtask(&["clean", "--yes"]).expect(0);
+        checkout.expect_nothing_left();
+    }
+}
+
+#[test]
+fn a_killed_up_is_taken_down_and_cleaned_without_an_up_between() {
+    for task in [&["down"][..], &["clean", "--yes"]] {
+        let checkout = Checkout::new();
+        checkout.fake("cargo", "exec sleep 600\n");
+        let up = checkout.start_until(&["up"], "✓ postgres");
+        up.signal("KILL");
+        up.wait();
+        checkout.xtask(task).expect(0);
+        // The build that the killed task had begun goes on; nobody but it may be there.
+        until("the servers are gone", || checkout.inhabitants().iter().all(|pid| is_sleep(*pid)));
+        for pid in checkout.inhabitants() {
+            crate::support::signal(pid, "KILL");
+        }
+    }
+}
+
+fn is_sleep(pid: u32) -> bool {
+    std::fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default().trim() == "sleep"
+}
+
+#[test]
+fn a_second_up_waits_for_the_first_and_finds_its_stack() {
+    let checkout = Checkout::new();
+    checkout.fake("cargo", "while [ ! -e go ]; do sleep 0.1; done\n");
+    let first = checkout.start_until(&["up"], "✓ redis");
+    let second = checkout.start_until(&["up"], "waiting for `up` (process ");
+    assert!(second.said.contains("changing this stack"), "{}", second.said);
+    checkout.write("go", "");
+    first.end().expect(0);
+    second.end().expect(0).says(&["everything is running already"]);
+}
+
+#[test]
+fn a_task_that_does_not_want_to_wait_names_who_is_in_the_way() {
+    let checkout = Checkout::new();
+    checkout.fake("cargo", "while [ ! -e go ]; do sleep 0.1; done\n");
+    let first = checkout.start_until(&["up"], "✓ redis");
+    for task in ["down", "up", "restart"] {
+        checkout.xtask(&[task, "--lock-timeout", "0"]).expect(6).says(&["`up` (process ", "--lock-timeout"]);
+    }
+    checkout.xtask(&["clean", "--yes", "--lock-timeout", "0"]).expect(6);
+    checkout.write("go", "");
+    first.end().expect(0);
+}

@@ -1,0 +1,13 @@
+//! The binary as its users see it: fake programs where only its own behaviour matters, a real PostgreSQL and Redis
+//! where the stack does.
+#![cfg(unix)]
+
+mod command_line;
+mod doctor;
+mod environment;
+mod faults;
+mod interruption;
+mod journey;
+mod portable;
+mod support;
+mod throw_away;

@@ -1,0 +1,101 @@
+//! `test`: servers of its own that are gone afterwards, whatever happens.
+
+use crate::support::{Checkout, is_alive, until};
+
+/// A cargo whose `test` does this; everything else succeeds.
+fn cargo_test(checkout: &Checkout, script: &str) {
+    checkout.fake("cargo", &format!("[ \"$1\" = nextest ] && exit 1\n[ \"$1\" = test ] || exit 0\n{script}\n"));
+}
+
+#[test]
+fn the_tests_get_a_migrated_template_and_servers_of_their_own_and_nothing_stays() {
+    let checkout = Checkout::new();
+    // Asks the template itself, by way of the backend's binary, whether every migration is there.
+    cargo_test(
+        &checkout,
+        "DATABASE_URL=\"${TEST_DATABASE_URL%/*}/$TEST_DATABASE_TEMPLATE\" REDIS_URL=$TEST_REDIS_URL \
+         JWT_SECRET=0123456789abcdef0123456789abcdef JWT_REFRESH_SECRET=0123456789abcdef0123456789abcdeg \
+         \"$TEST_THUNDER_BINARY\" migrate status && echo \"args: $*\"",
+    );
+    let ran = checkout.xtask(&["test", "--", "some_test", "--nocapture"]).expect(0);
+    assert!(ran.stdout.contains("applied") && !ran.stdout.contains("pending"), "{}", ran.stdout);
+    assert!(ran.stdout.contains("args: test --workspace some_test --nocapture"), "{}", ran.stdout);
+    assert!(ran.stderr.contains("cargo-nextest is not installed"), "{}", ran.stderr);
+    checkout.expect_nothing_left();
+}
+
+#[test]
+fn the_tests_own_exit_code_is_ours() {
+    let checkout = Checkout::new();
+    cargo_test(&checkout, "exit 101");
+    checkout.xtask(&["test"]).expect(101);
+    checkout.expect_nothing_left();
+}
+
+#[test]
+fn nextest_is_used_where_it_is_installed() {
+    let checkout = Checkout::new();
+    checkout.fake("cargo", "echo \"ran: $*\"\nexit 0\n");
+    let ran = checkout.xtask(&["test", "--", "reports"]).expect(0);
+    assert!(ran.stdout.contains("ran: nextest run --workspace reports"), "{}", ran.stdout);
+}
+
+#[test]
+fn interrupted_tests_leave_no_process_and_no_folder() {
+    let checkout = Checkout::new();
+    cargo_test(&checkout, "echo testing >&2\nexec sleep 600");
+    let test = checkout.start_until(&["test"], "testing");
+    assert!(!checkout.inhabitants().is_empty());
+    test.signal("INT");
+    test.end().expect(130);
+    checkout.expect_nothing_left();
+}
+
+#[test]
+fn what_killed_tests_left_behind_is_cleared_by_the_next_ones() {
+    let checkout = Checkout::new();
+    cargo_test(&checkout, "echo testing >&2\nexec sleep 600");
+    let test = checkout.start_until(&["test"], "testing");
+    test.signal("KILL");
+    let left = checkout.inhabitants();
+    test.wait();
+    cargo_test(&checkout, "exit 0");
+    checkout.xtask(&["test"]).expect(0);
+    assert!(!checkout.exists(".stack"));
+    // The program that ran the tests is not ours to end: it was told nothing.
+    until("the servers are gone", || left.iter().filter(|pid| is_alive(**pid)).all(|pid| is_sleep(*pid)));
+    for pid in checkout.inhabitants() {
+        crate::support::signal(pid, "KILL");
+    }
+}
+
+fn is_sleep(pid: u32) -> bool {
+    std::fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default().trim() == "sleep"
+}
+
+#[test]
+fn clean_removes_what_killed_tests_left_behind() {
+    let checkout = Checkout::new();
+    cargo_test(&checkout, "echo testing >&2\nexec sleep 600");
+    let test = checkout.start_until(&["test"], "testing");
+    test.signal("KILL");
+    test.wait();
+    checkout.xtask(&["clean", "--yes"]).expect(0);
+    assert!(!checkout.exists(".stack"));
+    until("the servers are gone", || checkout.inhabitants().iter().all(|pid| is_sleep(*pid)));
+    for pid in checkout.inhabitants() {
+        crate::support::signal(pid, "KILL");
+    }
+}
+
+#[test]
+fn two_test_runs_at_once_do_not_meet() {
+    let checkout = Checkout::new();
+    cargo_test(&checkout, "echo testing >&2\nwhile [ ! -e go ]; do sleep 0.1; done");
+    let first = checkout.start_until(&["test"], "testing");
+    let second = checkout.start_until(&["test"], "testing");
+    checkout.write("go", "");
+    first.end().expect(0);
+    second.end().expect(0);
+    checkout.expect_nothing_left();
+}
