@@ -7,6 +7,8 @@ mod context;
 mod failure;
 mod file;
 mod interrupt;
+mod launch;
+mod lock;
 mod log_file;
 mod plan;
 mod process;

@@ -15,7 +15,8 @@ use anyhow::{Context, Result, bail};
 
 use crate::failure::{Exit, Failure};
 use crate::interrupt::Halt;
-use crate::process;
+use crate::launch;
+use crate::process::{self, Record};
 use crate::step::{Stdin, Step};
 use crate::terminal::Terminal;
 use crate::wait::{self, Look, Waited};
@@ -297,7 +298,20 @@ impl Runner for Processes {
                 process::lead_group(command, None);
                 Ok(())
             });
-        Ok(Box::new(Started(expression.start().map_err(|error| Self::spawn_failure(step, error))?)))
+        launch::announce(&launch.record)?;
+        let started = Started(expression.start().map_err(|error| Self::spawn_failure(step, error))?);
+        // Until it is recorded nobody could stop it, so that not even Ctrl-C cuts this short.
+        let pids = started.0.pids();
+        let recorded = wait::until(GRACE, &Halt::never(), || {
+            let is_recorded = Record::load(&launch.record).is_some_and(|record| pids.contains(&record.pid));
+            let is_over = is_recorded || started.ended()?.is_some();
+            Ok(if is_over { Look::Ready(()) } else { Look::NotYet(String::new()) })
+        })?;
+        if matches!(recorded, Waited::TimedOut(_)) {
+            launch::call_off(&launch.record)?;
+            bail!("cannot {}: its process does not get to run", step.purpose());
+        }
+        Ok(Box::new(started))
     }
 }
 

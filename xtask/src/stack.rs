@@ -5,7 +5,6 @@
 pub mod engine;
 pub mod folder;
 pub mod host;
-pub mod lock;
 pub mod logs;
 pub mod owner;
 pub mod portable;

@@ -12,6 +12,7 @@ use crate::context::Context as TaskContext;
 use crate::failure::{Exit, Failure};
 use crate::file;
 use crate::interrupt::Halt;
+use crate::launch;
 use crate::process::{self, Record};
 use crate::runner::{Child, Launch};
 use crate::terminal;
@@ -221,6 +222,7 @@ fn last_words(log: &Path, start: u64) -> Vec<String> {
 
 /// Sends the stop's signals one after the other until the process is gone, then removes its record.
 pub fn stop_service(stop: &Stop, warn: &dyn Fn(String)) -> Result<()> {
+    launch::call_off(&stop.record)?;
     let Some(record) = Record::load(&stop.record).filter(Record::is_running) else {
         return file::remove(&stop.record);
     };

@@ -9,7 +9,6 @@ use anyhow::{Context as _, Result};
 
 use self::lanes::{BackendFacts, DataFacts, PREPARE, Recipe};
 use super::folder::StackFolder;
-use super::lock::Lock;
 use super::owner;
 use super::ports::{self, Claims};
 use super::servers::{Origin, Search};
@@ -18,6 +17,8 @@ use super::thunder::{self, DATABASE, POSTGRES_PASSWORD, Ports, Service};
 use crate::context::Context;
 use crate::failure::{Exit, Failure};
 use crate::file;
+use crate::launch;
+use crate::lock::Lock;
 use crate::plan::{Action, Folder, Lane, Plan, Write};
 use crate::process::{self, Record};
 use crate::settings::Settings;
@@ -73,12 +74,27 @@ impl<'a> Host<'a> {
         Ok(host)
     }
 
+    /// The stack, for a task that changes it and holds its lock: a launch that a killed task had announced is called off,
+    /// so that what is running now is all that there is.
+    pub fn open_locked(context: &'a Context, lock: Option<&Lock>) -> Result<Self> {
+        let host = Self::open(context)?;
+        host.settle(lock)?;
+        Ok(host)
+    }
+
+    fn settle(&self, lock: Option<&Lock>) -> Result<()> {
+        let Some(_) = lock else { return Ok(()) };
+        Service::ALL.iter().try_for_each(|service| launch::call_off(&self.folder.record(*service)))
+    }
+
     /// The stack even where what it says of itself cannot be understood: to remove it, its files are enough.
-    pub fn open_for_removal(context: &'a Context) -> Result<Self> {
+    pub fn open_for_removal(context: &'a Context, lock: Option<&Lock>) -> Result<Self> {
         let user = service_user()?;
         let folder = StackFolder::of(&context.project, user.as_ref());
         let state = State::load(&folder.state()).unwrap_or_default();
-        Ok(Self { context, folder, user, state })
+        let host = Self { context, folder, user, state };
+        host.settle(lock)?;
+        Ok(host)
     }
 
     /// Nothing of xtask runs on to keep logs short, so that whoever looks at the stack does it.

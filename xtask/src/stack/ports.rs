@@ -9,9 +9,9 @@ use std::time::Duration;
 
 use anyhow::Result;
 
-use super::lock::Lock;
 use super::thunder::{Ports, Service};
 use crate::failure::{Exit, Failure};
+use crate::lock::Lock;
 use crate::tool::system;
 
 /// Blocks begin here: below what systems give out to clients (Linux from 32768, macOS from 49152).

@@ -7,8 +7,8 @@ use anyhow::Result;
 use crate::cli::Clean;
 use crate::context::Context;
 use crate::file::{human_size, size};
+use crate::lock;
 use crate::stack::host::Host;
-use crate::stack::lock;
 use crate::stack::scratch;
 use crate::stack::thunder::Service;
 
@@ -20,7 +20,7 @@ pub fn run(context: &Context, arguments: &Clean) -> Result<u8> {
         return Ok(0);
     }
     let lock = lock::of_stack(context, Duration::from_secs(arguments.lock.lock_timeout))?;
-    let mut host = Host::open_for_removal(context)?;
+    let mut host = Host::open_for_removal(context, lock.as_ref())?;
     let belongings = host.belongings()?;
     // Throw-away stacks that a killed task left behind; those of a running one are left alone.
     let abandoned = if context.dry_run { Vec::new() } else { scratch::abandoned(context)? };

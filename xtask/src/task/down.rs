@@ -6,15 +6,15 @@ use anyhow::Result;
 
 use crate::cli::Locked;
 use crate::context::Context;
+use crate::lock;
 use crate::stack::host::Host;
-use crate::stack::lock;
 
 /// Stops what runs and keeps the data.
 pub fn run(context: &Context, arguments: &Locked) -> Result<u8> {
     // Nothing is made in a checkout that never had a stack.
     let was_up = context.project.state().is_dir() && {
-        let _lock = lock::of_stack(context, Duration::from_secs(arguments.lock_timeout))?;
-        Host::open(context)?.down()?
+        let lock = lock::of_stack(context, Duration::from_secs(arguments.lock_timeout))?;
+        Host::open_locked(context, lock.as_ref())?.down()?
     };
     if context.dry_run {
         return Ok(0);

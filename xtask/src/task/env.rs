@@ -7,9 +7,9 @@ use crate::cli::EnvCommand;
 use crate::context::Context;
 use crate::failure::{Exit, Failure};
 use crate::file;
+use crate::lock;
 use crate::settings::{Settings, is_secret};
 use crate::stack::host::{self, Host};
-use crate::stack::lock;
 use crate::stack::thunder::{self, Ports};
 
 /// Makes, checks or shows them.

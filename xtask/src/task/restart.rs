@@ -8,20 +8,20 @@ use super::status;
 use crate::cli::Restart;
 use crate::context::Context;
 use crate::failure::{Exit, Failure};
+use crate::lock;
 use crate::stack::host::{Host, Request, Upped};
-use crate::stack::lock;
 use crate::stack::servers::Origin;
 use crate::stack::state::{Source, State};
 use crate::stack::thunder::Service;
 
 /// Stops and starts the services, or all that should run.
 pub fn run(context: &Context, arguments: &Restart) -> Result<u8> {
-    let _lock = if context.project.state().is_dir() {
+    let lock = if context.project.state().is_dir() {
         lock::of_stack(context, Duration::from_secs(arguments.lock.lock_timeout))?
     } else {
         None
     };
-    let mut host = Host::open(context)?;
+    let mut host = Host::open_locked(context, lock.as_ref())?;
     let wanted = host.state().map(|state| state.wanted.clone()).unwrap_or_default();
     let services = if arguments.services.is_empty() { wanted } else { arguments.services.clone() };
     if services.is_empty() {

@@ -7,16 +7,17 @@ use anyhow::Result;
 use super::status;
 use crate::cli::Up;
 use crate::context::Context;
+use crate::lock;
+use crate::stack::engine;
 use crate::stack::host::{Host, Request, Upped};
 use crate::stack::state::State;
 use crate::stack::thunder::Service;
-use crate::stack::{engine, lock};
 use crate::terminal::{GOOD, Table};
 
 /// Starts what is not running, and returns when all of it is healthy.
 pub fn run(context: &Context, arguments: &Up) -> Result<u8> {
     let begun = Instant::now();
-    let _lock = lock::of_stack(context, Duration::from_secs(arguments.lock.lock_timeout))?;
+    let lock = lock::of_stack(context, Duration::from_secs(arguments.lock.lock_timeout))?;
     let state = State::load(&context.project.state().join("stack.json"))?;
     let (_, why) = engine::choose(arguments.servers.engine.into(), state.as_ref(), &*context.runner)?;
     if let Some(why) = why {
@@ -27,7 +28,7 @@ pub fn run(context: &Context, arguments: &Up) -> Result<u8> {
         origin: arguments.servers.servers.into(),
         timeout: Duration::from_secs(arguments.timeout),
     };
-    let upped = Host::open(context)?.up(&request)?;
+    let upped = Host::open_locked(context, lock.as_ref())?.up(&request)?;
     if upped == Upped::Planned {
         return Ok(0);
     }

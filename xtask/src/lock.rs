@@ -1,6 +1,6 @@
-//! One task at a time changes a stack; the others wait and say for whom.
+//! Locks between processes: one task at a time changes a stack, the others wait and say for whom.
 //!
-//! The lock is the system's own on an open file: it is gone with its holder, however that ended.
+//! A lock is the system's own on an open file: it is gone with its holder, however that ended.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Seek, Write};
