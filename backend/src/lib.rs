@@ -1,7 +1,7 @@
 //! The API of Thunder Security's bug-bounty platform.
 //!
 //! Cut by capability: each folder holds its own routes, queries and types. What they share is at the bottom:
-//! [`config`], [`problem`], [`page`] and the connections in [`app`].
+//! [`config`], [`problem`], [`page`] and the connections in [`app`]; [`router`] puts them together.
 
 pub mod app;
 pub mod config;
@@ -14,6 +14,7 @@ pub mod problem;
 pub mod programs;
 pub mod reports;
 pub mod request;
+pub mod router;
 pub mod seed;
 pub mod server;
 pub mod smoke;

@@ -6,10 +6,10 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use backend::app::{self, App};
+use backend::app::App;
 use backend::config::{Config, ConfigError, Environment, SETTINGS};
 use backend::migrations::{self, MigrationError, State};
-use backend::{connect, logging, seed, server, smoke};
+use backend::{connect, logging, router, seed, server, smoke};
 use clap::{Args, Parser, Subcommand};
 use serde_json::json;
 use tokio::runtime::Runtime;
@@ -204,7 +204,7 @@ async fn serve_until_told(config: Config) -> Result<()> {
         }
     };
     let limits = server::Limits::default();
-    server::serve(listener, app::router(app.clone()), limits, stop, config.shutdown_timeout).await;
+    server::serve(listener, router::of(app.clone()), limits, stop, config.shutdown_timeout).await;
     app.database.close().await;
     info!("stopped");
     Ok(())

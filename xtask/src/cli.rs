@@ -1,14 +1,14 @@
 //! The command line: what can be typed, what it means, and the help. Nothing is done here.
 
-use std::time::SystemTime;
+mod arguments;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Parser, Subcommand, ValueEnum};
 
 use crate::stack::engine::Wish;
-use crate::stack::logs;
 use crate::stack::servers::Origin;
-use crate::stack::thunder::Service;
 use crate::terminal;
+
+pub use self::arguments::*;
 
 /// Runs, migrates, tests and ships Thunder from its own repository.
 #[derive(Debug, Parser)]
@@ -77,7 +77,7 @@ pub enum Task {
     /// Run every test against a private, throw-away PostgreSQL and Redis
     #[command(after_help = TEST)]
     Test(Test),
-    /// Check formatting, lints, dependencies and generated files
+    /// Check formatting, lints, dependencies, infrastructure and generated files
     #[command(
         after_help = "Every check is made, also after one has failed. A check that was skipped is not a check that passed.\n\nExamples:\n  cargo xtask check\n  cargo xtask check --fix"
     )]
@@ -90,7 +90,7 @@ pub enum Task {
     Seed,
     /// Measure what is promised, beside the same thing done by hand
     #[command(
-        after_help = "Prints medians, spread and ratios; judges nothing.\n\nExamples:\n  cargo xtask bench stack\n  cargo xtask bench stack --runs 5 --json"
+        after_help = "Prints medians, spread and ratios; judges nothing.\n\nExamples:\n  cargo xtask bench stack\n  cargo xtask bench stack --engine docker\n  cargo xtask bench image --runs 3 --json"
     )]
     Bench(Bench),
     /// Print completions for a shell
@@ -99,9 +99,14 @@ pub enum Task {
     /// Apply migrations, or say where they stand
     #[command(after_help = "Examples:\n  cargo xtask migrate\n  cargo xtask migrate status --json")]
     Migrate(Migrate),
+    /// Build the image that ships, look into it, and boot it as production would
+    #[command(
+        after_help = "Fails on an image that is too large, runs as root, or holds a shell, a secret or a key. Its tag is version and commit.\n\nExamples:\n  cargo xtask build-prod\n  cargo xtask build-prod --tag registry.example.com/thunder:1 --push\n  cargo xtask build-prod --json | jq .size_bytes"
+    )]
+    BuildProd(BuildProd),
     /// Do everything that CI does, in its order
     #[command(
-        after_help = "Checks, tests, type-checks xtask for other systems, and takes a fresh clone of HEAD through the whole journey.\n\nExamples:\n  cargo xtask ci\n  cargo xtask ci --servers portable"
+        after_help = "Without a part it does all, in their order, and stops at the first that fails.\n\nExamples:\n  cargo xtask ci\n  cargo xtask ci journey --servers portable\n  cargo xtask ci journey --engine docker"
     )]
     Ci(Ci),
     /// Becomes a service: records its own process, then is replaced by the program
@@ -117,6 +122,8 @@ Examples:
   cargo xtask up
   cargo xtask up postgres redis        the backend then runs in your editor: cargo xtask env show --reveal
   cargo xtask up --servers portable    with fetched servers, whatever is installed
+  cargo xtask up --engine docker       in containers
+  cargo xtask up --production --scale backend=3
   cargo xtask up --dry-run             what it would do, as commands";
 
 const EXEC: &str = "\
@@ -145,262 +152,6 @@ Examples:
   alias x='cargo xtask'; source <(cargo xtask completions bash --name x)
   cargo xtask completions zsh --name x > ~/.zfunc/_x
   cargo xtask completions fish --name x > ~/.config/fish/completions/x.fish";
-
-/// Whether to print JSON.
-#[derive(Debug, Args)]
-pub struct Json {
-    /// Print one JSON document on stdout
-    #[arg(long)]
-    pub json: bool,
-}
-
-/// How long to wait for another task.
-#[derive(Debug, Args)]
-pub struct Locked {
-    /// How long to wait for another task that is changing the stack
-    #[arg(long, default_value_t = 600, value_name = "SECONDS")]
-    pub lock_timeout: u64,
-}
-
-/// `env`
-#[derive(Debug, Args)]
-pub struct Env {
-    /// Which of the three
-    #[command(subcommand)]
-    pub command: EnvCommand,
-}
-
-/// `env …`
-#[derive(Debug, Subcommand)]
-pub enum EnvCommand {
-    /// Make .env.docker from .env.docker.example, with generated secrets (mode 0600)
-    Init {
-        /// Make it anew where there is one; the old one is kept as .env.docker.old
-        #[arg(long)]
-        force: bool,
-    },
-    /// Compare .env.docker with .env.docker.example
-    Check(Json),
-    /// Show the settings, and what the stack makes of them; secrets as ***
-    #[command(
-        after_help = "Examples:\n  cargo xtask env show\n  set -a; source <(cargo xtask env show --reveal); set +a; cargo run"
-    )]
-    Show {
-        /// Show secrets too
-        #[arg(long)]
-        reveal: bool,
-        /// Print one JSON document on stdout
-        #[arg(long)]
-        json: bool,
-    },
-}
-
-/// Which servers to use.
-#[derive(Debug, Args)]
-pub struct Servers {
-    /// What runs the stack: Docker where it answers, else processes of this machine
-    #[arg(long, value_enum, default_value_t)]
-    pub engine: Engine,
-    /// Which PostgreSQL and Redis: the machine's own, portable ones that are fetched once, or the first that is there
-    #[arg(long, value_enum, default_value_t)]
-    pub servers: ServerOrigin,
-}
-
-/// `up`
-#[derive(Debug, Args)]
-pub struct Up {
-    /// postgres, redis, backend; all, if none is named
-    #[arg(value_name = "SERVICE", value_parser = service())]
-    pub services: Vec<Service>,
-    #[command(flatten)]
-    pub servers: Servers,
-    /// How long each service may take to become ready
-    #[arg(long, default_value_t = 60, value_name = "SECONDS")]
-    pub timeout: u64,
-    #[command(flatten)]
-    pub lock: Locked,
-    /// Print one JSON document on stdout
-    #[arg(long)]
-    pub json: bool,
-}
-
-/// `restart`
-#[derive(Debug, Args)]
-pub struct Restart {
-    /// postgres, redis, backend; all that run, if none is named
-    #[arg(value_name = "SERVICE", value_parser = service())]
-    pub services: Vec<Service>,
-    /// How long each service may take to become ready
-    #[arg(long, default_value_t = 60, value_name = "SECONDS")]
-    pub timeout: u64,
-    #[command(flatten)]
-    pub lock: Locked,
-}
-
-/// `logs`
-#[derive(Debug, Args)]
-pub struct Logs {
-    /// postgres, redis, backend; all, if none is named
-    #[arg(value_name = "SERVICE", value_parser = service())]
-    pub services: Vec<Service>,
-    /// Go on showing what comes
-    #[arg(short, long)]
-    pub follow: bool,
-    /// How many lines of what was said before
-    #[arg(short = 'n', long = "lines", default_value_t = 200, value_name = "N")]
-    pub lines: usize,
-    /// Only what was said since then: 10m, 2h, 2026-11-21T14:00:00Z
-    #[arg(long, value_parser = logs::since, value_name = "TIME")]
-    pub since: Option<SystemTime>,
-    /// Print one JSON object a line
-    #[arg(long)]
-    pub json: bool,
-}
-
-/// `exec`
-#[derive(Debug, Args)]
-pub struct Exec {
-    /// postgres, redis or backend
-    #[arg(value_parser = service())]
-    pub service: Service,
-    /// The command and its arguments
-    #[arg(required = true, last = true, value_name = "CMD")]
-    pub command: Vec<String>,
-}
-
-/// `shell`
-#[derive(Debug, Args)]
-pub struct Shell {
-    /// postgres, redis or backend
-    #[arg(default_value = "backend", value_parser = service())]
-    pub service: Service,
-}
-
-/// `clean`
-#[derive(Debug, Args)]
-pub struct Clean {
-    /// Do not ask
-    #[arg(short, long)]
-    pub yes: bool,
-    #[command(flatten)]
-    pub lock: Locked,
-}
-
-/// `test`
-#[derive(Debug, Args)]
-pub struct Test {
-    #[command(flatten)]
-    pub servers: Servers,
-    /// Arguments for cargo nextest run, or cargo test
-    #[arg(last = true, value_name = "ARGS")]
-    pub args: Vec<String>,
-}
-
-/// `check`
-#[derive(Debug, Args)]
-pub struct Check {
-    /// Mend what can be mended: formatting and generated files
-    #[arg(long)]
-    pub fix: bool,
-}
-
-/// `smoke`
-#[derive(Debug, Args)]
-pub struct Smoke {
-    /// Where the service is; the local stack, if left away
-    #[arg(long)]
-    pub url: Option<String>,
-    /// Print one JSON document on stdout
-    #[arg(long)]
-    pub json: bool,
-}
-
-/// `bench`
-#[derive(Debug, Args)]
-pub struct Bench {
-    /// What to measure
-    #[arg(value_enum, default_value_t)]
-    pub what: BenchWhat,
-    /// How many runs the medians are of
-    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..=100), value_name = "N")]
-    pub runs: u16,
-    /// Which PostgreSQL and Redis
-    #[arg(long, value_enum, default_value_t)]
-    pub servers: ServerOrigin,
-    /// Print one JSON document on stdout
-    #[arg(long)]
-    pub json: bool,
-}
-
-/// What can be measured.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
-pub enum BenchWhat {
-    /// xtask's build, its overhead, and `up` from nothing and with data
-    #[default]
-    Stack,
-}
-
-/// `completions`
-#[derive(Debug, Args)]
-pub struct Completions {
-    /// For which shell
-    #[arg(value_enum)]
-    pub shell: clap_complete::Shell,
-    /// The name that is typed
-    #[arg(long, default_value = "xtask")]
-    pub name: String,
-}
-
-/// `migrate`
-#[derive(Debug, Args)]
-pub struct Migrate {
-    /// Apply what is pending, if left away
-    #[command(subcommand)]
-    pub command: Option<MigrateCommand>,
-}
-
-/// `migrate …`
-#[derive(Debug, Subcommand)]
-pub enum MigrateCommand {
-    /// Apply what is pending
-    Run,
-    /// Show every migration; exits with 5 unless all are applied
-    Status(Json),
-}
-
-/// `ci`
-#[derive(Debug, Args)]
-pub struct Ci {
-    /// Which PostgreSQL and Redis
-    #[arg(long, value_enum, default_value_t)]
-    pub servers: ServerOrigin,
-    /// Only the journey, without checks and tests
-    #[arg(long)]
-    pub journey_only: bool,
-}
-
-/// `launch-service`
-#[derive(Debug, Args)]
-pub struct LaunchService {
-    /// The file to record the process in
-    #[arg(long)]
-    pub record: std::path::PathBuf,
-    /// The user to be
-    #[arg(long, requires = "gid")]
-    pub uid: Option<u32>,
-    /// The group to be in
-    #[arg(long, requires = "uid")]
-    pub gid: Option<u32>,
-    /// The program and its arguments
-    #[arg(required = true, last = true)]
-    pub command: Vec<std::ffi::OsString>,
-}
-
-/// Offers the names in help and completions, and gives a `Service`.
-fn service() -> impl clap::builder::TypedValueParser<Value = Service> {
-    use clap::builder::{PossibleValuesParser, TypedValueParser as _};
-    PossibleValuesParser::new(Service::ALL.map(Service::name)).try_map(|word| word.parse::<Service>())
-}
 
 /// When to use colour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
@@ -474,7 +225,7 @@ pub const GROUPS: &[(&str, &[&str])] = &[
     ("Stack", &["up", "down", "restart", "status", "logs", "exec", "shell", "clean"]),
     ("Develop", &["test", "check", "smoke", "seed", "bench", "completions"]),
     ("Database", &["migrate"]),
-    ("Ship", &["ci"]),
+    ("Ship", &["build-prod", "ci"]),
 ];
 
 /// Every task with its sentence, in groups.
@@ -495,6 +246,7 @@ mod tests {
     use clap::CommandFactory;
 
     use super::*;
+    use crate::stack::thunder::Service;
 
     #[test]
     fn the_command_line_makes_sense() {

@@ -1,8 +1,13 @@
 //! What every task is given.
 
+use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
-use crate::interrupt::Interrupt;
+use anyhow::Result;
+
+use crate::interrupt::{Halt, Interrupt};
+use crate::lock::Lock;
 use crate::project::Project;
 use crate::runner::Runner;
 use crate::terminal::Terminal;
@@ -21,4 +26,19 @@ pub struct Context {
     pub dry_run: bool,
     /// The task's name, for others who wait for it.
     pub task: String,
+}
+
+impl Context {
+    /// The lock of the checkout's stack; none in a dry run, which changes nothing.
+    pub fn lock_stack(&self, patience: Duration) -> Result<Option<Lock>> {
+        self.lock(&self.project.state().join("lock"), patience)
+    }
+
+    /// The lock at that path, waited for up to `patience`; none in a dry run.
+    pub fn lock(&self, path: &Path, patience: Duration) -> Result<Option<Lock>> {
+        if self.dry_run {
+            return Ok(None);
+        }
+        Lock::take(path, &self.task, patience, &Halt::on(&self.interrupt), &self.terminal).map(Some)
+    }
 }

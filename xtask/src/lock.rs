@@ -10,9 +10,9 @@ use std::time::{Duration, SystemTime};
 use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
 
-use crate::context::Context;
 use crate::failure::{Exit, Failure};
 use crate::interrupt::Halt;
+use crate::terminal::Terminal;
 use crate::wait::{self, Look, Waited};
 
 /// The lock, held until it is dropped.
@@ -29,35 +29,26 @@ struct Holder {
     since: String,
 }
 
-/// The lock of the checkout's stack; none in a dry run, which changes nothing.
-pub fn of_stack(context: &Context, patience: Duration) -> Result<Option<Lock>> {
-    if context.dry_run {
-        return Ok(None);
-    }
-    Lock::take(context, &context.project.state().join("lock"), patience).map(Some)
-}
-
 impl Lock {
-    /// Takes the lock at `path`, waiting up to `patience` for whoever has it.
-    pub fn take(context: &Context, path: &Path, patience: Duration) -> Result<Self> {
+    /// Takes the lock at `path` for a task, waiting up to `patience` for whoever has it.
+    pub fn take(path: &Path, task: &str, patience: Duration, halt: &Halt, terminal: &Terminal) -> Result<Self> {
         if let Some(lock) = Self::attempt(path)? {
-            return lock.sign(&context.task);
+            return lock.sign(task);
         }
         let mut told = false;
-        let halt = Halt::on(&context.interrupt);
-        let waited = wait::until(patience, &halt, || {
+        let waited = wait::until(patience, halt, || {
             if let Some(lock) = Self::attempt(path)? {
                 return Ok(Look::Ready(lock));
             }
             let holder = describe(path);
             if !told && patience > Duration::ZERO {
-                context.terminal.note(format!("waiting for {holder}, which is changing this stack"));
+                terminal.note(format!("waiting for {holder}, which is changing this stack"));
                 told = true;
             }
             Ok(Look::NotYet(holder))
         })?;
         match waited {
-            Waited::Done(lock) => lock.sign(&context.task),
+            Waited::Done(lock) => lock.sign(task),
             Waited::TimedOut(holder) => {
                 let what = format!("{holder} is changing this stack, and was not done within {}", in_words(patience));
                 Err(Failure::new(Exit::Locked, what)

@@ -86,6 +86,7 @@ fn run(cli: Cli, name: String, terminal: &Arc<Terminal>) -> Result<u8> {
         Task::Seed => task::seed::run(&context),
         Task::Bench(arguments) => task::bench::run(&context, &arguments),
         Task::Migrate(arguments) => task::migrate::run(&context, arguments.command),
+        Task::BuildProd(arguments) => task::build_prod::run(&context, &arguments),
         Task::Ci(arguments) => task::ci::run(&context, &arguments),
         Task::Completions(_) | Task::LaunchService(_) => Ok(0),
     }

@@ -9,11 +9,12 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::runner::Launch;
+use crate::failure::Failure;
+use crate::runner::{Launch, Runner};
 use crate::step::{Step, User, quoted};
 use crate::terminal::{FAINT, STRONG, Terminal};
 
-pub use self::execute::stop_service;
+pub use self::execute::{finish_stop, stop_service};
 
 /// Lanes that go on at the same time.
 #[derive(Default)]
@@ -72,16 +73,41 @@ pub struct Await {
     pub probe: Box<dyn Probe>,
     /// For how long.
     pub limit: Duration,
+    /// What it runs as, where that is a process of this machine.
+    pub process: Option<ServiceProcess>,
+}
+
+/// What a service runs as.
+pub struct ServiceProcess {
     /// The file that says which process it is.
     pub record: PathBuf,
-    /// The log that says why not.
+    /// The log that says why it is not ready.
     pub log: PathBuf,
 }
 
 /// A question whether something is ready. Displayed, it completes the sentence "wait until …".
 pub trait Probe: fmt::Display + Send + Sync {
     /// Nothing when it is, else what is in the way.
-    fn look(&self) -> Result<(), String>;
+    fn look(&self, runner: &dyn Runner) -> Result<(), Unready>;
+
+    /// What helps to understand why it did not become ready in time.
+    fn evidence(&self, _: &dyn Runner) -> Vec<String> {
+        Vec::new()
+    }
+}
+
+/// Why something is not ready.
+pub enum Unready {
+    /// It may become so; this is how it stands.
+    NotYet(String),
+    /// It never will.
+    Failed(Failure),
+}
+
+impl From<String> for Unready {
+    fn from(seen: String) -> Self {
+        Self::NotYet(seen)
+    }
 }
 
 /// How a service is stopped.
@@ -93,6 +119,13 @@ pub struct Stop {
     pub record: PathBuf,
     /// Signals to send, each with the time that it is given.
     pub signals: Vec<(&'static str, Duration)>,
+}
+
+impl Stop {
+    /// The file that says that the stop was begun.
+    fn begun(&self) -> PathBuf {
+        self.record.with_extension("stopping")
+    }
 }
 
 /// A folder to make.

@@ -55,6 +55,11 @@ pub fn started(pid: u32) -> Option<String> {
     system::started(pid)
 }
 
+/// Whether the process has ended and its parent has not asked after it, so that its number still counts as taken.
+pub fn is_zombie(pid: u32) -> bool {
+    started(pid).is_none() && system::exists(pid)
+}
+
 /// Whether any process has that number.
 #[cfg(test)]
 pub fn is_running(pid: u32) -> bool {
@@ -63,10 +68,12 @@ pub fn is_running(pid: u32) -> bool {
 
 pub use system::{describe_exit, exit_code, group_exists, lead_group, replace, signal, signal_group};
 
-/// The processes whose working folder is this one; none where the system does not tell.
+/// The processes whose working folder is this one or below; none where the system does not tell.
 pub fn working_in(folder: &Path) -> Vec<u32> {
     let Ok(folder) = folder.canonicalize() else { return Vec::new() };
-    all().filter(|pid| std::fs::read_link(format!("/proc/{pid}/cwd")).is_ok_and(|cwd| cwd == folder)).collect()
+    all()
+        .filter(|pid| std::fs::read_link(format!("/proc/{pid}/cwd")).is_ok_and(|cwd| cwd.starts_with(&folder)))
+        .collect()
 }
 
 /// Every process that the system shows by number in `/proc`.
@@ -112,6 +119,11 @@ mod system {
     pub fn signal_group(pid: u32, signal: &str) -> Result<bool> {
         sent(nix::sys::signal::killpg(number(pid), named(signal)?))
             .with_context(|| format!("cannot send SIG{signal} to process group {pid}"))
+    }
+
+    /// Whether the number is taken, by whatever is left of its process.
+    pub fn exists(pid: u32) -> bool {
+        nix::sys::signal::kill(number(pid), None) != Err(Errno::ESRCH)
     }
 
     /// Whether anybody is left in the group that the process leads.
@@ -189,6 +201,10 @@ mod system {
 
     pub fn signal_group(_: u32, _: &str) -> Result<bool> {
         bail!("processes have no signals on this system")
+    }
+
+    pub fn exists(_: u32) -> bool {
+        false
     }
 
     pub fn group_exists(_: u32) -> bool {

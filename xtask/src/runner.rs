@@ -92,6 +92,17 @@ pub fn read_well(runner: &dyn Runner, step: &Step) -> Result<String> {
     if output.is_success() { Ok(output.stdout) } else { Err(failure(step, output.code, &output.lines()).into()) }
 }
 
+/// Whether the step ends well.
+pub fn is_success(runner: &dyn Runner, step: &Step) -> bool {
+    runner.read(step).is_ok_and(|output| output.is_success())
+}
+
+/// The lines that the step prints; none where it fails.
+pub fn lines(runner: &dyn Runner, step: &Step) -> Vec<String> {
+    let output = runner.read(step).unwrap_or_default();
+    if output.is_success() { output.stdout.lines().map(str::to_owned).collect() } else { Vec::new() }
+}
+
 /// The failure of a step that ended badly.
 pub fn failure(step: &Step, code: Option<i32>, lines: &[String]) -> Failure {
     let how = code.map_or_else(|| "was ended by a signal".to_owned(), |code| format!("failed with exit code {code}"));

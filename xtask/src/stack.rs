@@ -2,8 +2,10 @@
 //!
 //! [`thunder`] is the one file that is about this product; everything else would serve another backend as well.
 
+pub mod docker;
 pub mod engine;
 pub mod folder;
+pub mod ground;
 pub mod host;
 pub mod logs;
 pub mod owner;

@@ -7,6 +7,9 @@ use std::time::Duration;
 
 use crate::failure::Exit;
 
+/// What the lines of a failed command come down to.
+pub type Digest = fn(&[String]) -> Vec<String>;
+
 /// One external command.
 #[derive(Debug, Clone)]
 pub struct Step {
@@ -23,6 +26,7 @@ pub struct Step {
     hints: Vec<String>,
     exit: Exit,
     noise: Option<fn(&str) -> bool>,
+    digest: Option<Digest>,
 }
 
 #[derive(Debug, Clone)]
@@ -71,7 +75,15 @@ impl Step {
             hints: Vec::new(),
             exit: Exit::Failed,
             noise: None,
+            digest: None,
         }
+    }
+
+    /// The same command for another purpose.
+    #[must_use]
+    pub fn purposed(mut self, purpose: impl Into<String>) -> Self {
+        self.purpose = purpose.into();
+        self
     }
 
     /// Adds an argument. Arguments are no place for secrets: everybody on the machine can see them.
@@ -159,6 +171,13 @@ impl Step {
         self
     }
 
+    /// What its output comes down to when it failed, for one whose output has a form of its own.
+    #[must_use]
+    pub fn digest(mut self, digest: Digest) -> Self {
+        self.digest = Some(digest);
+        self
+    }
+
     /// Which lines of its output say nothing about why it failed. Of the rest the first matter most, as with a
     /// compiler; without this the last do.
     #[must_use]
@@ -169,6 +188,9 @@ impl Step {
 
     /// At most `most` lines of its output, those that best tell why it failed.
     pub fn evidence(&self, said: &[String], most: usize) -> Vec<String> {
+        if let Some(digest) = self.digest {
+            return digest(said);
+        }
         let Some(is_noise) = self.noise else {
             let left_out = said.len().saturating_sub(most);
             let above = (left_out > 0).then(|| format!("… {left_out} lines above"));

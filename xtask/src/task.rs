@@ -1,6 +1,7 @@
 //! What can be asked for, one file each, named as the command is.
 
 pub mod bench;
+pub mod build_prod;
 pub mod check;
 pub mod ci;
 pub mod clean;

@@ -161,6 +161,11 @@ impl Terminal {
         }
     }
 
+    /// Whether somebody types what we read.
+    pub fn has_input() -> bool {
+        io::stdin().is_terminal()
+    }
+
     /// Asks, with No as what Enter means. Without a terminal to ask on it is a refusal that names `flag`.
     pub fn confirm(&self, question: &str, flag: &str) -> Result<()> {
         if !io::stdin().is_terminal() {

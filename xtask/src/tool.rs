@@ -3,11 +3,15 @@
 
 pub mod backend;
 pub mod cargo;
+pub mod compose;
 pub mod docker;
 pub mod git;
+pub mod hadolint;
 pub mod lsof;
 pub mod npm;
 pub mod pip;
 pub mod postgres;
 pub mod redis;
+pub mod shellcheck;
 pub mod system;
+pub mod tar;

@@ -3,8 +3,9 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use backend::app::{self, App};
+use backend::app::App;
 use backend::config::Config;
+use backend::router;
 use backend::{connect, server};
 use serde_json::Value;
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
@@ -146,7 +147,7 @@ impl Server {
             let address: SocketAddr = listener.local_addr().expect("an address");
             let (stop, stopped) = oneshot::channel();
             let stopped = async { drop(stopped.await) };
-            let router = app::router(app.clone());
+            let router = router::of(app.clone());
             tokio::spawn(server::serve(listener, router, server::Limits::default(), stopped, Duration::from_secs(1)));
             (app, address, stop)
         });

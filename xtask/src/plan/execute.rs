@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
-use super::{Action, Await, Folder, Lane, Plan, Stop, Write};
+use super::{Action, Await, Folder, Lane, Plan, Stop, Unready, Write};
 use crate::context::Context as TaskContext;
 use crate::failure::{Exit, Failure};
 use crate::file;
@@ -156,13 +156,14 @@ impl Run<'_> {
                 // Its last words are in the log by now.
                 return Ok(Look::Ready(Some(ended)));
             }
-            Ok(match wait.probe.look() {
-                Ok(()) => Look::Ready(None),
-                Err(seen) => {
+            match wait.probe.look(&*self.context.runner) {
+                Ok(()) => Ok(Look::Ready(None)),
+                Err(Unready::Failed(failure)) => Err(failure.into()),
+                Err(Unready::NotYet(seen)) => {
                     line.detail(&seen);
-                    Look::NotYet(seen)
+                    Ok(Look::NotYet(seen))
                 }
-            })
+            }
         })?;
         let failure = match waited {
             Waited::Done(None) => return Ok(()),
@@ -176,15 +177,22 @@ impl Run<'_> {
                     .next(format!("--timeout SECONDS, if it only needs more than {limit}"))
             }
         };
-        let start = lock(&self.children).get(&wait.service).map_or(0, |running| running.log_start);
-        Err(failure.details(last_words(&wait.log, start)).next(format!("cargo xtask logs {}", wait.service)).into())
+        let evidence = match &wait.process {
+            Some(process) => {
+                let start = lock(&self.children).get(&wait.service).map_or(0, |running| running.log_start);
+                last_words(&process.log, start)
+            }
+            None => wait.probe.evidence(&*self.context.runner),
+        };
+        Err(failure.details(evidence).next(format!("cargo xtask logs {}", wait.service)).into())
     }
 
     fn ended(&self, wait: &Await) -> Result<Option<String>> {
+        let Some(process) = &wait.process else { return Ok(None) };
         match lock(&self.children).get(&wait.service) {
             Some(running) => running.child.ended(),
             // Started by a task before us, which can no longer tell how it ended.
-            None if Record::load(&wait.record).is_some_and(|record| record.is_running()) => Ok(None),
+            None if Record::load(&process.record).is_some_and(|record| record.is_running()) => Ok(None),
             None => Ok(Some("an unknown exit code".to_owned())),
         }
     }
@@ -221,11 +229,27 @@ fn last_words(log: &Path, start: u64) -> Vec<String> {
 }
 
 /// Sends the stop's signals one after the other until the process is gone, then removes its record.
+///
+/// That it was begun is noted first: a service that is about to end still answers, and the next task must not count
+/// on it.
 pub fn stop_service(stop: &Stop, warn: &dyn Fn(String)) -> Result<()> {
     launch::call_off(&stop.record)?;
-    let Some(record) = Record::load(&stop.record).filter(Record::is_running) else {
-        return file::remove(&stop.record);
-    };
+    if !stop.record.exists() {
+        return file::remove(&stop.begun());
+    }
+    file::write(&stop.begun(), b"", 0o644)?;
+    end_service(stop, warn)?;
+    file::remove(&stop.record)?;
+    file::remove(&stop.begun())
+}
+
+/// Stops a service that a task had begun to stop which was killed meanwhile.
+pub fn finish_stop(stop: &Stop, warn: &dyn Fn(String)) -> Result<()> {
+    if stop.begun().exists() { stop_service(stop, warn) } else { Ok(()) }
+}
+
+fn end_service(stop: &Stop, warn: &dyn Fn(String)) -> Result<()> {
+    let Some(record) = Record::load(&stop.record).filter(Record::is_running) else { return Ok(()) };
     for (index, (signal, patience)) in stop.signals.iter().enumerate() {
         if index > 0 {
             let (service, pid) = (&stop.service, record.pid);
@@ -236,7 +260,7 @@ pub fn stop_service(stop: &Stop, warn: &dyn Fn(String)) -> Result<()> {
             Ok(if record.is_running() { Look::NotYet(String::new()) } else { Look::Ready(()) })
         })?;
         if matches!(waited, Waited::Done(())) {
-            return file::remove(&stop.record);
+            return Ok(());
         }
     }
     Err(Failure::new(Exit::Failed, format!("{} (process {}) cannot be stopped", stop.service, record.pid)).into())

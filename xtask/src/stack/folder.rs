@@ -34,6 +34,16 @@ impl StackFolder {
         Self { root, postgres }
     }
 
+    /// Removes the folder that PostgreSQL's files share with those of other stacks, once the last of them is gone.
+    pub fn remove_shared_parent(&self) {
+        if self.is_split()
+            && let Some(parent) = self.postgres.parent()
+        {
+            // While others are in it, it stays.
+            drop(std::fs::remove_dir(parent));
+        }
+    }
+
     /// The folder itself.
     pub fn root(&self) -> &Path {
         &self.root
@@ -79,6 +89,11 @@ impl StackFolder {
         self.postgres.join("data.new")
     }
 
+    /// PostgreSQL's folder while it is being removed, so that data is either there or not.
+    pub fn postgres_removed(&self) -> PathBuf {
+        self.postgres.with_extension("removed")
+    }
+
     /// The password that the role has, so that another one in the settings is noticed.
     pub fn postgres_password(&self) -> PathBuf {
         self.root.join("run").join("postgres.password")
@@ -110,7 +125,7 @@ impl StackFolder {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, unix))]
 mod tests {
     use super::*;
 
@@ -120,10 +135,17 @@ mod tests {
         let open = StackFolder::at(PathBuf::from("/usr/x"), Some(&stranger), "thunder-1");
         assert_eq!(open.postgres_data(), Path::new("/usr/x/postgres/data"));
         assert!(!open.is_split());
-        let closed = StackFolder::at(PathBuf::from("/no/such/folder/x"), Some(&stranger), "thunder-1");
+        // Also before there is anything: what is made and what is cleared away later have to be the same.
+        let early = StackFolder::at(PathBuf::from("/usr/no/such/x"), Some(&stranger), "thunder-1");
+        assert!(!early.is_split());
+
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::set_permissions(folder.path(), std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();
+        let inside = folder.path().join("not/yet/x");
+        let closed = StackFolder::at(inside.clone(), Some(&stranger), "thunder-1");
         assert_eq!(closed.postgres_data(), Path::new("/var/lib/thunder-stack/thunder-1/data"));
         assert!(closed.is_split());
-        let ours = StackFolder::at(PathBuf::from("/no/such/folder/x"), None, "thunder-1");
+        let ours = StackFolder::at(inside, None, "thunder-1");
         assert!(!ours.is_split());
     }
 }

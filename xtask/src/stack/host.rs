@@ -9,23 +9,24 @@ use anyhow::{Context as _, Result};
 
 use self::lanes::{BackendFacts, DataFacts, PREPARE, Recipe};
 use super::folder::StackFolder;
-use super::owner;
-use super::ports::{self, Claims};
+use super::ports::Claims;
+use super::report::{RunState, Seen};
 use super::servers::{Origin, Search};
 use super::state::{Engine, State};
-use super::thunder::{self, DATABASE, POSTGRES_PASSWORD, Ports, Service};
+use super::thunder::{self, DATABASE, POSTGRES_PASSWORD, Service};
+use super::{ground, probe};
 use crate::context::Context;
 use crate::failure::{Exit, Failure};
 use crate::file;
 use crate::launch;
 use crate::lock::Lock;
-use crate::plan::{Action, Folder, Lane, Plan, Write};
+use crate::plan::{Action, Folder, Lane, Plan};
 use crate::process::{self, Record};
 use crate::settings::Settings;
 use crate::step::{Step, User};
-use crate::tool::backend::Variable;
+use crate::tool::backend::Thunder;
 use crate::tool::postgres::{self, Durability};
-use crate::tool::{git, system};
+use crate::tool::system;
 
 /// The least that has to be free on the disk: data, logs and a little air.
 pub const DISK: u64 = 300_000_000;
@@ -48,6 +49,10 @@ pub struct Request {
     pub origin: Origin,
     /// How long a service may take to become ready.
     pub timeout: Duration,
+    /// Whether the backend is the image that ships, instead of what is built from source.
+    pub production: bool,
+    /// How many backends; only the image that ships can be several.
+    pub replicas: u16,
 }
 
 /// What `up` did.
@@ -74,17 +79,22 @@ impl<'a> Host<'a> {
         Ok(host)
     }
 
-    /// The stack, for a task that changes it and holds its lock: a launch that a killed task had announced is called off,
-    /// so that what is running now is all that there is.
+    /// The stack, for a task that changes it and holds its lock: what is running now is all that there is.
     pub fn open_locked(context: &'a Context, lock: Option<&Lock>) -> Result<Self> {
         let host = Self::open(context)?;
         host.settle(lock)?;
         Ok(host)
     }
 
+    /// Brings to its end what a killed task had begun: launches are called off, stops and removals are finished.
     fn settle(&self, lock: Option<&Lock>) -> Result<()> {
         let Some(_) = lock else { return Ok(()) };
-        Service::ALL.iter().try_for_each(|service| launch::call_off(&self.folder.record(*service)))
+        for service in Service::ALL.into_iter().rev() {
+            launch::call_off(&self.folder.record(service))?;
+            let stop = lanes::stop(&self.folder, service, self.shutdown_timeout());
+            crate::plan::finish_stop(&stop, &|text| self.context.terminal.warn(text))?;
+        }
+        file::remove(&self.folder.postgres_removed())
     }
 
     /// The stack even where what it says of itself cannot be understood: to remove it, its files are enough.
@@ -116,36 +126,44 @@ impl<'a> Host<'a> {
         self.state.as_ref()
     }
 
+    /// What is to be seen of a service.
+    pub fn see(&self, service: Service) -> Seen {
+        let record = Record::load(&self.folder.record(service));
+        let running = record.as_ref().filter(|record| record.is_running());
+        let state = match (running, &record) {
+            (Some(_), _) => RunState::Running,
+            (None, Some(_)) => RunState::Exited,
+            (None, None) => RunState::Stopped,
+        };
+        let server = self.state.as_ref().and_then(|state| match service {
+            Service::Postgres => state.postgres.clone(),
+            Service::Redis => state.redis.clone(),
+            Service::Backend => None,
+        });
+        Seen {
+            state,
+            pid: running.map(|record| record.pid),
+            container: None,
+            age: running.and_then(Record::age),
+            server,
+            ended: None,
+            log: self.folder.log(service).display().to_string(),
+        }
+    }
+
     /// Whether that service is running.
     pub fn is_running(&self, service: Service) -> bool {
         Record::load(&self.folder.record(service)).is_some_and(|record| record.is_running())
-    }
-
-    /// The settings, and the action that writes them where there are none yet.
-    fn settings(&self) -> Result<(Settings, Option<Action>)> {
-        let path = self.context.project.settings();
-        if path.exists() {
-            let settings = Settings::load(&self.context.project)?;
-            hide(self.context, &settings);
-            return Ok((settings, None));
-        }
-        let text = Settings::generate(&self.context.project)?;
-        let settings = Settings::parse(&text)?;
-        hide(self.context, &settings);
-        self.context
-            .terminal
-            .note(format!("first run: {} gets secrets of its own", self.context.project.relative(&path)));
-        Ok((settings, Some(Action::Write(Write { path, text, mode: 0o600 }))))
     }
 
     /// Starts what is not running and waits for all of it; on failure stops what it had started.
     pub fn up(&mut self, request: &Request) -> Result<Upped> {
         let (running, starting): (Vec<Service>, Vec<Service>) =
             request.services.iter().partition(|service| self.is_running(**service));
-        let (settings, write_settings) = self.settings()?;
+        let (settings, write_settings) = ground::settings(self.context)?;
         // Held until the services listen.
         let mut claims = Claims::new(self.context.dry_run);
-        let ports = self.choose_ports(&settings, &starting, &mut claims)?;
+        let ports = ground::ports(self.context, self.state.as_ref(), &settings, &starting, &mut claims)?;
         let recipe = Recipe {
             folder: &self.folder,
             settings: &settings,
@@ -158,14 +176,14 @@ impl<'a> Host<'a> {
         };
         let mut waiting = Vec::new();
         for service in running {
-            if recipe.probe(service)?.look().is_err() {
+            if probe::of(service, ports, &settings)?.look(&*self.context.runner).is_err() {
                 waiting.push(service);
             }
         }
         if starting.is_empty() && waiting.is_empty() {
             return Ok(Upped::Nothing);
         }
-        self.check_ground()?;
+        ground::check(&[self.folder.root(), self.folder.postgres()], DISK)?;
         let (mut plan, state) = self.plan(request, &recipe, &starting, &waiting)?;
         plan.lanes.insert(0, self.prepare(&state, write_settings)?);
         if self.context.dry_run {
@@ -178,7 +196,7 @@ impl<'a> Host<'a> {
             let is_started =
                 |service: &Service| outcome.started.iter().any(|launch| launch.record == self.folder.record(*service));
             let started: Vec<Service> = starting.into_iter().filter(is_started).collect();
-            self.roll_back(&started, before, shutdown_timeout(&settings));
+            self.roll_back(&started, before, ground::shutdown_timeout(&settings));
             return Err(error);
         }
         Ok(Upped::Started)
@@ -243,28 +261,6 @@ impl<'a> Host<'a> {
         })
     }
 
-    fn choose_ports(&self, settings: &Settings, starting: &[Service], claims: &mut Claims) -> Result<Ports> {
-        let number = self.context.project.number();
-        let wanted = match &self.state {
-            Some(state) => state.ports,
-            None if self.context.project.is_second() => ports::own_block(number),
-            None => Ports::from_settings(settings)?,
-        };
-        let choice = ports::choose(wanted, number, starting, &mut |port| claims.take(port))?;
-        for (service, port) in &choice.taken {
-            let owner = owner::of_port(*port, &*self.context.runner);
-            self.context.terminal.warn(format!("port {port}, for {service}, is taken by {owner}"));
-        }
-        if !choice.taken.is_empty() {
-            let moved: Vec<String> =
-                starting.iter().map(|service| format!("{service} {}", choice.ports.of(*service))).collect();
-            self.context
-                .terminal
-                .warn(format!("this checkout uses ports of its own from now on: {}", moved.join(", ")));
-        }
-        Ok(choice.ports)
-    }
-
     fn data_facts(&self, settings: &Settings) -> Result<DataFacts> {
         let data = self.folder.postgres_data();
         let exists = data.join("PG_VERSION").is_file();
@@ -278,9 +274,15 @@ impl<'a> Host<'a> {
         Ok(DataFacts {
             exists,
             has_other_password: exists && password != settings.require(POSTGRES_PASSWORD)?,
-            is_occupied: !process::working_in(&data).is_empty(),
+            is_occupied: !process::working_in(self.folder.postgres()).is_empty(),
+            dead_lock_file: postgres::lock_file(&data, process::is_zombie),
             locale,
         })
+    }
+
+    /// What builds the backend.
+    pub fn build(&self) -> Result<Plan> {
+        Ok(Plan::of("build", vec![lanes::build(&self.backend_facts()?)], "done"))
     }
 
     /// What it takes to build the backend.
@@ -288,38 +290,10 @@ impl<'a> Host<'a> {
         Ok(BackendFacts {
             root: self.context.project.root(),
             binary: binary()?,
-            commit: commit(self.context),
+            commit: ground::commit(self.context),
             is_colored: self.context.terminal.is_colored(),
             migration_limit: MIGRATIONS,
         })
-    }
-
-    /// What would otherwise fail later and less clearly: another user's folder, a full disk.
-    fn check_ground(&self) -> Result<()> {
-        let root = self.folder.root();
-        if std::fs::symlink_metadata(root).is_ok_and(|found| found.is_symlink()) {
-            return Err(Failure::new(
-                Exit::Failed,
-                format!("{} is a link; it has to be a folder of its own", root.display()),
-            )
-            .next(format!("rm {}", root.display()))
-            .into());
-        }
-        if let Some(owner) = system::owner(root).filter(|owner| *owner != system::own_uid() && !system::is_root()) {
-            let owner = system::user_name(owner);
-            return Err(Failure::new(Exit::Failed, format!("{} belongs to {owner}", root.display()))
-                .next(format!("run this as {owner}, or let them run `cargo xtask clean`"))
-                .into());
-        }
-        for folder in [root, self.folder.postgres()] {
-            if let Some(free) = system::free_space(folder).filter(|free| *free < DISK) {
-                let what = format!("the disk is full: {} are left for {}", file::human_size(free), folder.display());
-                return Err(Failure::new(Exit::Failed, what)
-                    .next(format!("make room for {} at least", file::human_size(DISK)))
-                    .into());
-            }
-        }
-        Ok(())
     }
 
     fn roll_back(&mut self, started: &[Service], before: Option<State>, shutdown_timeout: Duration) {
@@ -368,10 +342,8 @@ impl<'a> Host<'a> {
     /// compile leaves the old one running.
     pub fn stop_for_restart(&self, services: &[Service]) -> Result<()> {
         let running: Vec<Service> = services.iter().copied().filter(|service| self.is_running(*service)).collect();
-        let build = services.contains(&Service::Backend).then(|| self.backend_facts()).transpose()?;
-        if let Some(facts) = build {
-            let plan = Plan::of("build", vec![lanes::build(&facts)], "done");
-            self.print_or_run(&plan)?;
+        if services.contains(&Service::Backend) {
+            self.print_or_run(&self.build()?)?;
         }
         self.print_or_run(&Plan { lanes: lanes::stopping(&self.folder, &running, self.shutdown_timeout()) })
     }
@@ -382,7 +354,8 @@ impl<'a> Host<'a> {
 
     /// The time that the backend is given to finish; the settings may be the very thing that is broken.
     fn shutdown_timeout(&self) -> Duration {
-        Settings::load(&self.context.project).map_or(Duration::from_secs(10), |settings| shutdown_timeout(&settings))
+        Settings::load(&self.context.project)
+            .map_or(Duration::from_secs(10), |settings| ground::shutdown_timeout(&settings))
     }
 
     /// Everything of this stack that is there, which is what `clean` removes.
@@ -398,13 +371,21 @@ impl<'a> Host<'a> {
     /// Removes what belongs to the stack; what else lies in its folder stays and is given back.
     pub fn remove(&self, belongings: &[PathBuf], lock: Option<&Lock>) -> Result<Vec<PathBuf>> {
         let mut actions = Vec::new();
-        if !process::working_in(&self.folder.postgres_data()).is_empty() {
-            actions.push(Action::Vacate(self.folder.postgres_data()));
+        if !process::working_in(self.folder.postgres()).is_empty() {
+            actions.push(Action::Vacate(self.folder.postgres().to_owned()));
         }
-        actions.extend(belongings.iter().cloned().map(Action::Remove));
+        for path in belongings {
+            if path == self.folder.postgres() {
+                let removed = self.folder.postgres_removed();
+                actions.extend([Action::Rename(path.clone(), removed.clone()), Action::Remove(removed)]);
+            } else {
+                actions.push(Action::Remove(path.clone()));
+            }
+        }
         let plan = Plan::of("clean", actions, "removed");
         self.print_or_run(&plan)?;
         let Some(lock) = lock else { return Ok(Vec::new()) };
+        self.folder.remove_shared_parent();
         lock.remove_file()?;
         let root = self.folder.root();
         let others: Vec<PathBuf> =
@@ -415,22 +396,25 @@ impl<'a> Host<'a> {
         Ok(others)
     }
 
-    /// The backend's binary and its environment, for one of its commands that needs a running `service`.
-    pub fn backend_command(&self, service: Service) -> Result<(PathBuf, Vec<Variable>)> {
+    /// The backend's own program with the stack's environment, while `service` is running, and what makes it first.
+    pub fn thunder(&self, service: Service) -> Result<(Thunder, Plan)> {
         let Some(state) = self.state.as_ref().filter(|_| self.is_running(service)) else {
             return Err(not_up(service).into());
         };
         let settings = Settings::load(&self.context.project)?;
-        hide(self.context, &settings);
-        let environment = thunder::backend_environment(&settings, state.ports, &commit(self.context))?;
-        Ok((binary()?, environment))
+        ground::hide(self.context, &settings);
+        let environment = thunder::backend_environment(&settings, state.ports, &ground::commit(self.context))?;
+        Ok((Thunder::with(&binary()?, &environment), self.build()?))
     }
 
     /// A command in the surroundings of a service: its programs on PATH, its address in the variables that its clients
     /// read.
     pub fn inside(&self, service: Service, command: &[String]) -> Result<Step> {
+        if !self.is_running(service) {
+            return Err(not_up(service).into());
+        }
         let settings = Settings::load(&self.context.project)?;
-        hide(self.context, &settings);
+        ground::hide(self.context, &settings);
         let state = self.state.as_ref().ok_or_else(|| not_up(service))?;
         let ports = state.ports;
         let mut path = std::env::var_os("PATH").unwrap_or_default();
@@ -452,7 +436,7 @@ impl<'a> Host<'a> {
             .secret_env("PGPASSWORD", settings.require(POSTGRES_PASSWORD)?)
             .secret_env("REDISCLI_AUTH", settings.require(thunder::REDIS_PASSWORD)?)
             .env("REDIS_PORT", ports.redis.to_string());
-        let environment = thunder::backend_environment(&settings, ports, &commit(self.context))?;
+        let environment = thunder::backend_environment(&settings, ports, &ground::commit(self.context))?;
         Ok(environment.iter().fold(step, |step, variable| {
             if variable.is_secret {
                 step.secret_env(&variable.name, &variable.value)
@@ -483,24 +467,4 @@ pub fn not_up(service: Service) -> Failure {
 /// The backend's binary.
 pub fn binary() -> Result<PathBuf> {
     Ok(thunder::binary(&std::env::current_exe().context("cannot tell where xtask itself is")?))
-}
-
-/// From now on none of these settings' secrets is printed.
-pub fn hide(context: &Context, settings: &Settings) {
-    for secret in settings.secrets() {
-        context.terminal.hide(secret);
-    }
-}
-
-fn shutdown_timeout(settings: &Settings) -> Duration {
-    Duration::from_secs(settings.get("SHUTDOWN_TIMEOUT").and_then(|seconds| seconds.parse().ok()).unwrap_or(10))
-}
-
-/// The commit that is checked out, with `-dirty` where files differ from it.
-pub fn commit(context: &Context) -> String {
-    let root = context.project.root();
-    let ask = |step: &Step| context.runner.read(step).ok().filter(crate::runner::Output::is_success);
-    let Some(head) = ask(&git::head(root)) else { return "unknown".to_owned() };
-    let is_dirty = ask(&git::changes(root)).is_none_or(|changes| !changes.stdout.trim().is_empty());
-    format!("{}{}", head.stdout.trim(), if is_dirty { "-dirty" } else { "" })
 }

@@ -72,6 +72,17 @@ impl Reader {
     }
 }
 
+/// A line of `docker compose logs --timestamps`: `backend-1  | 2026-11-21T17:00:00.123456789Z what was said`.
+pub fn of_container(line: &str) -> Option<Line> {
+    let (name, rest) = line.split_once('|')?;
+    // Compose clears the line of a terminal that it does not write to.
+    let name = anstream::adapter::strip_str(name).to_string();
+    let service = name.trim().rsplit_once('-').map_or(name.trim(), |(service, _)| service).parse().ok()?;
+    let (time, text) = rest.trim_start().split_once(' ').unwrap_or((rest.trim(), ""));
+    let time = humantime::parse_rfc3339(time).ok()?;
+    Some(Line { time, service, text: text.to_owned() })
+}
+
 /// Stable, so that lines of one service stay in their order.
 fn merged(mut lines: Vec<Line>) -> Vec<Line> {
     lines.sort_by_key(|line| line.time);
@@ -143,6 +154,15 @@ pub const INTERVAL: Duration = Duration::from_millis(100);
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_line_of_a_container_tells_service_time_and_text() {
+        let line = of_container("\u{1b}[2Kbackend-12  | 2026-11-21T17:00:00.123456789Z a | b").unwrap();
+        assert_eq!((line.service, line.text.as_str()), (Service::Backend, "a | b"));
+        assert_eq!(line.time.duration_since(SystemTime::UNIX_EPOCH).unwrap().subsec_nanos(), 123_456_789);
+        assert_eq!(of_container("redis-1  | 2026-11-21T17:00:00Z").unwrap().text, "");
+        assert_eq!(of_container("time=\"2026\" level=warning"), None);
+    }
 
     fn seconds(time: SystemTime) -> u64 {
         time.duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs() % 86_400

@@ -90,6 +90,18 @@ pub fn throw_away_block(claims: &mut Claims) -> Result<Ports> {
     Err(Failure::new(Exit::Missing, format!("no free ports: all from {FIRST} on are taken")).into())
 }
 
+/// The first of that many ports in a row, for containers that are several.
+pub fn row(count: u16, claims: &mut Claims) -> Result<u16> {
+    const FIRST: u16 = 32_000;
+    const LAST: u16 = 32_700;
+    (FIRST..LAST - count)
+        .step_by(usize::from(count))
+        .find(|start| (*start..start + count).all(|port| claims.take(port)))
+        .ok_or_else(|| {
+            Failure::new(Exit::Missing, format!("there are no {count} free ports in a row from {FIRST} on")).into()
+        })
+}
+
 /// Ports that were found free and are about to be used: others who look for some at the same moment see them as taken.
 ///
 /// A port counts as taken only once somebody listens on it, and between looking and listening lies a database to be

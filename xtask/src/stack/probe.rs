@@ -3,23 +3,37 @@
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
 
-use super::thunder::{DATABASE, HEALTH_PATH, ROLE};
-use crate::plan::Probe;
+use anyhow::Result;
+
+use super::thunder::{DATABASE, HEALTH_PATH, Ports, REDIS_PASSWORD, ROLE, Service};
+use crate::plan::{Probe, Unready};
+use crate::runner::Runner;
+use crate::settings::Settings;
 use crate::tool::{backend, postgres, redis};
+
+/// The question whether a service is ready.
+pub fn of(service: Service, ports: Ports, settings: &Settings) -> Result<Box<dyn Probe>> {
+    let port = ports.of(service);
+    Ok(match service {
+        Service::Postgres => Box::new(PostgresAnswers { port }),
+        Service::Redis => Box::new(RedisAnswers { port, password: settings.require(REDIS_PASSWORD)?.to_owned() }),
+        Service::Backend => Box::new(BackendIsHealthy { port }),
+    })
+}
 
 fn here(port: u16) -> SocketAddr {
     SocketAddr::from((Ipv4Addr::LOCALHOST, port))
 }
 
 /// PostgreSQL takes connections.
-pub struct PostgresAnswers {
+struct PostgresAnswers {
     /// On this port.
-    pub port: u16,
+    port: u16,
 }
 
 impl Probe for PostgresAnswers {
-    fn look(&self) -> Result<(), String> {
-        postgres::ping(here(self.port), ROLE, DATABASE)
+    fn look(&self, _: &dyn Runner) -> std::result::Result<(), Unready> {
+        Ok(postgres::ping(here(self.port), ROLE, DATABASE)?)
     }
 }
 
@@ -30,16 +44,16 @@ impl fmt::Display for PostgresAnswers {
 }
 
 /// Redis answers.
-pub struct RedisAnswers {
+struct RedisAnswers {
     /// On this port.
-    pub port: u16,
+    port: u16,
     /// To this password.
-    pub password: String,
+    password: String,
 }
 
 impl Probe for RedisAnswers {
-    fn look(&self) -> Result<(), String> {
-        redis::ping(here(self.port), &self.password)
+    fn look(&self, _: &dyn Runner) -> std::result::Result<(), Unready> {
+        Ok(redis::ping(here(self.port), &self.password)?)
     }
 }
 
@@ -50,14 +64,15 @@ impl fmt::Display for RedisAnswers {
 }
 
 /// The backend is healthy.
-pub struct BackendIsHealthy {
+struct BackendIsHealthy {
     /// On this port.
-    pub port: u16,
+    port: u16,
 }
 
 impl Probe for BackendIsHealthy {
-    fn look(&self) -> Result<(), String> {
-        backend::health(here(self.port), HEALTH_PATH).map(|_| ())
+    fn look(&self, _: &dyn Runner) -> std::result::Result<(), Unready> {
+        backend::health(here(self.port), HEALTH_PATH)?;
+        Ok(())
     }
 }
 

@@ -1,15 +1,14 @@
 //! How the stack is: each service's state, health, address and age, in one answer.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
 
 use anyhow::Result;
 use serde::Serialize;
 
-use super::host::Host;
-use super::state::{Engine, Server, Source};
+use super::state::{Engine, Server, Source, State};
 use super::thunder::{self, DATABASE, HEALTH_PATH, ROLE, Service};
 use crate::failure::{Exit, Failure};
-use crate::process::Record;
 use crate::settings::Settings;
 use crate::tool::{backend, postgres, redis};
 
@@ -60,6 +59,8 @@ pub struct ServiceReport {
     pub port: Option<u16>,
     /// Its process.
     pub pid: Option<u32>,
+    /// Its container.
+    pub container: Option<String>,
     /// For how long it has been running.
     pub uptime_seconds: Option<u64>,
     /// What it is, such as `PostgreSQL`.
@@ -70,7 +71,26 @@ pub struct ServiceReport {
     pub source: Option<Source>,
     /// The commit it was built from.
     pub commit: Option<String>,
-    /// What it says.
+    /// What it says: a file, or the command that shows it.
+    pub log: String,
+}
+
+/// What an engine sees of a service.
+#[derive(Debug, Clone)]
+pub struct Seen {
+    /// Whether it runs.
+    pub state: RunState,
+    /// Its process.
+    pub pid: Option<u32>,
+    /// Its container.
+    pub container: Option<String>,
+    /// For how long it has been running.
+    pub age: Option<Duration>,
+    /// What it is.
+    pub server: Option<Server>,
+    /// How it ended, where it did.
+    pub ended: Option<String>,
+    /// What it says: a file, or the command that shows it.
     pub log: String,
 }
 
@@ -98,10 +118,11 @@ pub enum Health {
 
 impl Report {
     /// Asks every service.
-    pub fn of(host: &Host<'_>, settings: Option<&Settings>, root: &str) -> Self {
-        let state = host.state();
-        let services: Vec<ServiceReport> =
-            Service::ALL.into_iter().map(|service| ServiceReport::of(service, host, settings)).collect();
+    pub fn of(root: &str, state: Option<&State>, settings: Option<&Settings>, seen: impl Fn(Service) -> Seen) -> Self {
+        let services: Vec<ServiceReport> = Service::ALL
+            .into_iter()
+            .map(|service| ServiceReport::of(service, seen(service), state, settings))
+            .collect();
         let wanted: Vec<&ServiceReport> = services.iter().filter(|service| service.wanted).collect();
         let overall = if wanted.is_empty() {
             Overall::Down
@@ -142,23 +163,14 @@ impl Report {
 }
 
 impl ServiceReport {
-    fn of(service: Service, host: &Host<'_>, settings: Option<&Settings>) -> Self {
-        let state = host.state();
-        let record = Record::load(&host.folder().record(service));
+    fn of(service: Service, seen: Seen, state: Option<&State>, settings: Option<&Settings>) -> Self {
         let wanted = state.is_some_and(|state| state.wanted.contains(&service));
-        let is_running = record.as_ref().is_some_and(Record::is_running);
-        let running = match (is_running, record.is_some() || wanted) {
-            (true, _) => RunState::Running,
-            (false, true) => RunState::Exited,
-            (false, false) => RunState::Stopped,
+        let running = match seen.state {
+            RunState::Stopped if wanted => RunState::Exited,
+            running => running,
         };
         let port = state.map(|state| state.ports.of(service)).filter(|_| running != RunState::Stopped);
-        let server = state.and_then(|state| match service {
-            Service::Postgres => state.postgres.clone(),
-            Service::Redis => state.redis.clone(),
-            Service::Backend => None,
-        });
-        let server = server.filter(|_| running != RunState::Stopped);
+        let server = seen.server.filter(|_| running != RunState::Stopped);
         let mut report = Self {
             name: service,
             wanted,
@@ -170,17 +182,18 @@ impl ServiceReport {
                 Service::Postgres | Service::Redis => format!("127.0.0.1:{port}"),
             }),
             port,
-            pid: record.as_ref().filter(|_| is_running).map(|record| record.pid),
-            uptime_seconds: record.as_ref().filter(|_| is_running).and_then(|record| Some(record.age()?.as_secs())),
+            pid: seen.pid,
+            container: seen.container,
+            uptime_seconds: seen.age.map(|age| age.as_secs()),
             product: server.as_ref().map(|server| server.product.clone()),
             version: server.as_ref().map(|server| server.version.clone()),
             source: server.as_ref().map(|Server { source, .. }| *source),
             commit: None,
-            log: host.folder().log(service).display().to_string(),
+            log: seen.log,
         };
         match running {
             RunState::Running => report.examine(port.unwrap_or_default(), settings),
-            RunState::Exited => report.detail = Some("it ended by itself".to_owned()),
+            RunState::Exited => report.detail = Some(seen.ended.unwrap_or_else(|| "it ended by itself".to_owned())),
             RunState::Stopped => {}
         }
         report

@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::Result;
 
 use super::folder::StackFolder;
+use super::ground;
 use super::host::lanes::{self, BackendFacts, DataFacts, PREPARE, Recipe};
 use super::host::{self, service_user};
 use super::ports::{self, Claims};
@@ -17,6 +18,7 @@ use crate::lock::Lock;
 use crate::plan::{Action, Folder, Lane, Plan};
 use crate::settings::{self, Settings};
 use crate::step::User;
+use crate::tool::backend::Thunder;
 use crate::tool::postgres::Durability;
 use crate::tool::{backend, system};
 
@@ -49,13 +51,13 @@ impl<'a> Scratch<'a> {
         }
         let root = all(context).join(std::process::id().to_string());
         let folder = folder(root, user.as_ref());
-        let lock = (!context.dry_run).then(|| Lock::take(context, &folder.lock(), LOCK)).transpose()?;
+        let lock = context.lock(&folder.lock(), LOCK)?;
         let mut text = String::new();
         for name in [thunder::POSTGRES_PASSWORD, thunder::REDIS_PASSWORD, "JWT_SECRET", "JWT_REFRESH_SECRET"] {
             text.push_str(&format!("{name}={}\n", settings::secret()?));
         }
         let settings = Settings::parse(&text)?;
-        host::hide(context, &settings);
+        ground::hide(context, &settings);
         let mut claims = Claims::new(context.dry_run);
         let ports = ports::throw_away_block(&mut claims)?;
         Ok(Self { context, folder, settings, ports, _claims: claims, user, is_started: false, _lock: lock })
@@ -70,7 +72,9 @@ impl<'a> Scratch<'a> {
             actions: vec![
                 lanes::build(&self.backend()?),
                 Action::After(Service::Postgres.to_string()),
-                Action::Run(backend::migrate(&host::binary()?, &self.backend_environment()?, Duration::from_mins(5))),
+                Action::Run(
+                    Thunder::with(&host::binary()?, &self.backend_environment()?).migrate(Duration::from_mins(5)),
+                ),
             ],
             result: "migrated".to_owned(),
         };
@@ -107,7 +111,7 @@ impl<'a> Scratch<'a> {
     fn data_facts(&self) -> DataFacts {
         let locales = self.context.runner.read(&system::locales()).unwrap_or_default();
         let locale = system::choose_locale(&locales.stdout);
-        DataFacts { exists: false, has_other_password: false, is_occupied: false, locale }
+        DataFacts { exists: false, has_other_password: false, is_occupied: false, dead_lock_file: None, locale }
     }
 
     fn prepare(&self) -> Lane {
@@ -192,6 +196,7 @@ fn remove(folder: &StackFolder) -> Result<()> {
     for path in folder.everything() {
         file::remove(&path)?;
     }
+    folder.remove_shared_parent();
     file::remove(folder.root())?;
     // The folders above are removed with the last one in them.
     for above in folder.root().ancestors().skip(1).take(2) {

@@ -22,12 +22,15 @@ const MODE: u32 = 0o644;
 pub enum Engine {
     /// Processes of this machine.
     Host,
+    /// Containers.
+    Docker,
 }
 
 impl fmt::Display for Engine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Host => f.write_str("host"),
+            Self::Docker => f.write_str("docker"),
         }
     }
 }
@@ -40,6 +43,8 @@ pub enum Source {
     System,
     /// Fetched into the user's cache.
     Portable,
+    /// In a container's image.
+    Image,
 }
 
 impl fmt::Display for Source {
@@ -47,6 +52,7 @@ impl fmt::Display for Source {
         f.write_str(match self {
             Self::System => "system",
             Self::Portable => "portable",
+            Self::Image => "image",
         })
     }
 }
@@ -78,12 +84,49 @@ pub struct State {
     pub postgres: Option<Server>,
     /// The cache server.
     pub redis: Option<Server>,
+    /// What there is of it in containers.
+    #[serde(default)]
+    pub containers: Containers,
+}
+
+/// What there is of a stack in containers; it stays when the stack is down, until `clean`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Containers {
+    /// Whether there are any, or volumes of theirs.
+    pub exist: bool,
+    /// The production image that the backend runs from; none where it runs from source.
+    pub production: Option<String>,
+    /// How many backends.
+    #[serde(default = "one")]
+    pub replicas: u16,
+    /// What the development image was built from, as a fingerprint.
+    pub development: Option<String>,
+    /// The production images that were built here.
+    pub images: Vec<String>,
+}
+
+fn one() -> u16 {
+    1
+}
+
+impl Default for Containers {
+    fn default() -> Self {
+        Self { exist: false, production: None, replicas: one(), development: None, images: Vec::new() }
+    }
 }
 
 impl State {
     /// A stack that is down.
     pub fn new(engine: Engine, ports: Ports) -> Self {
-        Self { schema_version: SCHEMA, engine, wanted: Vec::new(), ports, postgres: None, redis: None }
+        Self {
+            schema_version: SCHEMA,
+            engine,
+            wanted: Vec::new(),
+            ports,
+            postgres: None,
+            redis: None,
+            containers: Containers::default(),
+        }
     }
 
     /// From now on these should run, besides those that should already.

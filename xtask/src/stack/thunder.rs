@@ -24,6 +24,8 @@ pub const DATABASE: &str = "thunder";
 pub const PACKAGE: &str = "backend";
 /// The backend's binary.
 pub const BINARY: &str = "thunder";
+/// Where the backend listens inside of its container.
+pub const CONTAINER_URL: &str = "http://127.0.0.1:3000";
 /// Where the backend says whether it is healthy.
 pub const HEALTH_PATH: &str = "/health";
 /// The oldest PostgreSQL that the backend runs on; production has this one.
@@ -114,6 +116,19 @@ impl FromStr for Service {
             let names: Vec<&str> = Self::ALL.iter().map(|service| service.name()).collect();
             format!("there is no such service; there are {}", names.join(", "))
         })
+    }
+}
+
+/// The image that the backend is built in.
+pub const RUST_IMAGE: &str = "rust:1.95-slim-bookworm";
+
+/// The image that a service runs from; none where it is built from source.
+pub fn image(service: Service, production: Option<&str>) -> Option<&str> {
+    match service {
+        // Debian's: its collations are those of managed PostgreSQL.
+        Service::Postgres => Some("postgres:15-bookworm"),
+        Service::Redis => Some("redis:7-bookworm"),
+        Service::Backend => production,
     }
 }
 

@@ -1,6 +1,8 @@
 //! What is promised, measured: medians and spread of several runs, each beside the same thing done by hand.
 
 mod by_hand;
+mod containers;
+mod image;
 mod sample;
 
 use std::path::{Path, PathBuf};
@@ -11,7 +13,7 @@ use serde::Serialize;
 
 use self::by_hand::Script;
 use self::sample::{Ratio, Sample};
-use crate::cli::{Bench, BenchWhat, ServerOrigin};
+use crate::cli::{Bench, BenchWhat, Engine, ServerOrigin};
 use crate::context::Context;
 use crate::file;
 use crate::plan::Plan;
@@ -30,7 +32,7 @@ struct Figure {
     #[serde(flatten)]
     sample: Sample,
     /// The most that is promised.
-    limit: f64,
+    limit: Option<f64>,
     /// The same by hand, taken in turn with it.
     by_hand: Option<Sample>,
     /// How the two compare, pair by pair.
@@ -46,18 +48,24 @@ struct Document<'a> {
 
 /// Measures and prints.
 pub fn run(context: &Context, arguments: &Bench) -> Result<u8> {
-    let BenchWhat::Stack = arguments.what;
     if context.dry_run {
         context.terminal.data("# a benchmark is nothing but what it does: there is no plan to print")?;
         return Ok(0);
     }
     let bench = Run::new(context, arguments)?;
-    let mut figures = vec![bench.cold_build()?, bench.overhead()?];
-    figures.extend(bench.stack()?);
+    let figures = match (arguments.what, arguments.engine) {
+        (BenchWhat::Image, _) => image::figures(&bench)?,
+        (BenchWhat::Stack, Engine::Docker) => containers::figures(&bench)?,
+        (BenchWhat::Stack, Engine::Auto | Engine::Host) => {
+            let mut figures = vec![bench.cold_build()?, bench.overhead()?];
+            figures.extend(bench.stack()?);
+            figures
+        }
+    };
     if arguments.json {
-        context.terminal.json(&Document { schema_version: 1, runs: arguments.runs, figures: &figures })?;
+        context.terminal.json(&Document { schema_version: 1, runs: bench.runs, figures: &figures })?;
     } else {
-        context.terminal.data(table(&figures, arguments.runs))?;
+        context.terminal.data(table(&figures, bench.runs))?;
     }
     Ok(0)
 }
@@ -73,7 +81,7 @@ fn table(figures: &[Figure], runs: u16) -> String {
             figure.name.to_owned(),
             format!("{STRONG}{:.2} {unit}{STRONG:#}", figure.sample.median),
             spread(&figure.sample),
-            format!("≤ {} {unit}", figure.limit),
+            figure.limit.map(|limit| format!("≤ {} {unit}", rounded(limit))).unwrap_or_default(),
             figure
                 .by_hand
                 .as_ref()
@@ -97,6 +105,19 @@ struct Run<'a> {
     folder: PathBuf,
 }
 
+impl Figure {
+    /// A figure that stands alone.
+    fn of(name: &'static str, unit: &'static str, values: &[f64], limit: Option<f64>) -> Self {
+        Self { name, unit, sample: Sample::of(values), limit, by_hand: None, ratio: None }
+    }
+}
+
+/// A limit as it was promised, without digits that say nothing.
+fn rounded(limit: f64) -> String {
+    let text = format!("{limit:.2}");
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+}
+
 impl Drop for Run<'_> {
     fn drop(&mut self) {
         // Whatever was being measured when it ended: nothing may be left running.
@@ -112,7 +133,9 @@ impl<'a> Run<'a> {
         let folder = std::env::temp_dir().join(format!("thunder-bench-{}", std::process::id()));
         file::create(&folder)?;
         let xtask = std::env::current_exe().context("cannot tell where xtask itself is")?;
-        Ok(Self { context, runs: arguments.runs, origin: arguments.servers, xtask, folder })
+        // A build of the image from nothing takes minutes.
+        let runs = arguments.runs.unwrap_or(if arguments.what == BenchWhat::Image { 1 } else { 5 });
+        Ok(Self { context, runs, origin: arguments.servers, xtask, folder })
     }
 
     fn say(&self, what: &str) {
@@ -155,7 +178,7 @@ impl<'a> Run<'a> {
             name: "cold build of xtask",
             unit: "CPU-s",
             sample: Sample::of(&seconds),
-            limit: 30.0,
+            limit: Some(30.0),
             by_hand: None,
             ratio: None,
         })
@@ -175,7 +198,7 @@ impl<'a> Run<'a> {
             name: "what `cargo xtask` adds to the binary",
             unit: "s",
             sample: Sample::of(&added),
-            limit: 0.1,
+            limit: Some(0.1),
             by_hand: None,
             ratio: None,
         })
@@ -216,7 +239,7 @@ impl<'a> Run<'a> {
             name: names[index].0,
             unit: "s",
             sample: Sample::of(&ours[index]),
-            limit: names[index].1,
+            limit: Some(names[index].1),
             by_hand: Some(Sample::of(&by_hand[index])),
             ratio: Some(Ratio::of(&ours[index], &by_hand[index])),
         }))

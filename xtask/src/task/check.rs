@@ -1,6 +1,7 @@
 //! Formatting, lints, dependencies and generated files.
 
 mod generated;
+mod infrastructure;
 mod queries;
 
 use anyhow::Result;
@@ -33,6 +34,9 @@ const CHECKS: &[Check] = &[
     Check { name: "lint", make: lint },
     Check { name: "dependencies", make: dependencies },
     Check { name: "advisories", make: advisories },
+    Check { name: "dockerfile", make: infrastructure::dockerfile },
+    Check { name: "scripts", make: infrastructure::scripts },
+    Check { name: "compose", make: infrastructure::compose },
     Check { name: "generated", make: generated::check },
 ];
 

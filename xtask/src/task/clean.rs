@@ -7,7 +7,9 @@ use anyhow::Result;
 use crate::cli::Clean;
 use crate::context::Context;
 use crate::file::{human_size, size};
-use crate::lock;
+use crate::plan::Plan;
+use crate::stack::docker::belongings;
+use crate::stack::engine;
 use crate::stack::host::Host;
 use crate::stack::scratch;
 use crate::stack::thunder::Service;
@@ -15,17 +17,19 @@ use crate::stack::thunder::Service;
 /// Names what goes, asks, and removes it.
 pub fn run(context: &Context, arguments: &Clean) -> Result<u8> {
     let terminal = &context.terminal;
-    if !context.project.state().exists() {
+    let in_docker = belongings::all(context);
+    if !context.project.state().exists() && in_docker.is_empty() {
         terminal.note("there is nothing to remove");
         return Ok(0);
     }
-    let lock = lock::of_stack(context, Duration::from_secs(arguments.lock.lock_timeout))?;
+    let lock = context.lock_stack(Duration::from_secs(arguments.lock.lock_timeout))?;
     let mut host = Host::open_for_removal(context, lock.as_ref())?;
     let belongings = host.belongings()?;
     // Throw-away stacks that a killed task left behind; those of a running one are left alone.
     let abandoned = if context.dry_run { Vec::new() } else { scratch::abandoned(context)? };
     let running: Vec<Service> = Service::ALL.into_iter().filter(|service| host.is_running(*service)).collect();
-    if belongings.is_empty() && running.is_empty() && abandoned.is_empty() {
+    check_daemon(&host, context)?;
+    if belongings.is_empty() && running.is_empty() && abandoned.is_empty() && in_docker.is_empty() {
         host.remove(&[], lock.as_ref())?;
         terminal.note("there is nothing to remove");
         return Ok(0);
@@ -36,6 +40,9 @@ pub fn run(context: &Context, arguments: &Clean) -> Result<u8> {
     for path in &belongings {
         terminal.note(format!("removes  {} ({})", context.project.relative(path), human_size(size(path))));
     }
+    for (kind, name) in &in_docker {
+        terminal.note(format!("removes  the {} {name}", kind.name()));
+    }
     for path in &abandoned {
         terminal.note(format!("removes  {}, left behind by a task that was killed", context.project.relative(path)));
     }
@@ -43,6 +50,12 @@ pub fn run(context: &Context, arguments: &Clean) -> Result<u8> {
         terminal.confirm("Remove all of this?", "--yes")?;
     }
     host.down()?;
+    let removal = Plan::of("docker", belongings::removal(&in_docker), "removed");
+    if context.dry_run {
+        removal.print(terminal)?;
+    } else {
+        removal.run(context).result?;
+    }
     if !context.dry_run {
         scratch::clear_abandoned(context)?;
     }
@@ -59,4 +72,12 @@ pub fn run(context: &Context, arguments: &Clean) -> Result<u8> {
         terminal.note("removed; the next `cargo xtask up` migrates from nothing");
     }
     Ok(0)
+}
+
+/// What lies in Docker can only be removed through its daemon; saying that it is gone would be wrong.
+fn check_daemon(host: &Host<'_>, context: &Context) -> Result<()> {
+    if host.state().is_some_and(|state| state.containers.exist) {
+        engine::look_for_docker(&*context.runner)?;
+    }
+    Ok(())
 }

@@ -8,6 +8,7 @@ use crate::failure::{Exit, Failure};
 use crate::file::human_size;
 use crate::runner::Output;
 use crate::settings::Settings;
+use crate::stack::engine;
 use crate::stack::folder::StackFolder;
 use crate::stack::host;
 use crate::stack::servers::{Found, Origin, Search};
@@ -16,7 +17,6 @@ use crate::stack::thunder::{POSTGRES_MINIMUM, Ports, REDIS_MINIMUM, Service};
 use crate::stack::{owner, ports};
 use crate::step::Step;
 use crate::terminal::{BAD, FAINT, GOOD, NOTICE, Table};
-use crate::tool::docker::{self, Daemon};
 use crate::tool::system::{self, Package, install_command};
 use crate::tool::{cargo, git, postgres};
 
@@ -210,6 +210,7 @@ fn server(name: &'static str, minimum: &str, found: Result<Found>) -> Check {
     match found {
         Ok(Found { server, fetch }) => {
             let origin = match (server.source, fetch.is_empty()) {
+                (Source::Image, _) => "in an image".to_owned(),
                 (Source::System, _) => format!("in {}", server.path.display()),
                 (Source::Portable, true) => "portable, in the cache".to_owned(),
                 (Source::Portable, false) => "portable, fetched at the first `up`".to_owned(),
@@ -237,19 +238,18 @@ fn disk(folder: &StackFolder) -> Check {
 
 fn docker(context: &Context) -> Check {
     let check = Check::new("Docker", false);
-    if which::which("docker").is_err() {
-        return check.found(Status::Warning, "not installed; nothing needs it yet");
-    }
-    match context.runner.read(&docker::daemon_version()).map(|output| docker::parse_daemon(&output)) {
-        Ok(Daemon::Answers(version)) => {
-            let compose = ask(context, &docker::compose_version()).unwrap_or_else(|| "none".to_owned());
-            check.found(Status::Warning, format!("{version}, Compose {compose}; xtask has no Docker engine yet"))
+    match engine::look_for_docker(&*context.runner) {
+        Ok(found) => {
+            let kind = found.kind.map(|kind| format!(", {kind}")).unwrap_or_default();
+            check.found(Status::Ok, format!("Engine {}, Compose {}{kind}", found.engine, found.compose))
         }
-        Ok(Daemon::Silent(client, reason)) => {
-            let client = client.map(|client| format!("client {client}, ")).unwrap_or_default();
-            check.found(Status::Warning, format!("{client}{reason}"))
+        Err(failure) => {
+            let check = check.found(Status::Warning, failure.to_string());
+            match failure.advice().first() {
+                Some(advice) => check.fix(advice.clone()),
+                None => check,
+            }
         }
-        Err(error) => check.found(Status::Warning, format!("{error:#}")),
     }
 }
 

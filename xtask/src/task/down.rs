@@ -6,15 +6,14 @@ use anyhow::Result;
 
 use crate::cli::Locked;
 use crate::context::Context;
-use crate::lock;
-use crate::stack::host::Host;
+use crate::stack::engine::Stack;
 
 /// Stops what runs and keeps the data.
 pub fn run(context: &Context, arguments: &Locked) -> Result<u8> {
     // Nothing is made in a checkout that never had a stack.
     let was_up = context.project.state().is_dir() && {
-        let lock = lock::of_stack(context, Duration::from_secs(arguments.lock_timeout))?;
-        Host::open_locked(context, lock.as_ref())?.down()?
+        let lock = context.lock_stack(Duration::from_secs(arguments.lock_timeout))?;
+        Stack::open_locked(context, lock.as_ref())?.down()?
     };
     if context.dry_run {
         return Ok(0);

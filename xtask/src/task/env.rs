@@ -7,9 +7,9 @@ use crate::cli::EnvCommand;
 use crate::context::Context;
 use crate::failure::{Exit, Failure};
 use crate::file;
-use crate::lock;
 use crate::settings::{Settings, is_secret};
-use crate::stack::host::{self, Host};
+use crate::stack::ground;
+use crate::stack::host::Host;
 use crate::stack::thunder::{self, Ports};
 
 /// Makes, checks or shows them.
@@ -35,8 +35,7 @@ fn init(context: &Context, force: bool) -> Result<u8> {
         context.terminal.data(format!("# write {name} ({} lines, mode 600)", text.lines().count()))?;
         return Ok(0);
     }
-    let _lock =
-        if context.project.state().is_dir() { lock::of_stack(context, std::time::Duration::ZERO)? } else { None };
+    let _lock = if context.project.state().is_dir() { context.lock_stack(std::time::Duration::ZERO)? } else { None };
     if path.exists() {
         let old = path.with_extension("docker.old");
         std::fs::rename(&path, &old).with_context(|| format!("cannot keep the old {name}"))?;
@@ -71,7 +70,7 @@ fn show(context: &Context, reveal: bool, json: bool) -> Result<u8> {
         Some(state) => state.ports,
         None => Ports::from_settings(&settings)?,
     };
-    let environment = thunder::backend_environment(&settings, ports, &host::commit(context))?;
+    let environment = thunder::backend_environment(&settings, ports, &ground::commit(context))?;
     let own = settings.iter().map(|(name, value)| (name.to_owned(), value.to_owned(), ".env.docker"));
     let made = environment
         .iter()

@@ -4,18 +4,14 @@ use anyhow::Result;
 
 use crate::context::Context;
 use crate::failure::{Exit, Failure};
-use crate::stack::host::{Host, not_up};
+use crate::stack::engine::Stack;
 use crate::stack::thunder::Service;
 use crate::step::Stdin;
 use crate::tool::system::{Package, install_command};
 
 /// Becomes the command; its exit code is ours.
 pub fn run(context: &Context, service: Service, command: &[String]) -> Result<u8> {
-    let host = Host::open(context)?;
-    if !host.is_running(service) {
-        return Err(not_up(service).into());
-    }
-    let step = host.inside(service, command)?.stdin(Stdin::Terminal);
+    let step = Stack::open(context)?.inside(service, command)?.stdin(Stdin::Terminal);
     if context.dry_run {
         context.terminal.data(step)?;
         return Ok(0);
@@ -25,14 +21,17 @@ pub fn run(context: &Context, service: Service, command: &[String]) -> Result<u8
 
 /// Becomes the service's client, or a shell.
 pub fn shell(context: &Context, service: Service) -> Result<u8> {
-    let host = Host::open(context)?;
-    let port = host.state().map_or(0, |state| state.ports.of(service)).to_string();
-    let words: Vec<String> = match service {
-        Service::Postgres => vec![client("psql", Package::Psql, service)?],
-        Service::Redis => vec![client("redis-cli", Package::RedisCli, service)?, "-p".to_owned(), port],
-        Service::Backend => vec![std::env::var("SHELL").unwrap_or_else(|_| "sh".to_owned())],
+    let words = match Stack::open(context)? {
+        Stack::Docker(docker) => docker.shell(service)?,
+        Stack::Host(host) => {
+            let port = host.state().map_or(0, |state| state.ports.of(service)).to_string();
+            match service {
+                Service::Postgres => vec![client("psql", Package::Psql, service)?],
+                Service::Redis => vec![client("redis-cli", Package::RedisCli, service)?, "-p".to_owned(), port],
+                Service::Backend => vec![std::env::var("SHELL").unwrap_or_else(|_| "sh".to_owned())],
+            }
+        }
     };
-    drop(host);
     run(context, service, &words)
 }
 

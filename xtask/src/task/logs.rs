@@ -11,8 +11,11 @@ use crate::context::Context;
 use crate::failure::{Exit, Failure};
 use crate::interrupt::Halt;
 use crate::settings::Settings;
-use crate::stack::host::{self, Host};
-use crate::stack::logs::{INTERVAL, Line, Reader};
+use crate::stack::docker::Docker;
+use crate::stack::engine::Stack;
+use crate::stack::ground;
+use crate::stack::host::Host;
+use crate::stack::logs::{INTERVAL, Line, Reader, of_container};
 use crate::stack::thunder::Service;
 use crate::wait;
 
@@ -29,11 +32,14 @@ struct JsonLine<'a> {
 
 /// Prints the lines.
 pub fn run(context: &Context, arguments: &Logs) -> Result<u8> {
-    let stack = Host::open(context)?;
     if let Ok(settings) = Settings::load(&context.project) {
-        host::hide(context, &settings);
+        ground::hide(context, &settings);
     }
     let services = if arguments.services.is_empty() { Service::ALL.to_vec() } else { arguments.services.clone() };
+    let stack = match Stack::open(context)? {
+        Stack::Host(host) => host,
+        Stack::Docker(docker) => return from_containers(context, &docker, arguments, &services),
+    };
     if !services.iter().any(|service| stack.folder().log(*service).exists()) {
         return Err(Failure::new(Exit::Unhealthy, "nothing was started here yet, so there are no logs")
             .next("cargo xtask up")
@@ -47,6 +53,30 @@ pub fn run(context: &Context, arguments: &Logs) -> Result<u8> {
     }
     if arguments.follow {
         follow(context, &mut reader, arguments.json)?;
+    }
+    Ok(0)
+}
+
+/// The lines of containers, as Docker keeps them.
+fn from_containers(context: &Context, docker: &Docker<'_>, arguments: &Logs, services: &[Service]) -> Result<u8> {
+    let is_wanted = |line: &Line| arguments.since.is_none_or(|since| line.time >= since);
+    let step = docker.logs(services, arguments.lines, false)?;
+    let said = crate::runner::read_well(&*context.runner, &step)?;
+    let mut lines: Vec<Line> = said.lines().filter_map(of_container).filter(is_wanted).collect();
+    lines.sort_by_key(|line| line.time);
+    for line in lines.iter().skip(lines.len().saturating_sub(arguments.lines)) {
+        print(context, line, arguments.json)?;
+    }
+    if arguments.follow {
+        let halt = Halt::on(&context.interrupt);
+        context.runner.run(&docker.logs(services, 0, true)?, &halt, &|said| {
+            if let Some(line) = of_container(said)
+                && print(context, &line, arguments.json).is_err()
+            {
+                // Nobody reads any more.
+                halt.request();
+            }
+        })?;
     }
     Ok(0)
 }

@@ -1,31 +1,31 @@
 //! Migrations of the local stack.
 
+use std::time::Duration;
+
 use anyhow::Result;
 
 use crate::cli::MigrateCommand;
 use crate::context::Context;
 use crate::interrupt::Halt;
-use crate::plan::Plan;
-use crate::stack::host::{Host, lanes};
+use crate::stack::engine::Stack;
 use crate::stack::thunder::Service;
-use crate::tool::backend;
+
+/// How long migrations may take.
+const LIMIT: Duration = Duration::from_mins(10);
 
 /// Applies what is pending, or says where each migration stands.
 pub fn run(context: &Context, command: Option<MigrateCommand>) -> Result<u8> {
-    let host = Host::open(context)?;
-    let (binary, environment) = host.backend_command(Service::Postgres)?;
-    let facts = host.backend_facts()?;
-    let step = match command {
-        None | Some(MigrateCommand::Run) => backend::migrate(&binary, &environment, facts.migration_limit),
-        Some(MigrateCommand::Status(arguments)) => backend::migration_status(&binary, &environment, arguments.json),
-    };
     // Migrations are compiled into the binary, so that asking an old one would not tell of new files.
-    let plan = Plan::of("build", vec![lanes::build(&facts)], "done");
+    let (thunder, build) = Stack::open(context)?.thunder(Service::Postgres)?;
+    let step = match command {
+        None | Some(MigrateCommand::Run) => thunder.migrate(LIMIT),
+        Some(MigrateCommand::Status(arguments)) => thunder.migration_status(arguments.json),
+    };
     if context.dry_run {
-        plan.print(&context.terminal)?;
+        build.print(&context.terminal)?;
         context.terminal.data(step)?;
         return Ok(0);
     }
-    plan.run(context).result?;
+    build.run(context).result?;
     context.runner.forward(&step, &Halt::on(&context.interrupt))
 }

@@ -4,8 +4,8 @@ use anyhow::Result;
 
 use crate::cli;
 use crate::context::Context;
-use crate::stack::host::Host;
-use crate::stack::report::{Overall, Report};
+use crate::stack::engine::Stack;
+use crate::stack::report::Overall;
 use crate::terminal::{GOOD, NOTICE, STRONG, Table};
 
 /// Prints the overview.
@@ -29,8 +29,7 @@ pub fn run(context: &Context) -> Result<u8> {
 
 fn state(context: &Context) -> String {
     let settings = crate::settings::Settings::load(&context.project).ok();
-    let report = Host::open(context)
-        .map(|host| Report::of(&host, settings.as_ref(), &context.project.root().display().to_string()));
+    let report = Stack::open(context).and_then(|stack| stack.report(context, settings.as_ref()));
     match report {
         Err(error) => format!("{NOTICE}The stack cannot be looked at:{NOTICE:#} {error:#}"),
         Ok(report) => match (report.state, report.url) {

@@ -8,8 +8,8 @@ use super::status;
 use crate::cli::Restart;
 use crate::context::Context;
 use crate::failure::{Exit, Failure};
-use crate::lock;
-use crate::stack::host::{Host, Request, Upped};
+use crate::stack::engine::Stack;
+use crate::stack::host::{Request, Upped};
 use crate::stack::servers::Origin;
 use crate::stack::state::{Source, State};
 use crate::stack::thunder::Service;
@@ -17,21 +17,26 @@ use crate::stack::thunder::Service;
 /// Stops and starts the services, or all that should run.
 pub fn run(context: &Context, arguments: &Restart) -> Result<u8> {
     let lock = if context.project.state().is_dir() {
-        lock::of_stack(context, Duration::from_secs(arguments.lock.lock_timeout))?
+        context.lock_stack(Duration::from_secs(arguments.lock.lock_timeout))?
     } else {
         None
     };
-    let mut host = Host::open_locked(context, lock.as_ref())?;
-    let wanted = host.state().map(|state| state.wanted.clone()).unwrap_or_default();
+    let mut stack = Stack::open_locked(context, lock.as_ref())?;
+    let wanted = stack.state().map(|state| state.wanted.clone()).unwrap_or_default();
     let services = if arguments.services.is_empty() { wanted } else { arguments.services.clone() };
     if services.is_empty() {
         return Err(Failure::new(Exit::Unhealthy, "the stack is not running").next("cargo xtask up").into());
     }
-    let origin = origin(host.state());
-    host.stop_for_restart(&services)?;
-    let request =
-        Request { services: Service::with_needs(&services), origin, timeout: Duration::from_secs(arguments.timeout) };
-    if host.up(&request)? == Upped::Planned {
+    let origin = origin(stack.state());
+    stack.stop_for_restart(&services)?;
+    let request = Request {
+        services: Service::with_needs(&services),
+        origin,
+        timeout: Duration::from_secs(arguments.timeout),
+        production: stack.state().is_some_and(|state| state.containers.production.is_some()),
+        replicas: stack.state().map_or(1, |state| state.containers.replicas),
+    };
+    if stack.up(&request)? == Upped::Planned {
         return Ok(0);
     }
     let report = status::report(context)?;

@@ -5,7 +5,7 @@ use anyhow::Result;
 
 use crate::context::Context;
 use crate::settings::Settings;
-use crate::stack::host::Host;
+use crate::stack::engine::Stack;
 use crate::stack::report::{Health, Overall, Report, RunState, ServiceReport};
 use crate::terminal::{BAD, FAINT, GOOD, NOTICE, STRONG, Table, Terminal};
 
@@ -23,12 +23,12 @@ pub fn run(context: &Context, json: bool) -> Result<u8> {
 
 /// How the stack is now.
 pub fn report(context: &Context) -> Result<Report> {
-    let host = Host::open(context)?;
+    let stack = Stack::open(context)?;
     let settings = Settings::load(&context.project).ok();
     if let Some(settings) = &settings {
-        crate::stack::host::hide(context, settings);
+        crate::stack::ground::hide(context, settings);
     }
-    Ok(Report::of(&host, settings.as_ref(), &context.project.root().display().to_string()))
+    stack.report(context, settings.as_ref())
 }
 
 /// Prints the report for a person.
@@ -66,7 +66,7 @@ fn row(service: &ServiceReport) -> [String; 6] {
         _ => String::new(),
     };
     let detail = service.detail.as_ref().map(|detail| format!("{BAD}{detail}{BAD:#}"));
-    let process = service.pid.map(|pid| format!("pid {pid}")).unwrap_or_default();
+    let process = service.pid.map(|pid| format!("pid {pid}")).or_else(|| service.container.clone()).unwrap_or_default();
     let age = service.uptime_seconds.map(|seconds| {
         let age = humantime::format_duration(std::time::Duration::from_secs(seconds)).to_string();
         // Two units say enough.

@@ -2,10 +2,10 @@
 
 use anyhow::Result;
 
-use crate::cli::Test;
+use crate::cli::{Engine, Test};
 use crate::context::Context;
+use crate::failure::{Exit, Failure};
 use crate::interrupt::Halt;
-use crate::stack::engine;
 use crate::stack::host;
 use crate::stack::scratch::{Scratch, TEMPLATE};
 use crate::step::Step;
@@ -13,7 +13,11 @@ use crate::tool::cargo;
 
 /// Starts throw-away servers, runs the tests, and removes the servers whatever came of it.
 pub fn run(context: &Context, arguments: &Test) -> Result<u8> {
-    engine::choose(arguments.servers.engine.into(), None, &*context.runner)?;
+    if arguments.servers.engine == Engine::Docker {
+        return Err(Failure::new(Exit::Missing, "tests bring their own servers as processes, and never as containers")
+            .next("cargo xtask test, which needs no Docker")
+            .into());
+    }
     let mut scratch = Scratch::new(context)?;
     let plan = scratch.plan(arguments.servers.servers.into())?;
     let step = step(context, &scratch, &arguments.args)?;

@@ -7,28 +7,37 @@ use anyhow::Result;
 use super::status;
 use crate::cli::Up;
 use crate::context::Context;
-use crate::lock;
-use crate::stack::engine;
-use crate::stack::host::{Host, Request, Upped};
-use crate::stack::state::State;
+use crate::failure::{Exit, Failure};
+use crate::stack::docker::belongings;
+use crate::stack::engine::{self, Stack};
+use crate::stack::host::{Request, Upped};
+use crate::stack::state::{Engine, State};
 use crate::stack::thunder::Service;
 use crate::terminal::{GOOD, Table};
 
 /// Starts what is not running, and returns when all of it is healthy.
 pub fn run(context: &Context, arguments: &Up) -> Result<u8> {
     let begun = Instant::now();
-    let lock = lock::of_stack(context, Duration::from_secs(arguments.lock.lock_timeout))?;
+    let lock = context.lock_stack(Duration::from_secs(arguments.lock.lock_timeout))?;
     let state = State::load(&context.project.state().join("stack.json"))?;
-    let (_, why) = engine::choose(arguments.servers.engine.into(), state.as_ref(), &*context.runner)?;
-    if let Some(why) = why {
-        context.terminal.note(why);
-    }
     let request = Request {
         services: Service::with_needs(&arguments.services),
         origin: arguments.servers.servers.into(),
         timeout: Duration::from_secs(arguments.timeout),
+        production: arguments.production,
+        replicas: arguments.scale.unwrap_or(1),
     };
-    let upped = Host::open_locked(context, lock.as_ref())?.up(&request)?;
+    let fetch = || belongings::fetch_images(context, &request.services);
+    let (engine, why) = engine::choose(arguments.wish(), state.as_ref(), &*context.runner, &fetch)?;
+    if let Some(why) = why {
+        context.terminal.note(why);
+    }
+    if arguments.production && engine == Engine::Host {
+        return Err(Failure::new(Exit::Missing, "the image that ships runs in Docker only")
+            .next("cargo xtask up --production --engine docker, which says what is in the way")
+            .into());
+    }
+    let upped = Stack::open_on(engine, context, lock.as_ref())?.up(&request)?;
     if upped == Upped::Planned {
         return Ok(0);
     }

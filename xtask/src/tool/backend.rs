@@ -34,26 +34,43 @@ pub fn serve(binary: &Path, environment: &[Variable], folder: &Path) -> Step {
     step("start the backend", binary, environment).arg("serve").env("RUST_BACKTRACE", "1").folder(folder)
 }
 
-/// Applies pending migrations.
-pub fn migrate(binary: &Path, environment: &[Variable], limit: Duration) -> Step {
-    step("apply migrations", binary, environment).args(["migrate", "run"]).limit(limit)
+/// The backend's own program with an environment to run in: on this machine, or inside of a container.
+pub struct Thunder {
+    program: Step,
 }
 
-/// Says where each migration stands.
-pub fn migration_status(binary: &Path, environment: &[Variable], as_json: bool) -> Step {
-    let step = step("ask for the migrations", binary, environment).args(["migrate", "status"]).only_reads();
-    if as_json { step.arg("--json") } else { step }.limit(Duration::from_secs(30))
-}
+impl Thunder {
+    /// The binary with these variables and no others.
+    pub fn with(binary: &Path, environment: &[Variable]) -> Self {
+        Self { program: step("run the backend", binary, environment) }
+    }
 
-/// Adds demo data.
-pub fn seed(binary: &Path, environment: &[Variable]) -> Step {
-    step("add demo data", binary, environment).arg("seed").limit(Duration::from_mins(2))
-}
+    /// What runs the program once its arguments are added.
+    pub fn by(program: Step) -> Self {
+        Self { program }
+    }
 
-/// Walks through the service at `url`.
-pub fn smoke(binary: &Path, url: &str, as_json: bool) -> Step {
-    let step = Step::new("walk through the service", binary).args(["smoke", "--url", url]);
-    if as_json { step.arg("--json") } else { step }
+    /// Applies pending migrations.
+    pub fn migrate(&self, limit: Duration) -> Step {
+        self.program.clone().purposed("apply migrations").args(["migrate", "run"]).limit(limit)
+    }
+
+    /// Says where each migration stands.
+    pub fn migration_status(&self, as_json: bool) -> Step {
+        let step = self.program.clone().purposed("ask for the migrations").args(["migrate", "status"]).only_reads();
+        if as_json { step.arg("--json") } else { step }.limit(Duration::from_secs(30))
+    }
+
+    /// Adds demo data.
+    pub fn seed(&self) -> Step {
+        self.program.clone().purposed("add demo data").arg("seed").limit(Duration::from_mins(2))
+    }
+
+    /// Walks through the service at `url`.
+    pub fn smoke(&self, url: &str, as_json: bool) -> Step {
+        let step = self.program.clone().purposed("walk through the service").args(["smoke", "--url", url]);
+        if as_json { step.arg("--json") } else { step }
+    }
 }
 
 /// Prints the declaration of every setting as JSON.

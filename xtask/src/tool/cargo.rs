@@ -33,6 +33,16 @@ pub fn build(root: &Path, package: &str, is_colored: bool) -> Step {
         .hint("mend what the compiler names; the stack is as it was before")
 }
 
+/// The words that build the backend in its container.
+pub fn build_words() -> Vec<&'static str> {
+    vec!["cargo", "build", "--locked", "--package", "backend", "--bin", "thunder"]
+}
+
+/// The step, of whose output only what is not progress matters when it fails.
+pub fn quietly(step: Step) -> Step {
+    step.noise(is_noise).hint("mend what the compiler names; the stack is as it was before")
+}
+
 /// How far a build is, in a line of its output: `Building [==>  ] 45/289: serde, syn` is `45 of 289, serde`.
 pub fn progress(line: &str) -> Option<String> {
     if line.contains("Blocking waiting for file lock") {

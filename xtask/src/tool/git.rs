@@ -18,6 +18,16 @@ pub fn changes(root: &Path) -> Step {
     step("ask git for changes", root).args(["status", "--porcelain"])
 }
 
+/// Asks for the tracked files with a line of that pattern.
+pub fn files_with(root: &Path, pattern: &str) -> Step {
+    step("ask git for files", root).args(["grep", "--files-with-matches", "-I", "-E", pattern])
+}
+
+/// Asks where the checkout came from.
+pub fn remote(root: &Path) -> Step {
+    step("ask git for the origin", root).args(["remote", "get-url", "origin"])
+}
+
 /// Asks for git's version.
 pub fn version() -> Step {
     Step::new("ask for the version of git", "git").arg("--version").only_reads()

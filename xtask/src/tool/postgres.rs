@@ -64,6 +64,13 @@ pub fn parse_version(said: &str) -> Option<String> {
     version.bytes().next()?.is_ascii_digit().then(|| version.to_owned())
 }
 
+/// The lock file of the data, if it names a process of which this is true. Its first line is the number.
+pub fn lock_file(data: &Path, is_so: fn(u32) -> bool) -> Option<PathBuf> {
+    let path = data.join("postmaster.pid");
+    let text = std::fs::read_to_string(&path).ok()?;
+    text.lines().next()?.trim().parse().is_ok_and(is_so).then_some(path)
+}
+
 /// The major version, such as 15 of `15.18` or `15beta2`.
 pub fn major(version: &str) -> Option<u32> {
     version.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()

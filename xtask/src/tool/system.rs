@@ -176,9 +176,10 @@ mod unix {
         user.map_or_else(|| uid.to_string(), |user| user.name)
     }
 
-    /// Whether the user may go into the folder: every folder on the way has to let them pass.
+    /// Whether the user may go into the folder: every folder on the way has to let them pass. Those that are not there
+    /// yet are going to be ours, and do.
     pub fn may_enter(folder: &Path, user: &User) -> bool {
-        folder.ancestors().all(|folder| permits(folder, user, 0o1))
+        folder.ancestors().skip_while(|folder| !folder.exists()).all(|folder| permits(folder, user, 0o1))
     }
 
     /// Whether the user may read and execute the file, and go to where it is.

@@ -42,7 +42,7 @@ Stack
 
 Develop
   test         Run every test against a private, throw-away PostgreSQL and Redis
-  check        Check formatting, lints, dependencies and generated files
+  check        Check formatting, lints, dependencies, infrastructure and generated files
   smoke        Walk through the running service as a client
   seed         Add demo data where it is missing
   bench        Measure what is promised, beside the same thing done by hand
@@ -52,6 +52,7 @@ Database
   migrate      Apply migrations, or say where they stand
 
 Ship
+  build-prod   Build the image that ships, look into it, and boot it as production would
   ci           Do everything that CI does, in its order
 
 The stack is down: cargo xtask up

@@ -198,11 +198,3 @@ fn a_record_whose_number_belongs_to_somebody_else_is_never_signalled() {
 fn bystander() -> std::process::Child {
     std::process::Command::new("sleep").arg("600").spawn().unwrap()
 }
-
-#[test]
-fn docker_is_asked_for_and_honestly_not_there() {
-    let checkout = Checkout::new();
-    checkout.xtask(&["up", "--engine", "docker"]).expect(3).says(&["no Docker engine yet", "--engine host"]);
-    checkout.fake("docker", "echo '{\"Client\":{\"Version\":\"28.2.2\"},\"Server\":{\"Version\":\"20.10.24\"}}'\n");
-    checkout.xtask(&["up", "redis"]).expect(0).says(&["engine: host (Docker 20.10.24 answers here, but"]);
-}

@@ -100,6 +100,35 @@ fn a_killed_up_is_taken_down_and_cleaned_without_an_up_between() {
     }
 }
 
+#[test]
+fn a_killed_clean_leaves_no_half_of_the_data() {
+    let checkout = Checkout::new();
+    checkout.xtask(&["up", "postgres"]).expect(0);
+    checkout.xtask(&["down"]).expect(0);
+    for number in 0..20_000 {
+        checkout.write(&format!(".stack/postgres/data/base/many/{number}"), "");
+    }
+    let clean = checkout.start_until(&["clean", "--yes"], "postgres.removed");
+    clean.signal("KILL");
+    clean.end().expect(137);
+    assert!(!checkout.exists(".stack/postgres/data"), "what is being removed is not in its place any more");
+    checkout.xtask(&["up", "postgres"]).expect(0);
+    assert!(!checkout.exists(".stack/postgres.removed"), "the removal was finished");
+}
+
+#[test]
+fn a_killed_server_that_nobody_asked_after_is_no_server() {
+    let checkout = Checkout::new();
+    checkout.xtask(&["up", "postgres"]).expect(0);
+    checkout.xtask(&["down"]).expect(0);
+    // A child that has ended and that we do not wait for yet: its number stays taken.
+    let mut child = checkout.command(&["--version"]).spawn().expect("xtask runs");
+    until("the child has ended", || !crate::support::is_alive(child.id()));
+    checkout.write(".stack/postgres/data/postmaster.pid", &format!("{}\n/data\n1\n", child.id()));
+    checkout.xtask(&["up", "postgres"]).expect(0);
+    child.wait().expect("it has ended");
+}
+
 fn is_sleep(pid: u32) -> bool {
     std::fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default().trim() == "sleep"
 }

@@ -3,6 +3,7 @@
 #![cfg(unix)]
 
 mod command_line;
+mod docker;
 mod doctor;
 mod environment;
 mod faults;

@@ -5,15 +5,16 @@ use std::time::Duration;
 
 use anyhow::Result;
 
-use crate::plan::{Action, Await, Folder, Lane, Probe, Stop, Write};
+use crate::plan::{Action, Await, Folder, Lane, ServiceProcess, Stop, Write};
 use crate::runner::Launch;
 use crate::settings::Settings;
 use crate::stack::folder::StackFolder;
-use crate::stack::probe::{BackendIsHealthy, PostgresAnswers, RedisAnswers};
+use crate::stack::probe;
 use crate::stack::servers::Found;
 use crate::stack::state::Server;
 use crate::stack::thunder::{self, POSTGRES_PASSWORD, Ports, REDIS_PASSWORD, ROLE, Service};
 use crate::step::User;
+use crate::tool::backend::Thunder;
 use crate::tool::postgres::{Cluster, Durability, Programs};
 use crate::tool::{backend, cargo, redis};
 
@@ -41,14 +42,17 @@ pub struct Recipe<'a> {
 }
 
 /// What was found out about PostgreSQL's data.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DataFacts {
     /// Whether there is any.
     pub exists: bool,
     /// Whether the role's password is another one than the settings'.
     pub has_other_password: bool,
-    /// Whether processes of a server that is gone still work on it.
+    /// Whether processes that a killed task or server left behind still work in its folder.
     pub is_occupied: bool,
+    /// The lock file of a server that was killed and that its parent has not asked after: its number is still taken, so
+    /// that PostgreSQL itself would think that it runs.
+    pub dead_lock_file: Option<PathBuf>,
     /// The locale of new data.
     pub locale: &'static str,
 }
@@ -77,25 +81,12 @@ impl Recipe<'_> {
         [Action::Rotate(log.clone()), Action::Start(Launch { step, record, log })]
     }
 
-    /// Whether a service is ready.
-    pub fn probe(&self, service: Service) -> Result<Box<dyn Probe>> {
-        let port = self.ports.of(service);
-        Ok(match service {
-            Service::Postgres => Box::new(PostgresAnswers { port }),
-            Service::Redis => {
-                Box::new(RedisAnswers { port, password: self.settings.require(REDIS_PASSWORD)?.to_owned() })
-            }
-            Service::Backend => Box::new(BackendIsHealthy { port }),
-        })
-    }
-
     fn wait(&self, service: Service) -> Result<Action> {
         Ok(Action::Await(Await {
             service: service.to_string(),
-            probe: self.probe(service)?,
+            probe: probe::of(service, self.ports, self.settings)?,
             limit: self.timeout,
-            record: self.folder.record(service),
-            log: self.folder.log(service),
+            process: Some(ServiceProcess { record: self.folder.record(service), log: self.folder.log(service) }),
         }))
     }
 
@@ -115,9 +106,10 @@ impl Recipe<'_> {
         let remember =
             Action::Write(Write { path: self.folder.postgres_password(), text: password.to_owned(), mode: 0o600 });
         let cluster = self.cluster(&server, self.folder.postgres_data());
-        if facts.is_occupied {
-            actions.push(Action::Vacate(cluster.data.clone()));
+        if facts.is_occupied || facts.dead_lock_file.is_some() {
+            actions.push(Action::Vacate(home.to_owned()));
         }
+        actions.extend(facts.dead_lock_file.map(Action::Remove));
         if !facts.exists {
             if self.folder.is_split() {
                 let parent = home.parent().unwrap_or(home).to_owned();
@@ -171,7 +163,7 @@ impl Recipe<'_> {
         let mut actions = vec![Action::After(PREPARE.to_owned()), build(facts)];
         let after = |service: Service| beside.contains(&service).then(|| Action::After(service.to_string()));
         actions.extend(after(Service::Postgres));
-        actions.push(Action::Run(backend::migrate(&facts.binary, &environment, facts.migration_limit)));
+        actions.push(Action::Run(Thunder::with(&facts.binary, &environment).migrate(facts.migration_limit)));
         actions.extend(after(Service::Redis));
         actions.extend(self.start(Service::Backend, backend::serve(&facts.binary, &environment, facts.root)));
         actions.push(self.wait(Service::Backend)?);
@@ -250,8 +242,13 @@ mod tests {
         })
     }
 
-    const FRESH: DataFacts =
-        DataFacts { exists: false, has_other_password: false, is_occupied: false, locale: "C.UTF-8" };
+    const FRESH: DataFacts = DataFacts {
+        exists: false,
+        has_other_password: false,
+        is_occupied: false,
+        dead_lock_file: None,
+        locale: "C.UTF-8",
+    };
 
     #[test]
     fn new_data_is_made_beside_its_place_and_moved_there_whole() {

@@ -1,12 +1,12 @@
 //! A new user's journey in a fresh clone of HEAD: up, smoke, status, every service killed, up, down, up, clean.
 
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::{Context as _, Result, ensure};
 use serde::Deserialize;
 
-use crate::cli::ServerOrigin;
+use crate::cli::{Engine, ServerOrigin};
 use crate::context::Context;
 use crate::failure::Exit;
 use crate::file;
@@ -16,7 +16,7 @@ use crate::stack::ports;
 use crate::stack::thunder::{HEALTH_PATH, Service};
 use crate::step::Step;
 use crate::terminal::GOOD;
-use crate::tool::{backend, cargo, git};
+use crate::tool::{backend, cargo, docker, git};
 
 /// What `status --json` says, as somebody outside would read it.
 #[derive(Deserialize)]
@@ -29,6 +29,7 @@ struct Status {
 struct ServiceStatus {
     name: String,
     pid: Option<u32>,
+    container: Option<String>,
     port: Option<u16>,
 }
 
@@ -36,26 +37,33 @@ struct Journey<'a> {
     context: &'a Context,
     clone: PathBuf,
     target: PathBuf,
-    servers: &'static str,
+    /// What `up` is told besides.
+    how: [&'static str; 4],
 }
 
 /// Makes the clone, takes it through the journey, and removes it whatever came of it.
-pub fn run(context: &Context, servers: ServerOrigin) -> Result<()> {
+pub fn run(context: &Context, engine: Engine, servers: ServerOrigin) -> Result<u8> {
     let folder = std::env::temp_dir().join(format!("thunder-journey-{}", std::process::id()));
     let journey = Journey {
         context,
         clone: folder.join("clone"),
         // Kept between runs, beside the target folder that we were built in: only the first one builds everything.
         target: context.project.root().join("target").join("journey"),
-        servers: match servers {
-            ServerOrigin::Auto => "auto",
-            ServerOrigin::System => "system",
-            ServerOrigin::Portable => "portable",
-        },
+        how: [
+            "--engine",
+            if engine == Engine::Docker { "docker" } else { "host" },
+            "--servers",
+            match servers {
+                ServerOrigin::Auto => "auto",
+                ServerOrigin::System => "system",
+                ServerOrigin::Portable => "portable",
+            },
+        ],
     };
     if context.dry_run {
         context.terminal.data(git::clone(context.project.root(), &journey.clone))?;
-        return journey.tasks().iter().try_for_each(|words| context.terminal.data(journey.xtask(words)));
+        journey.tasks().iter().try_for_each(|words| context.terminal.data(journey.xtask(words)))?;
+        return Ok(0);
     }
     let changes = context.runner.read(&git::changes(context.project.root()))?;
     if !changes.stdout.trim().is_empty() {
@@ -67,40 +75,41 @@ pub fn run(context: &Context, servers: ServerOrigin) -> Result<()> {
         drop(context.runner.read(&journey.xtask(&["clean", "--yes"])));
     }
     file::remove(&folder)?;
-    outcome
+    outcome.map(|()| 0)
 }
 
 impl Journey<'_> {
     /// The tasks in their order, for a dry run.
     fn tasks(&self) -> Vec<Vec<&str>> {
-        vec![
-            vec!["up", "--engine", "host", "--servers", self.servers],
-            vec!["smoke"],
-            vec!["status", "--json"],
-            vec!["up", "--engine", "host", "--servers", self.servers],
-            vec!["down"],
-            vec!["up", "--engine", "host", "--servers", self.servers],
-            vec!["clean", "--yes"],
-        ]
+        let up = self.up();
+        vec![up.clone(), vec!["smoke"], vec!["status", "--json"], up.clone(), vec!["down"], up, vec!["clean", "--yes"]]
+    }
+
+    fn up(&self) -> Vec<&str> {
+        [&["up"][..], &self.how].concat()
     }
 
     fn make(&self) -> Result<()> {
         crate::runner::read_well(&*self.context.runner, &git::clone(self.context.project.root(), &self.clone))?;
-        let up = ["up", "--engine", "host", "--servers", self.servers];
+        let up = self.up();
         self.expect(&up, 0)?;
         self.expect(&["smoke"], 0)?;
         let first = self.status("up")?;
 
+        let logs = self.expect(&["logs", "--json", "-n", "50"], 0)?;
+        ensure!(logs.stdout.lines().any(|line| line.contains("\"backend\"")), "the backend says nothing");
+        let seen = self.expect(&["exec", "backend", "--", "thunder", "--version"], 0)?;
+        ensure!(seen.stdout.starts_with("thunder "), "exec says {:?}", seen.stdout);
         for service in Service::ALL {
-            let pid = first.of(service)?.pid.with_context(|| format!("{service} has no process"))?;
-            process::signal(pid, "KILL")?;
+            self.kill(first.of(service)?)?;
         }
         self.expect(&["status"], Exit::Unhealthy as u8)?;
         self.say("status tells that every service was killed");
         self.expect(&up, 0)?;
         let second = self.status("up")?;
         for service in Service::ALL {
-            ensure!(first.of(service)?.pid != second.of(service)?.pid, "{service} was not started anew");
+            let (first, second) = (first.of(service)?, second.of(service)?);
+            ensure!(first.pid.is_none() || first.pid != second.pid, "{service} was not started anew");
         }
         Self::expect_reports(&second)?;
 
@@ -114,6 +123,16 @@ impl Journey<'_> {
         self.expect(&["clean"], Exit::Refused as u8)?;
         self.expect(&["clean", "--yes"], 0)?;
         self.expect_nothing_left(&third)
+    }
+
+    fn kill(&self, service: &ServiceStatus) -> Result<()> {
+        if let Some(container) = &service.container {
+            crate::runner::read_well(&*self.context.runner, &docker::kill(container))?;
+        } else {
+            let pid = service.pid.with_context(|| format!("{} has no process", service.name))?;
+            process::signal(pid, "KILL")?;
+        }
+        Ok(())
     }
 
     fn xtask(&self, words: &[&str]) -> Step {
@@ -160,10 +179,14 @@ impl Journey<'_> {
             let status = last.of(service)?;
             let gone = status.pid.is_none_or(|pid| process::started(pid).is_none());
             ensure!(gone, "{service} is still running");
+            if let Some(container) = &status.container {
+                let is_there = crate::runner::is_success(&*self.context.runner, &docker::state(container));
+                ensure!(!is_there, "the container {container} is still there");
+            }
             let port = status.port.context("a service without a port")?;
             ensure!(!ports::is_taken(port), "somebody still listens on port {port}");
         }
-        ensure!(inhabitants(&self.clone).is_empty(), "processes still work in the clone");
+        ensure!(process::working_in(&self.clone).is_empty(), "processes still work in the clone");
         self.say("no process, no port and no folder is left");
         Ok(())
     }
@@ -178,11 +201,4 @@ impl Status {
         let found = self.services.iter().find(|status| status.name == service.name());
         found.with_context(|| format!("status does not tell of {service}"))
     }
-}
-
-/// Processes whose working folder is the folder or below; none where the system does not tell.
-fn inhabitants(folder: &Path) -> Vec<u32> {
-    process::all()
-        .filter(|pid| std::fs::read_link(format!("/proc/{pid}/cwd")).is_ok_and(|cwd| cwd.starts_with(folder)))
-        .collect()
 }

@@ -1,0 +1,308 @@
+//! What an image that ships must be and must not hold.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result};
+use serde::Deserialize;
+
+use crate::runner::{self, Runner};
+use crate::settings::is_secret;
+use crate::tool::{docker, tar};
+
+/// The largest that it may be, in bytes.
+pub const MOST: u64 = 15_000_000;
+/// What every image says of itself; `docs.opencontainers.org` names the keys.
+const LABELS: &[&str] = &[
+    "org.opencontainers.image.title",
+    "org.opencontainers.image.licenses",
+    "org.opencontainers.image.version",
+    "org.opencontainers.image.revision",
+];
+/// Programs that somebody who got in would want, and that the service does not need.
+const TOOLS: &[&str] = &[
+    "sh", "bash", "ash", "dash", "zsh", "ksh", "busybox", "toybox", "apt", "apt-get", "dpkg", "apk", "yum", "dnf",
+    "microdnf", "rpm", "zypper", "pacman", "pip", "npm", "curl", "wget", "nc", "perl", "python3",
+];
+/// Files that hold secrets by their very name.
+const SECRET_FILES: &[&str] = &[
+    ".npmrc",
+    ".netrc",
+    ".pgpass",
+    ".git-credentials",
+    ".dockercfg",
+    "credentials",
+    "id_rsa",
+    "id_ed25519",
+    "id_ecdsa",
+];
+/// Endings of files that hold keys.
+const KEY_ENDINGS: &[&str] = &[".key", ".p12", ".pfx", ".jks", ".keystore"];
+/// How secrets of well-known services begin, and how many characters of a secret follow.
+const TOKENS: &[(&str, usize)] = &[("ghp_", 36), ("github_pat_", 22), ("glpat-", 20), ("AKIA", 16), ("xoxb-", 20)];
+
+/// An image as the daemon describes it.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct Description {
+    /// Its size in bytes.
+    pub size: u64,
+    config: Config,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+struct Config {
+    user: String,
+    env: Option<Vec<String>>,
+    labels: Option<std::collections::BTreeMap<String, String>>,
+    stop_signal: String,
+    healthcheck: Option<serde_json::Value>,
+}
+
+/// What a layer holds.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Layer {
+    /// What made it.
+    pub made_by: String,
+    /// Its size in bytes.
+    pub size: u64,
+}
+
+/// A file of a layer, and where it was unpacked to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Content {
+    /// Where it is in the image.
+    pub name: String,
+    /// Where it can be read.
+    pub path: PathBuf,
+}
+
+/// The image as the daemon describes it.
+pub fn describe(runner: &dyn Runner, image: &str) -> Result<Description> {
+    let text = runner::read_well(runner, &docker::describe_image(image))?;
+    let mut all: Vec<Description> =
+        serde_json::from_str(&text).context("docker image inspect says what cannot be understood")?;
+    all.pop().context("docker image inspect describes nothing")
+}
+
+/// The steps that made the image, from the last to the first, each with the size of what it added.
+pub fn history(runner: &dyn Runner, image: &str) -> Result<Vec<Layer>> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "PascalCase")]
+    struct Row {
+        created_by: String,
+        size: String,
+    }
+    let text = runner::read_well(runner, &docker::history(image))?;
+    let rows = text.lines().map(serde_json::from_str::<Row>);
+    let rows: Vec<Row> = rows.collect::<Result<_, _>>().context("docker history says what cannot be understood")?;
+    Ok(rows
+        .into_iter()
+        .map(|row| Layer { made_by: row.created_by, size: row.size.parse().unwrap_or_default() })
+        .collect())
+}
+
+/// Every file of every layer, unpacked into `folder`.
+pub fn unpack(runner: &dyn Runner, image: &str, folder: &Path) -> Result<Vec<Content>> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "PascalCase")]
+    struct Manifest {
+        layers: Vec<String>,
+    }
+    let archive = folder.join("image.tar");
+    let outer = folder.join("image");
+    runner::read_well(runner, &docker::save(image, &archive))?;
+    std::fs::create_dir_all(&outer)?;
+    runner::read_well(runner, &tar::unpack(&archive, &outer))?;
+    let manifest = std::fs::read(outer.join("manifest.json")).context("the saved image has no manifest")?;
+    let manifests: Vec<Manifest> = serde_json::from_slice(&manifest).context("the image's manifest is another one")?;
+    let mut contents = Vec::new();
+    for (index, layer) in manifests.iter().flat_map(|manifest| &manifest.layers).enumerate() {
+        let into = folder.join(format!("layer-{index}"));
+        std::fs::create_dir_all(&into)?;
+        runner::read_well(runner, &tar::unpack(&outer.join(layer), &into))?;
+        list(&into, &into, &mut contents)?;
+    }
+    Ok(contents)
+}
+
+fn list(root: &Path, folder: &Path, contents: &mut Vec<Content>) -> Result<()> {
+    for entry in std::fs::read_dir(folder).with_context(|| format!("cannot read {}", folder.display()))? {
+        let entry = entry?;
+        let (path, kind) = (entry.path(), entry.file_type()?);
+        if kind.is_dir() {
+            list(root, &path, contents)?;
+        } else {
+            let name = format!("/{}", path.strip_prefix(root)?.display());
+            contents.push(Content { name, path });
+        }
+    }
+    Ok(())
+}
+
+/// Everything that is wrong with the image; `secrets` are values that are known to be secret.
+pub fn violations(
+    description: &Description,
+    history: &[Layer],
+    contents: &[Content],
+    secrets: &[&str],
+) -> Result<Vec<String>> {
+    let mut found = of_description(description);
+    for layer in history {
+        for what in secrets_in(layer.made_by.as_bytes(), secrets) {
+            found.push(format!("the history holds {what}: {}", shortened(&layer.made_by)));
+        }
+    }
+    for variable in description.config.env.iter().flatten() {
+        let (name, value) = variable.split_once('=').unwrap_or((variable, ""));
+        if is_secret(name) && !value.is_empty() {
+            found.push(format!("the environment holds {name}"));
+        } else if !secrets_in(value.as_bytes(), secrets).is_empty() {
+            found.push(format!("the environment holds a secret in {name}"));
+        }
+    }
+    for content in contents {
+        found.extend(of_name(&content.name));
+        // Links lead elsewhere, and what they lead to is in the list itself.
+        if std::fs::symlink_metadata(&content.path)?.is_file() {
+            let bytes = std::fs::read(&content.path)?;
+            found.extend(secrets_in(&bytes, secrets).into_iter().map(|what| format!("{} holds {what}", content.name)));
+        }
+    }
+    Ok(found)
+}
+
+fn of_description(description: &Description) -> Vec<String> {
+    let config = &description.config;
+    let mut found = Vec::new();
+    if description.size > MOST {
+        found.push(format!("it has {} bytes; {MOST} is the most", description.size));
+    }
+    let user = config.user.split(':').next().unwrap_or_default();
+    if user.is_empty() || user == "0" || user == "root" {
+        found.push("it runs as root".to_owned());
+    }
+    if config.healthcheck.is_none() {
+        found.push("it has no health check".to_owned());
+    }
+    if config.stop_signal != "SIGTERM" {
+        found.push("it does not name SIGTERM as its stop signal".to_owned());
+    }
+    let labels = config.labels.clone().unwrap_or_default();
+    for label in LABELS {
+        if labels.get(*label).is_none_or(String::is_empty) {
+            found.push(format!("it has no label {label}"));
+        }
+    }
+    found
+}
+
+fn of_name(name: &str) -> Option<String> {
+    let file = name.rsplit('/').next().unwrap_or(name);
+    let is_program = ["/bin/", "/sbin/"].iter().any(|folder| name.contains(folder));
+    if is_program && TOOLS.contains(&file) {
+        return Some(format!("{name} is a tool that the service does not need"));
+    }
+    let is_env = file == ".env" || file.starts_with(".env.");
+    if is_env || SECRET_FILES.contains(&file) || KEY_ENDINGS.iter().any(|ending| file.ends_with(ending)) {
+        return Some(format!("{name} is a file for secrets"));
+    }
+    None
+}
+
+/// What looks like a secret in some bytes, in words that do not give it away.
+fn secrets_in(bytes: &[u8], known: &[&str]) -> Vec<&'static str> {
+    let mut found = Vec::new();
+    // Whoever parses keys has the words in the program too, but never with a key behind them.
+    let is_key = |rest: &[u8]| rest.iter().take(40).filter(|byte| byte.is_ascii_alphanumeric()).count() >= 30;
+    for ending in [&b"PRIVATE KEY-----\n"[..], b"PRIVATE KEY-----\r\n"] {
+        if positions(bytes, ending).any(|at| is_key(&bytes[at + ending.len()..])) {
+            found.push("a private key");
+        }
+    }
+    let is_token = |start: &str, length: usize| {
+        positions(bytes, start.as_bytes()).any(|at| {
+            let rest = &bytes[at + start.len()..];
+            rest.len() >= length && rest[..length].iter().all(|byte| byte.is_ascii_alphanumeric() || *byte == b'_')
+        })
+    };
+    if TOKENS.iter().any(|(start, length)| is_token(start, *length)) {
+        found.push("an access token");
+    }
+    if known.iter().any(|secret| secret.len() >= 8 && positions(bytes, secret.as_bytes()).next().is_some()) {
+        found.push("a secret of .env.docker");
+    }
+    found
+}
+
+/// Where `wanted` begins in `bytes`.
+fn positions<'a>(bytes: &'a [u8], wanted: &'a [u8]) -> impl Iterator<Item = usize> + 'a {
+    memchr::memmem::find_iter(bytes, wanted)
+}
+
+fn shortened(text: &str) -> String {
+    text.chars().take(40).chain("…".chars()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn description(config: &str) -> Description {
+        serde_json::from_str(&format!(r#"{{"Size":9000000,"Config":{config}}}"#)).unwrap()
+    }
+
+    const GOOD: &str = r#"{"User":"65532:65532","StopSignal":"SIGTERM","Healthcheck":{"Test":["CMD","x"]},
+        "Env":["PORT=3000"],"Labels":{"org.opencontainers.image.title":"t","org.opencontainers.image.licenses":"MIT",
+        "org.opencontainers.image.version":"1","org.opencontainers.image.revision":"abc"}}"#;
+
+    fn violations_of(description: &Description, history: &str, secrets: &[&str]) -> Vec<String> {
+        violations(description, &[Layer { made_by: history.to_owned(), size: 1 }], &[], secrets).unwrap()
+    }
+
+    #[test]
+    fn an_image_as_it_should_be_has_nothing_wrong() {
+        assert!(violations_of(&description(GOOD), "COPY /image /", &["hunter2hunter2"]).is_empty());
+    }
+
+    #[test]
+    fn everything_that_is_wrong_is_told_at_once() {
+        let mut bad = description(r#"{"User":"root"}"#);
+        bad.size = MOST + 1;
+        let found = violations_of(&bad, "x", &[]);
+        for word in ["bytes", "root", "health check", "SIGTERM", "title", "licenses", "version", "revision"] {
+            assert!(found.iter().any(|line| line.contains(word)), "{word}: {found:?}");
+        }
+        assert!(violations_of(&description(r#"{"User":"0:0"}"#), "x", &[]).iter().any(|line| line.contains("root")));
+    }
+
+    #[test]
+    fn secrets_in_environment_and_history_are_found_and_not_repeated() {
+        let with = description(&GOOD.replace("PORT=3000", "JWT_SECRET=hunter2hunter2"));
+        assert_eq!(violations_of(&with, "x", &[]), ["the environment holds JWT_SECRET"]);
+        let hidden = description(&GOOD.replace("PORT=3000", "NOTE=hunter2hunter2"));
+        assert_eq!(violations_of(&hidden, "x", &["hunter2hunter2"]), ["the environment holds a secret in NOTE"]);
+        let found = violations_of(&description(GOOD), "RUN curl -H ghp_0123456789abcdefghijABCDEFGHIJ0123456789", &[]);
+        assert_eq!(found.len(), 1);
+        assert!(found[0].starts_with("the history holds an access token"));
+    }
+
+    #[test]
+    fn files_are_told_by_their_names() {
+        for name in
+            ["/bin/sh", "/usr/bin/apt-get", "/app/.env", "/.env.docker", "/home/x/.ssh/id_rsa", "/tls/server.key"]
+        {
+            assert!(of_name(name).is_some(), "{name}");
+        }
+        for name in ["/usr/local/bin/thunder", "/etc/ssl/certs/ca-certificates.crt", "/etc/passwd", "/share/sh"] {
+            assert!(of_name(name).is_none(), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_key_is_a_key_and_the_words_of_a_parser_are_none() {
+        let key = format!("-----BEGIN PRIVATE KEY-----\n{}\n", "MIIEvQIBADANBgkqhkiG9w0BAQEFAASCBKcwggSj".repeat(2));
+        assert_eq!(secrets_in(key.as_bytes(), &[]), ["a private key"]);
+        assert!(secrets_in(b"-----BEGIN PRIVATE KEY-----\n\0\0\0expected base64", &[]).is_empty());
+    }
+}

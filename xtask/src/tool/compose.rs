@@ -1,0 +1,242 @@
+//! Docker Compose. Every command is built on [`Compose::step`], which has all of the flags that name the stack.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use crate::runner::Output;
+use crate::step::{Stdin, Step};
+use crate::tool::{cargo, docker};
+
+/// The oldest that is good enough, as `major, minor`: older ones cannot `extends` a service across files as here.
+pub const MINIMUM: (u32, u32) = (2, 20);
+/// How long an answer may take that needs no work.
+const ANSWER: Duration = Duration::from_secs(30);
+
+/// One project: a stack's containers, networks and volumes.
+#[derive(Debug, Clone)]
+pub struct Compose {
+    /// The project's name, which is in the names of all that belongs to it.
+    pub project: String,
+    /// The repository.
+    pub root: PathBuf,
+    /// The compose file, relative to the repository.
+    pub file: &'static str,
+    /// The file with the variables' values, relative to the repository unless it is elsewhere.
+    pub env_file: PathBuf,
+    /// Values that go before those of the file; none of them is secret.
+    pub variables: Vec<(&'static str, String)>,
+}
+
+impl Compose {
+    /// A command of compose, about this project. Nothing else builds these flags.
+    fn step(&self, purpose: &str) -> Step {
+        let step = Step::new(purpose, "docker").folder(&self.root).arg("compose");
+        let step = step.args(["--project-name", &self.project, "--file", self.file, "--env-file"]).arg(&self.env_file);
+        // Nothing of what a person has set for other projects.
+        let step = step.env("COMPOSE_PROFILES", "").env("COMPOSE_IGNORE_ORPHANS", "true");
+        self.variables.iter().fold(step, |step, (name, value)| step.env(*name, value))
+    }
+
+    /// Checks the file and prints it with every value in its place.
+    pub fn config(&self) -> Step {
+        self.step("check the compose file").args(["config", "--quiet"]).only_reads().limit(ANSWER)
+    }
+
+    /// Makes and starts containers, and not what they depend on. What runs and is as it should be stays as it is.
+    pub fn up(&self, services: &[&str], replicas: Option<u16>) -> Step {
+        let step =
+            self.step("start the containers").args(["up", "--detach", "--no-build", "--no-deps", "--quiet-pull"]);
+        let step = match replicas {
+            Some(count) => step.arg("--scale").arg(format!("backend={count}")),
+            None => step,
+        };
+        step.arg("--").args(services.iter().copied())
+    }
+
+    /// What a person would type without xtask, to compare with.
+    pub fn up_and_wait(&self) -> Step {
+        self.step("start the containers and wait").args(["up", "--detach", "--wait"])
+    }
+
+    /// Builds the images that are built here.
+    pub fn build(&self) -> Step {
+        self.step("build the development image")
+            .args(["--progress", "plain", "build"])
+            .env("DOCKER_BUILDKIT", "1")
+            .digest(docker::digest)
+    }
+
+    /// Stops containers and removes them, so that the next start makes them anew.
+    pub fn remove(&self, services: &[&str]) -> Step {
+        self.step("stop the containers").args(["rm", "--stop", "--force", "--"]).args(services.iter().copied())
+    }
+
+    /// Stops containers.
+    pub fn stop(&self, services: &[&str]) -> Step {
+        self.step("stop the containers").args(["stop", "--"]).args(services.iter().copied())
+    }
+
+    /// Stops and removes every container and the network, and keeps the volumes.
+    pub fn down(&self) -> Step {
+        self.step("stop the containers").args(["down", "--remove-orphans"])
+    }
+
+    /// Builds the backend in a container of its own, on the volumes that it will run on.
+    pub fn build_backend(&self, name: &str, words: &[&str], is_colored: bool) -> Step {
+        let color = if is_colored { "always" } else { "never" };
+        cargo::quietly(self.step("build the backend"))
+            .args(["run", "--rm", "--no-deps", "--no-TTY", "--name", name])
+            .args(["--env", "CARGO_TERM_PROGRESS_WHEN=always", "--env", "CARGO_TERM_PROGRESS_WIDTH=100"])
+            .args(["--env", &format!("CARGO_TERM_COLOR={color}")])
+            .arg("backend")
+            .args(words.iter().copied())
+    }
+
+    /// Every container of the project, also those that have ended.
+    pub fn containers(&self) -> Step {
+        self.step("look at the containers").args(["ps", "--all", "--format", "json"]).only_reads().limit(ANSWER)
+    }
+
+    /// What the services have said, each line with its time.
+    pub fn logs(&self, services: &[&str], lines: usize, follow: bool) -> Step {
+        let step = self.step("read the logs").args(["logs", "--no-color", "--timestamps", "--tail"]);
+        let step = step.arg(lines.to_string()).only_reads();
+        let step = if follow { step.arg("--follow") } else { step };
+        step.arg("--").args(services.iter().copied())
+    }
+
+    /// A command inside of a service's container, with a terminal where there is one.
+    pub fn exec(&self, service: &str, variables: &[(&str, &str)], has_terminal: bool, command: &[String]) -> Step {
+        let purpose = format!("run {}", command.first().map_or("a command", String::as_str));
+        let step = self.step(&purpose).arg("exec");
+        let step = if has_terminal { step } else { step.arg("--no-TTY") };
+        let step = variables.iter().fold(step, |step, (name, value)| step.arg("--env").arg(format!("{name}={value}")));
+        step.arg(service).args(command).stdin(Stdin::Terminal)
+    }
+
+    /// SQL as the superuser, by the socket inside of PostgreSQL's own container, where no password is asked for.
+    pub fn sql(&self, sql: String) -> Step {
+        let psql = ["psql", "--no-psqlrc", "--quiet", "--username=postgres", "--set=ON_ERROR_STOP=1"];
+        self.step("set the role's password")
+            .args(["exec", "--no-TTY", "postgres"])
+            .args(psql)
+            .stdin(Stdin::Text(sql))
+            .limit(ANSWER)
+    }
+}
+
+/// A container as compose shows it.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct Container {
+    /// Its name.
+    pub name: String,
+    /// The service that it is one of.
+    pub service: String,
+    /// created, running, restarting, exited, paused or dead.
+    pub state: String,
+    /// healthy, unhealthy, starting, or nothing where there is no check.
+    #[serde(default)]
+    pub health: String,
+    /// How it ended, where it did.
+    #[serde(default)]
+    pub exit_code: i32,
+}
+
+/// The containers in the answer to [`Compose::containers`]: an array before Compose 2.21, an object a line since.
+pub fn parse_containers(output: &Output) -> Result<Vec<Container>, String> {
+    let text = output.stdout.trim();
+    let parsed = if text.starts_with('[') {
+        serde_json::from_str(text)
+    } else {
+        text.lines().map(serde_json::from_str).collect()
+    };
+    parsed.map_err(|error| format!("docker compose ps says what cannot be understood: {error}"))
+}
+
+/// Compose's version as `major, minor`, from what `docker compose version --short` prints.
+pub fn parse_version(text: &str) -> Option<(u32, u32)> {
+    let mut numbers = text.trim().trim_start_matches('v').split('.');
+    Some((numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?))
+}
+
+/// How far a build is, in a line of its plain progress: `#12 [dependencies 2/2] RUN cargo …` or what cargo says in it.
+pub fn progress(line: &str) -> Option<String> {
+    let rest = line.strip_prefix('#')?.split_once(' ')?.1;
+    if let Some(step) = rest.strip_prefix('[') {
+        let (stage, command) = step.split_once(']')?;
+        let command: String = command.trim().chars().take(60).collect();
+        return (!stage.starts_with("internal")).then(|| format!("{stage}: {command}"));
+    }
+    let said = rest.split_once(' ')?.1.trim();
+    let is_cargo = ["Compiling", "Downloaded", "Downloading", "Finished"].iter().any(|word| said.starts_with(word));
+    is_cargo.then(|| said.chars().take(80).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn compose() -> Compose {
+        Compose {
+            project: "thunder-1a2b3c4d".to_owned(),
+            root: PathBuf::from("/p"),
+            file: "infra/compose.yaml",
+            env_file: PathBuf::from(".env.docker"),
+            variables: vec![("BACKEND_PORT", "20000".to_owned())],
+        }
+    }
+
+    const FLAGS: &str = "cd /p && COMPOSE_PROFILES='' COMPOSE_IGNORE_ORPHANS=true BACKEND_PORT=20000 docker compose \
+                         --project-name thunder-1a2b3c4d --file infra/compose.yaml --env-file .env.docker";
+
+    #[test]
+    fn every_command_names_project_file_and_settings() {
+        let compose = compose();
+        let up = compose.up(&["postgres", "redis"], None).to_string();
+        assert_eq!(up, format!("{FLAGS} up --detach --no-build --no-deps --quiet-pull -- postgres redis"));
+        assert_eq!(compose.down().to_string(), format!("{FLAGS} down --remove-orphans"));
+        assert_eq!(compose.containers().to_string(), format!("{FLAGS} ps --all --format json"));
+        let exec = compose.exec("postgres", &[("PGUSER", "thunder")], false, &["psql".to_owned(), "-c".to_owned()]);
+        assert_eq!(exec.to_string(), format!("{FLAGS} exec --no-TTY --env PGUSER=thunder postgres psql -c"));
+    }
+
+    #[test]
+    fn only_questions_may_be_asked_in_a_dry_run() {
+        let compose = compose();
+        assert!(compose.containers().is_read_only() && compose.logs(&[], 1, false).is_read_only());
+        assert!(!compose.up(&[], None).is_read_only() && !compose.down().is_read_only());
+    }
+
+    #[test]
+    fn containers_are_read_in_both_forms_that_compose_has_had() {
+        let one = r#"{"Name":"t-redis-1","Service":"redis","State":"running","Health":"healthy","ExitCode":0}"#;
+        let two = r#"{"Name":"t-backend-1","Service":"backend","State":"exited","ExitCode":101}"#;
+        let read = |stdout: String| parse_containers(&Output { code: Some(0), stdout, stderr: String::new() }).unwrap();
+        let lines = read(format!("{one}\n{two}\n"));
+        assert_eq!(lines, read(format!("[{one},{two}]")));
+        assert_eq!((lines[1].exit_code, lines[1].health.as_str()), (101, ""));
+        assert!(read(String::new()).is_empty());
+        assert!(read("[]".to_owned()).is_empty());
+    }
+
+    #[test]
+    fn versions_are_read_with_and_without_a_v() {
+        assert_eq!(parse_version("2.26.1-4\n"), Some((2, 26)));
+        assert_eq!(parse_version("v5.0.0"), Some((5, 0)));
+        assert_eq!(parse_version("docker-compose version 1.29"), None);
+    }
+
+    #[test]
+    fn a_builds_progress_is_found_in_its_lines() {
+        assert_eq!(
+            progress("#9 [dependencies 2/2] RUN cargo build").as_deref(),
+            Some("dependencies 2/2: RUN cargo build")
+        );
+        assert_eq!(progress("#9 12.34    Compiling serde v1.0").as_deref(), Some("Compiling serde v1.0"));
+        assert_eq!(progress("#1 [internal] load build definition"), None);
+        assert_eq!(progress("#9 DONE 3.2s"), None);
+    }
+}
