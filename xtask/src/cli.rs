@@ -109,13 +109,20 @@ pub enum Task {
         after_help = "Without a part it does all, in their order, and stops at the first that fails.\n\nExamples:\n  cargo xtask ci\n  cargo xtask ci journey --servers portable\n  cargo xtask ci journey --engine docker"
     )]
     Ci(Ci),
+    /// Bring the stack up, build and reload the backend at each change, and show both
+    #[command(after_help = WATCH)]
+    Watch(Watch),
+    /// Builds the backend at each change and lets the new one take over
+    #[command(hide = true)]
+    WatchBackend(WatchBackend),
     /// Becomes a service: records its own process, then is replaced by the program
     #[command(hide = true)]
     LaunchService(LaunchService),
 }
 
 const UP: &str = "\
-Returns when all are healthy. On the first run it makes .env.docker with secrets of its own. A second `up` reports
+Returns when all are healthy. From then on each edit is built and reloaded, while the one before goes on serving;
+--no-watch leaves that out. On the first run it makes .env.docker with secrets of its own. A second `up` reports
 what runs; a failed one says why and stops what it had started.
 
 Examples:
@@ -123,8 +130,18 @@ Examples:
   cargo xtask up postgres redis        the backend then runs in your editor: cargo xtask env show --reveal
   cargo xtask up --servers portable    with fetched servers, whatever is installed
   cargo xtask up --engine docker       in containers
+  cargo xtask up --no-watch
   cargo xtask up --production --scale backend=3
   cargo xtask up --dry-run             what it would do, as commands";
+
+const WATCH: &str = "\
+`up` does the same in the background; this shows the builds and what the backend says, until Ctrl-C, which stops what it
+has started. The old backend serves until the new one is ready. A compile error leaves it serving, and `status` tells.
+
+Examples:
+  cargo xtask watch
+  cargo xtask watch --poll            where the system does not tell of changes, as in some shared folders
+  cargo xtask watch --engine docker   in containers";
 
 const EXEC: &str = "\
 The command sees the service's programs on PATH and its address in the variables that clients read (PGHOST,
@@ -223,7 +240,7 @@ impl From<ServerOrigin> for Origin {
 pub const GROUPS: &[(&str, &[&str])] = &[
     ("Set-up", &["doctor", "env"]),
     ("Stack", &["up", "down", "restart", "status", "logs", "exec", "shell", "clean"]),
-    ("Develop", &["test", "check", "smoke", "seed", "bench", "completions"]),
+    ("Develop", &["watch", "test", "check", "smoke", "seed", "bench", "completions"]),
     ("Database", &["migrate"]),
     ("Ship", &["build-prod", "ci"]),
 ];

@@ -1,7 +1,7 @@
 //! Ctrl-C and SIGTERM: the first stops in order and says so, the second at once.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::Result;
 
@@ -12,7 +12,10 @@ use crate::terminal::Terminal;
 #[derive(Clone, Default)]
 pub struct Interrupt {
     code: Arc<AtomicU8>,
+    listener: Arc<Mutex<Option<Listener>>>,
 }
+
+type Listener = Box<dyn FnOnce() + Send>;
 
 impl Interrupt {
     /// Listens for signals from now on.
@@ -20,6 +23,12 @@ impl Interrupt {
         let interrupt = Self::default();
         listen(interrupt.clone(), Arc::clone(terminal))?;
         Ok(interrupt)
+    }
+
+    /// Calls this once when asked to stop, for one who waits for something else as well.
+    pub fn on_request(&self, listener: impl FnOnce() + Send + 'static) {
+        let mut place = self.listener.lock().unwrap_or_else(PoisonError::into_inner);
+        *place = Some(Box::new(listener));
     }
 
     /// Whether to stop.
@@ -49,6 +58,9 @@ fn listen(interrupt: Interrupt, terminal: Arc<Terminal>) -> Result<()> {
                 std::process::exit(i32::from(code));
             }
             terminal.note("stopping in order; once more to leave at once");
+            if let Some(listener) = interrupt.listener.lock().unwrap_or_else(PoisonError::into_inner).take() {
+                listener();
+            }
         }
     });
     Ok(())

@@ -73,6 +73,7 @@ fn run(cli: Cli, name: String, terminal: &Arc<Terminal>) -> Result<u8> {
         Task::Doctor(arguments) => task::doctor::run(&context, arguments.json),
         Task::Env(arguments) => task::env::run(&context, arguments.command),
         Task::Up(arguments) => task::up::run(&context, &arguments),
+        Task::Watch(arguments) => task::watch::run(&context, &arguments),
         Task::Down(arguments) => task::down::run(&context, &arguments),
         Task::Restart(arguments) => task::restart::run(&context, &arguments),
         Task::Status(arguments) => task::status::run(&context, arguments.json),
@@ -88,6 +89,7 @@ fn run(cli: Cli, name: String, terminal: &Arc<Terminal>) -> Result<u8> {
         Task::Migrate(arguments) => task::migrate::run(&context, arguments.command),
         Task::BuildProd(arguments) => task::build_prod::run(&context, &arguments),
         Task::Ci(arguments) => task::ci::run(&context, &arguments),
+        Task::WatchBackend(arguments) => task::watch_backend::run(&context, &arguments),
         Task::Completions(_) | Task::LaunchService(_) => Ok(0),
     }
 }

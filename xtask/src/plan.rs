@@ -14,7 +14,7 @@ use crate::runner::{Launch, Runner};
 use crate::step::{Step, User, quoted};
 use crate::terminal::{FAINT, STRONG, Terminal};
 
-pub use self::execute::{finish_stop, stop_service};
+pub use self::execute::{finish_stop, stop_all, stop_each, stop_service};
 
 /// Lanes that go on at the same time.
 #[derive(Default)]
@@ -47,6 +47,8 @@ pub enum Action {
     After(String),
     /// Stops a service.
     Stop(Stop),
+    /// Stops every process that a record in a folder tells of.
+    StopEach(Stop),
     /// Makes a folder, with those above it.
     Folder(Folder),
     /// Writes a file, whole or not at all.
@@ -186,7 +188,10 @@ impl fmt::Display for Action {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Run(step) | Self::Follow(step, _) => write!(f, "{step}"),
-            Self::Start(launch) => write!(f, "{} >>{} 2>&1 &", launch.step, shell(&launch.log)),
+            Self::Start(launch) => match &launch.log {
+                Some(log) => write!(f, "{} >>{} 2>&1 &", launch.step, shell(log)),
+                None => write!(f, "{} &", launch.step),
+            },
             Self::Await(wait) => {
                 write!(f, "# wait until {}, for at most {}", wait.probe, humantime::format_duration(wait.limit))
             }
@@ -203,6 +208,9 @@ impl fmt::Display for Action {
                     }
                     None => write!(f, "# {} is not running", stop.service),
                 }
+            }
+            Self::StopEach(stop) => {
+                write!(f, "# stop every {} that {} tells of", stop.service, shell(&stop.record))
             }
             Self::Folder(folder) => {
                 write!(f, "mkdir -p -m {:o} {}", folder.mode, shell(&folder.path))?;

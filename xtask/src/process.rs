@@ -66,7 +66,9 @@ pub fn is_running(pid: u32) -> bool {
     started(pid).is_some()
 }
 
-pub use system::{describe_exit, exit_code, group_exists, lead_group, replace, signal, signal_group};
+pub use system::{
+    describe_exit, exit_code, group_exists, lead_group, ourselves, pass_socket, replace, signal, signal_group,
+};
 
 /// The processes whose working folder is this one or below; none where the system does not tell.
 pub fn working_in(folder: &Path) -> Vec<u32> {
@@ -84,11 +86,14 @@ pub fn all() -> impl Iterator<Item = u32> {
 
 #[cfg(unix)]
 mod system {
+    use std::net::TcpListener;
     use std::os::unix::process::{CommandExt, ExitStatusExt};
+    use std::path::PathBuf;
     use std::process::{Command, ExitStatus};
     use std::str::FromStr;
 
     use anyhow::{Context, Result};
+    use command_fds::{CommandFdExt, FdMapping};
     use nix::errno::Errno;
     use nix::sys::signal::Signal;
     use nix::unistd::Pid;
@@ -137,6 +142,23 @@ mod system {
         if let Some((uid, gid)) = user {
             command.uid(uid).gid(gid);
         }
+    }
+
+    /// The file descriptor of the first socket that is passed on, by `sd_listen_fds(3)`.
+    const FIRST_SOCKET: i32 = 3;
+
+    /// Lets the command's process have the socket where programs look for one that is held for them.
+    pub fn pass_socket(command: &mut Command, socket: &TcpListener) -> std::io::Result<()> {
+        let socket = FdMapping { parent_fd: socket.try_clone()?.into(), child_fd: FIRST_SOCKET };
+        command.fd_mappings(vec![socket]).map(drop).map_err(std::io::Error::other)
+    }
+
+    /// Our own program, also when its file has been replaced since: a build puts another one in its place.
+    pub fn ourselves() -> Result<PathBuf> {
+        if cfg!(target_os = "linux") {
+            return Ok(PathBuf::from("/proc/self/exe"));
+        }
+        std::env::current_exe().context("cannot tell where xtask itself is")
     }
 
     /// Becomes the command, as that user; comes back only with an error.
@@ -191,9 +213,11 @@ mod system {
 /// The host engine does not run here (docker and WSL 2 do); what is here lets everything else compile and work.
 #[cfg(not(unix))]
 mod system {
+    use std::net::TcpListener;
+    use std::path::PathBuf;
     use std::process::{Command, ExitStatus};
 
-    use anyhow::{Result, bail};
+    use anyhow::{Context, Result, bail};
 
     pub fn signal(_: u32, _: &str) -> Result<bool> {
         bail!("processes have no signals on this system")
@@ -212,6 +236,14 @@ mod system {
     }
 
     pub fn lead_group(_: &mut Command, _: Option<(u32, u32)>) {}
+
+    pub fn pass_socket(_: &mut Command, _: &TcpListener) -> std::io::Result<()> {
+        Err(std::io::ErrorKind::Unsupported.into())
+    }
+
+    pub fn ourselves() -> Result<PathBuf> {
+        std::env::current_exe().context("cannot tell where xtask itself is")
+    }
 
     #[expect(clippy::disallowed_methods, reason = "called by the runner; a process cannot be replaced here")]
     pub fn replace(mut command: Command, _: Option<(u32, u32)>) -> std::io::Error {

@@ -17,3 +17,4 @@ pub mod scratch;
 pub mod servers;
 pub mod state;
 pub mod thunder;
+pub mod watch;

@@ -20,3 +20,5 @@ pub mod smoke;
 pub mod status;
 pub mod test;
 pub mod up;
+pub mod watch;
+pub mod watch_backend;

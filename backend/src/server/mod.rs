@@ -3,17 +3,20 @@
 //! `axum::serve` has no header time-out, so that one client with many half-sent requests can hold every file
 //! descriptor. Here a connection that sends nothing, or its headers too slowly, is closed.
 
+pub mod activation;
 mod pace;
 
 use std::convert::Infallible;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
-use axum::http::Request;
+use axum::http::header::{CONNECTION, HeaderValue};
+use axum::http::{Request, Response};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::GracefulShutdown;
@@ -36,13 +39,22 @@ pub struct Limits {
     /// How long a connection may be idle between two requests; longer than proxies keep theirs, so that it is they
     /// who close and no request meets a connection that is just going away.
     pub idle: Duration,
+    /// How long, once the server was told to stop, a connection without a request may still send one. Whoever keeps a
+    /// connection open may be sending on it at this very moment, and would find it closed; the answer tells that it was
+    /// the last.
+    pub linger: Duration,
     /// How many connections are served at once; more wait in the kernel's queue.
-    pub connections: usize,
+    pub connections: u32,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { head: Duration::from_secs(5), idle: Duration::from_secs(75), connections: 8192 }
+        Self {
+            head: Duration::from_secs(5),
+            idle: Duration::from_secs(75),
+            linger: Duration::from_secs(1),
+            connections: 8192,
+        }
     }
 }
 
@@ -95,7 +107,8 @@ pub async fn serve(
     drain: Duration,
 ) -> End {
     let graceful = GracefulShutdown::new();
-    let places = Arc::new(Semaphore::new(limits.connections));
+    let places = Arc::new(Semaphore::new(limits.connections as usize));
+    let is_stopping = Arc::new(AtomicBool::new(false));
     let mut http = auto::Builder::new(TokioExecutor::new()).http1_only();
     http.http1().timer(TokioTimer::new()).header_read_timeout(limits.idle);
     // Dropping the sender ends what is still open when the time is over.
@@ -124,12 +137,16 @@ pub async fn serve(
         }
         let in_flight = InFlight::default();
         let stream = TokioIo::new(Paced::new(stream, in_flight.clone(), limits.head));
-        let router = router.clone();
+        let (router, is_stopping) = (router.clone(), Arc::clone(&is_stopping));
         let service = TowerToHyperService::new(service_fn(move |request: Request<hyper::body::Incoming>| {
-            let (router, in_flight) = (router.clone(), in_flight.clone());
+            let (router, in_flight, is_stopping) = (router.clone(), in_flight.clone(), Arc::clone(&is_stopping));
             async move {
                 let answer = |request| async { router.oneshot(request).await.unwrap_or_else(|never| match never {}) };
-                Ok::<_, Infallible>(in_flight.count(request.map(Body::new), answer).await)
+                let mut response = in_flight.count(request.map(Body::new), answer).await;
+                if is_stopping.load(Ordering::Acquire) {
+                    say_that_it_is_the_last(&mut response);
+                }
+                Ok::<_, Infallible>(response)
             }
         }));
         // Watched before it is spawned, so that a request that comes in just before the end is finished too.
@@ -146,15 +163,29 @@ pub async fn serve(
         });
     }
     drop(listener);
-    let count = || limits.connections - places.available_permits();
+    is_stopping.store(true, Ordering::Release);
+    let count = || limits.connections as usize - places.available_permits();
     info!(connections = count(), timeout_s = drain.as_secs(), "stopping: finishing what is in flight");
-    let outcome = tokio::time::timeout(drain, graceful.shutdown()).await;
+    let finish = async {
+        let all = tokio::time::timeout(limits.linger, places.acquire_many(limits.connections)).await;
+        if all.is_err() {
+            graceful.shutdown().await;
+        }
+    };
+    let outcome = tokio::time::timeout(drain, finish).await;
     drop(open);
     if outcome.is_ok() {
         return End::Drained;
     }
     warn!(connections = count(), "still in flight when the time was over");
     End::TimedOut
+}
+
+/// An upgraded connection is another protocol's, which says so in its own way.
+fn say_that_it_is_the_last(response: &mut Response<Body>) {
+    if !response.headers().contains_key(CONNECTION) {
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
 }
 
 /// A client that went away before it was accepted is no reason to wait; too many open files is, or the loop would spin.

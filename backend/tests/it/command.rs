@@ -2,6 +2,9 @@
 
 use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixDatagram;
+use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
@@ -214,4 +217,57 @@ fn logs_are_one_json_object_a_line_where_that_is_asked_for() {
     let object: serde_json::Value = serde_json::from_str(&line).unwrap();
     assert_eq!((&object["level"], &object["message"]), (&"INFO".into(), &"listening".into()));
     assert!(object["timestamp"].is_string());
+}
+
+/// A server on a socket that this test holds, started as systemd starts one.
+fn serve_on(listener: &TcpListener, notices: &Path, environment: &[(String, String)]) -> Child {
+    let script = "exec 3<&0 </dev/null; export LISTEN_FDS=1 LISTEN_PID=$$; exec \"$0\" serve";
+    #[expect(clippy::disallowed_methods, reason = "the tests start the binary as a user does")]
+    let mut command = Command::new("sh");
+    command.args(["-c", script, env!("CARGO_BIN_EXE_thunder")]).env_clear().envs(environment.iter().cloned());
+    let socket = OwnedFd::from(listener.try_clone().unwrap());
+    command.env("NOTIFY_SOCKET", notices).stdin(Stdio::from(socket)).stdout(Stdio::null()).spawn().unwrap()
+}
+
+#[test]
+fn one_server_takes_over_from_another_on_a_socket_that_somebody_holds_for_both() {
+    let runtime = Runtime::new().unwrap();
+    let database = Database::migrated(&runtime);
+    let environment = settings(&database, &[]);
+    let folder = std::env::temp_dir().join(format!("thunder-notices-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let notices = UnixDatagram::bind(folder.join("socket")).unwrap();
+    notices.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    let hear = |word: &str| {
+        let mut bytes = [0; 256];
+        let length = notices.recv(&mut bytes).unwrap();
+        assert_eq!(std::str::from_utf8(&bytes[..length]).unwrap().trim(), word);
+    };
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/health", listener.local_addr().unwrap());
+
+    let first = serve_on(&listener, &folder.join("socket"), &environment);
+    hear("READY=1");
+    let kept = agent();
+    assert_eq!(read(kept.get(&url).call()).status, 200);
+    let second = serve_on(&listener, &folder.join("socket"), &environment);
+    hear("READY=1");
+    let serving = |child| Serving { child, port: 0, lines: std::sync::mpsc::channel().1 };
+    let (first, second) = (serving(first), serving(second));
+    first.signal("TERM");
+    hear("STOPPING=1");
+    assert_eq!(read(kept.get(&url).call()).status, 200, "on the connection that was open, whoever answers");
+    assert_eq!(first.end().0, Some(0));
+    assert_eq!(read(agent().get(&url).call()).status, 200);
+
+    // With nobody to answer, a connection waits for the next server.
+    second.signal("TERM");
+    hear("STOPPING=1");
+    assert_eq!(second.end().0, Some(0));
+    let waiting = std::thread::spawn(move || read(agent().get(&url).call()).status);
+    let third = serving(serve_on(&listener, &folder.join("socket"), &environment));
+    assert_eq!(waiting.join().unwrap(), 200);
+    third.signal("TERM");
+    assert_eq!(third.end().0, Some(0));
+    std::fs::remove_dir_all(&folder).unwrap();
 }

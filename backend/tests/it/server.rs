@@ -25,7 +25,12 @@ struct Server {
 }
 
 fn limits() -> Limits {
-    Limits { head: Duration::from_millis(300), idle: Duration::from_millis(900), connections: 8 }
+    Limits {
+        head: Duration::from_millis(300),
+        idle: Duration::from_millis(900),
+        linger: Duration::from_millis(200),
+        connections: 8,
+    }
 }
 
 fn start(limits: Limits, drain: Duration) -> Server {
@@ -117,7 +122,7 @@ fn a_head_that_trickles_in_is_cut_off_on_the_first_request_and_on_later_ones() {
 
 #[test]
 fn a_connection_may_be_idle_between_requests_for_longer_than_a_head_may_take() {
-    let server = start(Limits { head: Duration::from_millis(200), idle: LONG, connections: 8 }, LONG);
+    let server = start(Limits { head: Duration::from_millis(200), idle: LONG, ..limits() }, LONG);
     let mut stream = server.connect();
     for _ in 0..3 {
         ask(&mut stream, "/quick");
@@ -170,11 +175,31 @@ fn a_stop_finishes_what_is_in_flight_and_refuses_what_is_new() {
     ask(&mut busy, "/slow");
     server.runtime.block_on(server.arrived.recv()).unwrap();
     server.stop();
-    assert!(is_ended(&mut idle), "an idle connection ends at once");
+    assert!(is_ended(&mut idle), "an idle connection that stays idle ends");
     assert!(TcpStream::connect(server.address).is_err(), "nobody listens any more");
     server.runtime.block_on(server.go_on.send(())).unwrap();
     assert!(answer(&mut busy).ends_with("late"), "the request in flight gets its answer");
     assert_eq!(server.end(), End::Drained);
+}
+
+#[test]
+fn after_a_stop_a_connection_that_was_kept_open_is_answered_once_more_and_told() {
+    let mut server = start(Limits { linger: LONG, idle: LONG, ..limits() }, LONG);
+    let mut kept = server.connect();
+    ask(&mut kept, "/quick");
+    assert!(!answer(&mut kept).contains("connection: close"));
+    // Whoever connected before the stop and has not asked yet is in no other position.
+    let mut fresh = server.connect();
+    ask(&mut fresh, "/slow");
+    server.runtime.block_on(server.arrived.recv()).unwrap();
+    server.stop();
+    server.runtime.block_on(server.go_on.send(())).unwrap();
+    assert!(answer(&mut fresh).contains("connection: close"), "in flight at the stop");
+    ask(&mut kept, "/quick");
+    let last = answer(&mut kept);
+    assert!(last.ends_with("quick") && last.contains("connection: close"), "{last}");
+    assert!(is_ended(&mut kept));
+    assert_eq!(server.end(), End::Drained, "and nothing waits for the rest of the time");
 }
 
 #[test]

@@ -69,6 +69,17 @@ pub struct Servers {
     pub servers: ServerOrigin,
 }
 
+/// Whether and how `up` has the backend watched.
+#[derive(Debug, Args)]
+pub struct Watching {
+    /// Run the backend as it is now, without building and reloading it at each change
+    #[arg(long, conflicts_with = "poll")]
+    pub no_watch: bool,
+    /// Look for changes at intervals; for folders whose changes the system does not tell of
+    #[arg(long, conflicts_with = "production")]
+    pub poll: bool,
+}
+
 /// `up`
 #[derive(Debug, Args)]
 pub struct Up {
@@ -83,6 +94,8 @@ pub struct Up {
     /// How many backends, with --production; on ports in a row
     #[arg(long, value_name = "backend=N", value_parser = scale, requires = "production")]
     pub scale: Option<u16>,
+    #[command(flatten)]
+    pub watching: Watching,
     /// How long each service may take to become ready
     #[arg(long, default_value_t = 60, value_name = "SECONDS")]
     pub timeout: u64,
@@ -93,14 +106,20 @@ pub struct Up {
     pub json: bool,
 }
 
-impl Up {
-    /// Which engine is meant: other servers of this machine, or the image that ships, say so as well.
+impl Servers {
+    /// Which engine is meant: other servers of this machine say so as well.
     pub fn wish(&self) -> Wish {
-        match (self.servers.engine, self.servers.servers) {
-            (Engine::Auto, _) if self.production => Wish::Docker,
+        match (self.engine, self.servers) {
             (Engine::Auto, ServerOrigin::System | ServerOrigin::Portable) => Wish::Host,
             (engine, _) => engine.into(),
         }
+    }
+}
+
+impl Up {
+    /// Which engine is meant: the image that ships says so as well.
+    pub fn wish(&self) -> Wish {
+        if self.production && self.servers.engine == Engine::Auto { Wish::Docker } else { self.servers.wish() }
     }
 }
 
@@ -108,6 +127,21 @@ impl Up {
 fn scale(word: &str) -> Result<u16, String> {
     let count = word.strip_prefix("backend=").unwrap_or(word).parse::<u16>();
     count.ok().filter(|count| (1..=20).contains(count)).ok_or_else(|| "backend=N, with N from 1 to 20".to_owned())
+}
+
+/// `watch`
+#[derive(Debug, Args)]
+pub struct Watch {
+    #[command(flatten)]
+    pub servers: Servers,
+    /// Look for changes at intervals; for folders whose changes the system does not tell of
+    #[arg(long)]
+    pub poll: bool,
+    /// How long each service may take to become ready
+    #[arg(long, default_value_t = 60, value_name = "SECONDS")]
+    pub timeout: u64,
+    #[command(flatten)]
+    pub lock: Locked,
 }
 
 /// `restart`
@@ -313,6 +347,9 @@ pub struct LaunchService {
     /// The file to record the process in
     #[arg(long)]
     pub record: std::path::PathBuf,
+    /// Tell the program of the socket that was passed on
+    #[arg(long)]
+    pub with_socket: bool,
     /// The user to be
     #[arg(long, requires = "gid")]
     pub uid: Option<u32>,
@@ -322,6 +359,23 @@ pub struct LaunchService {
     /// The program and its arguments
     #[arg(required = true, last = true)]
     pub command: Vec<std::ffi::OsString>,
+}
+
+/// `watch-backend`
+#[derive(Debug, Args)]
+pub struct WatchBackend {
+    /// Where to keep what is known of the servers
+    #[arg(long)]
+    pub folder: std::path::PathBuf,
+    /// The servers run in this container, whose environment says where the others are
+    #[arg(long)]
+    pub in_container: bool,
+    /// Look for changes at intervals
+    #[arg(long)]
+    pub poll: bool,
+    /// The backend has just been built, and the database migrated
+    #[arg(long)]
+    pub prepared: bool,
 }
 
 /// Offers the names in help and completions, and gives a `Service`.

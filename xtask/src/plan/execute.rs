@@ -122,6 +122,7 @@ impl Run<'_> {
                 line.state(&format!("stop {}", stop.service));
                 stop_service(stop, &|text| self.context.terminal.warn(text))
             }
+            Action::StopEach(stop) => stop_each(stop, &|_| false, &|text| self.context.terminal.warn(text)),
             Action::Folder(folder) => make_folder(folder),
             Action::Write(file) => write(file),
             Action::Rename(from, to) => std::fs::rename(from, to)
@@ -143,7 +144,8 @@ impl Run<'_> {
     }
 
     fn start(&self, launch: &Launch) -> Result<()> {
-        let log_start = std::fs::metadata(&launch.log).map_or(0, |log| log.len());
+        let log = launch.log.as_ref().and_then(|log| std::fs::metadata(log).ok());
+        let log_start = log.map_or(0, |log| log.len());
         lock(&self.started).push(launch.clone());
         let child = self.context.runner.start(launch)?;
         lock(&self.children).insert(service_of(&launch.record), Running { child, log_start });
@@ -179,7 +181,8 @@ impl Run<'_> {
         };
         let evidence = match &wait.process {
             Some(process) => {
-                let start = lock(&self.children).get(&wait.service).map_or(0, |running| running.log_start);
+                let started = lock(&self.children);
+                let start = started.get(&service_of(&process.record)).map_or(0, |running| running.log_start);
                 last_words(&process.log, start)
             }
             None => wait.probe.evidence(&*self.context.runner),
@@ -189,7 +192,7 @@ impl Run<'_> {
 
     fn ended(&self, wait: &Await) -> Result<Option<String>> {
         let Some(process) = &wait.process else { return Ok(None) };
-        match lock(&self.children).get(&wait.service) {
+        match lock(&self.children).get(&service_of(&process.record)) {
             Some(running) => running.child.ended(),
             // Started by a task before us, which can no longer tell how it ended.
             None if Record::load(&process.record).is_some_and(|record| record.is_running()) => Ok(None),
@@ -241,6 +244,32 @@ pub fn stop_service(stop: &Stop, warn: &dyn Fn(String)) -> Result<()> {
     end_service(stop, warn)?;
     file::remove(&stop.record)?;
     file::remove(&stop.begun())
+}
+
+/// Does what stops a service, also after somebody has asked for an end of everything else.
+pub fn stop_all(actions: &[Action], warn: &dyn Fn(String)) -> Result<()> {
+    actions.iter().try_for_each(|action| match action {
+        Action::Stop(stop) => stop_service(stop, warn),
+        Action::StopEach(stop) => stop_each(stop, &|_| false, warn),
+        _ => Ok(()),
+    })
+}
+
+/// Stops every process that a record in the stop's folder tells of, one after the other, but for those that are spared.
+pub fn stop_each(stop: &Stop, is_spared: &dyn Fn(Option<&Record>) -> bool, warn: &dyn Fn(String)) -> Result<()> {
+    let entries = std::fs::read_dir(&stop.record).into_iter().flatten().flatten();
+    let mut records: Vec<PathBuf> = entries.map(|entry| entry.path().with_extension("json")).collect();
+    records.sort();
+    records.dedup();
+    for record in records {
+        let process = Record::load(&record);
+        if process.is_some() && is_spared(process.as_ref()) {
+            file::remove(&record)?;
+            continue;
+        }
+        stop_service(&Stop { record, ..stop.clone() }, warn)?;
+    }
+    Ok(())
 }
 
 /// Stops a service that a task had begun to stop which was killed meanwhile.

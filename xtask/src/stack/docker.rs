@@ -7,6 +7,7 @@ pub mod policy;
 mod readiness;
 mod up;
 
+use std::path::PathBuf;
 use std::time::SystemTime;
 
 use anyhow::Result;
@@ -14,13 +15,15 @@ use anyhow::Result;
 use super::folder::StackFolder;
 use super::ground;
 use super::host::not_up;
-use super::report::{RunState, Seen};
+use super::report::{RunState, Seen, Watch};
 use super::state::{Engine, Server, Source, State};
 use super::thunder::{self, Ports, Service};
+use super::watch::files::Files;
+use super::watch::report::WatchReport;
 use crate::context::Context;
 use crate::failure::{Exit, Failure};
 use crate::plan::{Action, Plan};
-use crate::runner::{self, Runner};
+use crate::runner::{self, Output, Runner};
 use crate::settings::Settings;
 use crate::step::Step;
 use crate::terminal::Terminal;
@@ -62,7 +65,16 @@ impl View {
 
 fn stopped(service: Service) -> Seen {
     let log = format!("cargo xtask logs {service}");
-    Seen { state: RunState::Stopped, pid: None, container: None, age: None, server: None, ended: None, log }
+    Seen {
+        state: RunState::Stopped,
+        pid: None,
+        container: None,
+        age: None,
+        server: None,
+        ended: None,
+        log,
+        watch: None,
+    }
 }
 
 impl<'a> Docker<'a> {
@@ -83,7 +95,7 @@ impl<'a> Docker<'a> {
     }
 
     /// Compose, told where the stack listens and which image is the backend's.
-    fn compose(&self, ports: Ports, production: Option<&str>, replicas: u16) -> Compose {
+    fn compose(&self, ports: Ports, production: Option<&str>, replicas: u16, watch: bool) -> Compose {
         let last = ports.backend.saturating_add(replicas.saturating_sub(1));
         let range = if replicas > 1 { format!("{}-{last}", ports.backend) } else { ports.backend.to_string() };
         let mut variables = vec![
@@ -92,6 +104,9 @@ impl<'a> Docker<'a> {
             ("REDIS_PORT", ports.redis.to_string()),
             ("GIT_COMMIT", ground::commit(self.context)),
         ];
+        if production.is_none() && !watch {
+            variables.push(("BACKEND_COMMAND", thunder::UNWATCHED.to_owned()));
+        }
         if let Some(image) = production {
             variables.push(("THUNDER_IMAGE", image.to_owned()));
             variables.push(("BACKEND_PORTS", range));
@@ -111,7 +126,7 @@ impl<'a> Docker<'a> {
         // Compose fills them in whatever it is asked, and would tell of the first wrong one only.
         Settings::load(&self.context.project)?;
         let containers = &state.containers;
-        Ok(self.compose(state.ports, containers.production.as_deref(), containers.replicas))
+        Ok(self.compose(state.ports, containers.production.as_deref(), containers.replicas, state.watch))
     }
 
     fn containers(&self) -> Result<Vec<Container>> {
@@ -163,7 +178,16 @@ impl<'a> Docker<'a> {
             server: thunder::image(service, production).map(server_of),
             ended,
             log: format!("cargo xtask logs {service}"),
+            watch: (service == Service::Backend && is_running).then(|| self.see_watch(&told.name)).flatten(),
         }
+    }
+
+    /// What the watcher in the container says of itself.
+    fn see_watch(&self, container: &str) -> Option<Watch> {
+        self.state.as_ref().filter(|state| state.watch)?;
+        let path = Files::at(PathBuf::from(thunder::CONTAINER_WATCH)).report();
+        let said = self.runner().read(&docker::read_file(container, &path)).ok().filter(Output::is_success)?;
+        Some(Watch { running: true, says: WatchReport::parse(said.stdout.as_bytes()) })
     }
 
     fn write_state(&self) -> Result<()> {
@@ -195,6 +219,19 @@ impl<'a> Docker<'a> {
             self.write_state()?;
         }
         Ok(was_wanted || !names.is_empty())
+    }
+
+    /// Stops these services for good, also after somebody has asked for an end of everything else.
+    pub fn stop_regardless(&mut self, services: &[Service]) -> Result<()> {
+        let compose = self.current()?;
+        let names: Vec<&str> = services.iter().rev().map(|service| service.name()).collect();
+        let is_all = services.len() == Service::ALL.len();
+        let step = if is_all { compose.down() } else { compose.remove(&names) };
+        runner::read_well(self.runner(), &step)?;
+        if let Some(state) = &mut self.state {
+            state.wanted.retain(|service| !services.contains(service));
+        }
+        self.write_state()
     }
 
     /// Stops these services, so that `up` starts them anew. The backend is built before, so that one that does not
@@ -273,7 +310,7 @@ pub fn project(context: &Context) -> String {
 
 /// Builds the backend in the container that serves.
 fn build_inside(compose: &Compose) -> Action {
-    let words: Vec<String> = cargo::build_words().iter().map(|word| (*word).to_owned()).collect();
+    let words: Vec<String> = cargo::build_words(false).iter().map(|word| (*word).to_owned()).collect();
     let step = compose.exec(Service::Backend.name(), &[], false, &words).purposed("build the backend");
     Action::Follow(cargo::quietly(step), cargo::progress)
 }

@@ -104,6 +104,14 @@ impl<'a> Stack<'a> {
         }
     }
 
+    /// Stops these services for good, also after somebody has asked for an end of everything else.
+    pub fn stop_regardless(&mut self, services: &[Service]) -> Result<()> {
+        match self {
+            Self::Host(host) => host.stop_regardless(services),
+            Self::Docker(docker) => docker.stop_regardless(services),
+        }
+    }
+
     /// How it is.
     pub fn report(&self, context: &Context, settings: Option<&Settings>) -> Result<Report> {
         let root = context.project.root().display().to_string();

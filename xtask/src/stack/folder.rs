@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::thunder::{SLUG, Service};
+use super::watch::files::Files;
 use crate::project::Project;
 use crate::step::User;
 use crate::tool::system;
@@ -67,6 +68,11 @@ impl StackFolder {
     /// Which process a service is.
     pub fn record(&self, service: Service) -> PathBuf {
         self.root.join("run").join(format!("{service}.json"))
+    }
+
+    /// What the backend's watcher keeps.
+    pub fn watch(&self) -> Files {
+        Files::at(self.root.join("run"))
     }
 
     /// What a service says.

@@ -17,6 +17,9 @@ use crate::settings::Settings;
 use crate::step::Step;
 use crate::tool::{git, system};
 
+/// How long migrations may take.
+pub const MIGRATIONS: Duration = Duration::from_mins(10);
+
 /// The settings, and the action that writes them where there are none yet.
 pub fn settings(context: &Context) -> Result<(Settings, Option<Action>)> {
     let path = context.project.settings();

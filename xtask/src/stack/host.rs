@@ -1,6 +1,7 @@
 //! The host engine: the stack as processes of this machine, on data and ports of its own.
 
 pub mod lanes;
+mod watched;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -30,8 +31,6 @@ use crate::tool::system;
 
 /// The least that has to be free on the disk: data, logs and a little air.
 pub const DISK: u64 = 300_000_000;
-/// How long migrations may take.
-const MIGRATIONS: Duration = Duration::from_mins(10);
 
 /// The stack of a checkout on the host engine.
 pub struct Host<'a> {
@@ -53,6 +52,10 @@ pub struct Request {
     pub production: bool,
     /// How many backends; only the image that ships can be several.
     pub replicas: u16,
+    /// Whether the backend is to be built and reloaded at each change; none to leave that as it is.
+    pub watch: Option<bool>,
+    /// Whether the watcher is to look at intervals, instead of as the settings say.
+    pub polls: bool,
 }
 
 /// What `up` did.
@@ -94,6 +97,7 @@ impl<'a> Host<'a> {
             let stop = lanes::stop(&self.folder, service, self.shutdown_timeout());
             crate::plan::finish_stop(&stop, &|text| self.context.terminal.warn(text))?;
         }
+        self.settle_watch()?;
         file::remove(&self.folder.postgres_removed())
     }
 
@@ -130,6 +134,7 @@ impl<'a> Host<'a> {
     pub fn see(&self, service: Service) -> Seen {
         let record = Record::load(&self.folder.record(service));
         let running = record.as_ref().filter(|record| record.is_running());
+        let watch = (service == Service::Backend).then(|| self.see_watch()).flatten();
         let state = match (running, &record) {
             (Some(_), _) => RunState::Running,
             (None, Some(_)) => RunState::Exited,
@@ -146,8 +151,10 @@ impl<'a> Host<'a> {
             container: None,
             age: running.and_then(Record::age),
             server,
-            ended: None,
+            // It knows how, and what it does about it.
+            ended: watch.as_ref().and_then(|watch| watch.says.as_ref()?.problem.clone()),
             log: self.folder.log(service).display().to_string(),
+            watch,
         }
     }
 
@@ -158,12 +165,22 @@ impl<'a> Host<'a> {
 
     /// Starts what is not running and waits for all of it; on failure stops what it had started.
     pub fn up(&mut self, request: &Request) -> Result<Upped> {
+        let watch = self.is_to_be_watched(request);
+        if !watch && self.is_watched() && request.services.contains(&Service::Backend) {
+            self.stop(&[Service::Backend])?;
+        }
+        let is_up = |service: Service| match service {
+            Service::Backend if watch => self.is_watched(),
+            service => self.is_running(service),
+        };
         let (running, starting): (Vec<Service>, Vec<Service>) =
-            request.services.iter().partition(|service| self.is_running(**service));
+            request.services.iter().partition(|service| is_up(**service));
         let (settings, write_settings) = ground::settings(self.context)?;
         // Held until the services listen.
         let mut claims = Claims::new(self.context.dry_run);
-        let ports = ground::ports(self.context, self.state.as_ref(), &settings, &starting, &mut claims)?;
+        // A server whose watcher is gone has its port.
+        let moving: Vec<Service> = starting.iter().copied().filter(|service| !self.is_running(*service)).collect();
+        let ports = ground::ports(self.context, self.state.as_ref(), &settings, &moving, &mut claims)?;
         let recipe = Recipe {
             folder: &self.folder,
             settings: &settings,
@@ -184,7 +201,8 @@ impl<'a> Host<'a> {
             return Ok(Upped::Nothing);
         }
         ground::check(&[self.folder.root(), self.folder.postgres()], DISK)?;
-        let (mut plan, state) = self.plan(request, &recipe, &starting, &waiting)?;
+        let (mut plan, mut state) = self.plan(request, &recipe, &starting, &waiting)?;
+        state.watch = watch;
         plan.lanes.insert(0, self.prepare(&state, write_settings)?);
         if self.context.dry_run {
             plan.print(&self.context.terminal)?;
@@ -193,8 +211,12 @@ impl<'a> Host<'a> {
         let before = self.state.replace(state);
         let outcome = plan.run(self.context);
         if let Err(error) = outcome.result {
-            let is_started =
-                |service: &Service| outcome.started.iter().any(|launch| launch.record == self.folder.record(*service));
+            let watcher = self.folder.watch().watcher();
+            let is_started = |service: &Service| {
+                let record = self.folder.record(*service);
+                let is_its = |path: &Path| path == record || (*service == Service::Backend && path == watcher);
+                outcome.started.iter().any(|launch| is_its(&launch.record))
+            };
             let started: Vec<Service> = starting.into_iter().filter(is_started).collect();
             self.roll_back(&started, before, ground::shutdown_timeout(&settings));
             return Err(error);
@@ -218,7 +240,7 @@ impl<'a> Host<'a> {
         let mut lanes = Vec::new();
         for service in &beside {
             lanes.push(match service {
-                service if waiting.contains(service) => recipe.waiting(*service)?,
+                service if waiting.contains(service) => recipe.waiting(*service, self.is_watched())?,
                 Service::Postgres => {
                     let found = search.postgres(postgres::data_major(&self.folder.postgres_data()))?;
                     state.postgres = Some(found.server.clone());
@@ -229,7 +251,11 @@ impl<'a> Host<'a> {
                     state.redis = Some(found.server.clone());
                     recipe.redis(found)?
                 }
-                Service::Backend => recipe.backend(&self.backend_facts()?, &beside)?,
+                Service::Backend => {
+                    let watcher = self.is_to_be_watched(request).then(|| self.watcher(request));
+                    let facts = BackendFacts { watcher: watcher.transpose()?, ..self.backend_facts()? };
+                    recipe.backend(&facts, &beside)?
+                }
             });
         }
         Ok((Plan { lanes }, state))
@@ -292,15 +318,16 @@ impl<'a> Host<'a> {
             binary: binary()?,
             commit: ground::commit(self.context),
             is_colored: self.context.terminal.is_colored(),
-            migration_limit: MIGRATIONS,
+            migration_limit: ground::MIGRATIONS,
+            watcher: None,
         })
     }
 
     fn roll_back(&mut self, started: &[Service], before: Option<State>, shutdown_timeout: Duration) {
         let warn = |text: String| self.context.terminal.warn(text);
         for service in started.iter().rev() {
-            let stop = lanes::stop(&self.folder, *service, shutdown_timeout);
-            match crate::plan::stop_service(&stop, &warn) {
+            let stops = lanes::stops(&self.folder, *service, shutdown_timeout);
+            match crate::plan::stop_all(&stops, &warn) {
                 Ok(()) => self.context.terminal.note(format!("stopped {service}")),
                 Err(error) => self.context.terminal.warn(format!("{error:#}")),
             }
@@ -320,7 +347,7 @@ impl<'a> Host<'a> {
 
     /// Stops what is running, keeping the data; false when nothing was.
     pub fn down(&mut self) -> Result<bool> {
-        let running: Vec<Service> = Service::ALL.into_iter().filter(|service| self.is_running(*service)).collect();
+        let running: Vec<Service> = Service::ALL.into_iter().filter(|service| self.is_there(*service)).collect();
         let plan = Plan { lanes: lanes::stopping(&self.folder, &running, self.shutdown_timeout()) };
         if self.context.dry_run {
             plan.print(&self.context.terminal)?;
@@ -335,17 +362,37 @@ impl<'a> Host<'a> {
         for service in Service::ALL {
             file::remove(&self.folder.record(service))?;
         }
+        file::remove(&self.folder.watch().watcher())?;
         Ok(was_wanted || !running.is_empty())
     }
 
     /// Stops these services, so that `up` starts them anew. The backend is built before, so that one that does not
     /// compile leaves the old one running.
     pub fn stop_for_restart(&self, services: &[Service]) -> Result<()> {
-        let running: Vec<Service> = services.iter().copied().filter(|service| self.is_running(*service)).collect();
         if services.contains(&Service::Backend) {
             self.print_or_run(&self.build()?)?;
         }
+        self.stop(services)
+    }
+
+    /// Stops what is running of these services.
+    pub fn stop(&self, services: &[Service]) -> Result<()> {
+        let running: Vec<Service> = services.iter().copied().filter(|service| self.is_there(*service)).collect();
         self.print_or_run(&Plan { lanes: lanes::stopping(&self.folder, &running, self.shutdown_timeout()) })
+    }
+
+    /// Stops these services for good, also after somebody has asked for an end of everything else.
+    pub fn stop_regardless(&mut self, services: &[Service]) -> Result<()> {
+        if let Some(state) = &mut self.state {
+            state.wanted.retain(|service| !services.contains(service));
+        }
+        self.write_state()?;
+        let timeout = self.shutdown_timeout();
+        let warn = |text: String| self.context.terminal.warn(text);
+        services
+            .iter()
+            .rev()
+            .try_for_each(|service| crate::plan::stop_all(&lanes::stops(&self.folder, *service, timeout), &warn))
     }
 
     fn print_or_run(&self, plan: &Plan) -> Result<()> {

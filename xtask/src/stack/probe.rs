@@ -2,10 +2,13 @@
 
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 
 use anyhow::Result;
 
 use super::thunder::{DATABASE, HEALTH_PATH, Ports, REDIS_PASSWORD, ROLE, Service};
+use super::watch::files::Files;
+use super::watch::report::{Phase, WatchReport};
 use crate::plan::{Probe, Unready};
 use crate::runner::Runner;
 use crate::settings::Settings;
@@ -23,6 +26,35 @@ pub fn of(service: Service, ports: Ports, settings: &Settings) -> Result<Box<dyn
 
 fn here(port: u16) -> SocketAddr {
     SocketAddr::from((Ipv4Addr::LOCALHOST, port))
+}
+
+/// The question whether the backend is ready that the watcher of these files has started: it is not, while the one that
+/// answers is still an older one.
+pub fn of_watched(files: &Files, ports: Ports) -> Box<dyn Probe> {
+    let health = BackendIsHealthy { port: ports.backend };
+    Box::new(WatcherIsIdle { report: files.report(), health })
+}
+
+/// The watcher has done what it was started for.
+struct WatcherIsIdle {
+    report: PathBuf,
+    health: BackendIsHealthy,
+}
+
+impl Probe for WatcherIsIdle {
+    fn look(&self, runner: &dyn Runner) -> std::result::Result<(), Unready> {
+        match WatchReport::load(&self.report) {
+            Some(report) if report.phase == Phase::Idle => self.health.look(runner),
+            Some(report) => Err(format!("its watcher is {}", report.phase).into()),
+            None => Err("its watcher says nothing yet".to_owned().into()),
+        }
+    }
+}
+
+impl fmt::Display for WatcherIsIdle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.health.fmt(f)
+    }
 }
 
 /// PostgreSQL takes connections.

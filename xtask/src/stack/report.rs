@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use super::state::{Engine, Server, Source, State};
 use super::thunder::{self, DATABASE, HEALTH_PATH, ROLE, Service};
+use super::watch::report::WatchReport;
 use crate::failure::{Exit, Failure};
 use crate::settings::Settings;
 use crate::tool::{backend, postgres, redis};
@@ -73,6 +74,18 @@ pub struct ServiceReport {
     pub commit: Option<String>,
     /// What it says: a file, or the command that shows it.
     pub log: String,
+    /// How its watcher stands; none where it has none.
+    pub watch: Option<Watch>,
+}
+
+/// How the watcher of a service stands.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Watch {
+    /// Whether it is there at all.
+    pub running: bool,
+    /// What it says of itself.
+    #[serde(flatten)]
+    pub says: Option<WatchReport>,
 }
 
 /// What an engine sees of a service.
@@ -92,6 +105,8 @@ pub struct Seen {
     pub ended: Option<String>,
     /// What it says: a file, or the command that shows it.
     pub log: String,
+    /// How its watcher stands; none where it has none.
+    pub watch: Option<Watch>,
 }
 
 /// Whether a service runs.
@@ -126,7 +141,7 @@ impl Report {
         let wanted: Vec<&ServiceReport> = services.iter().filter(|service| service.wanted).collect();
         let overall = if wanted.is_empty() {
             Overall::Down
-        } else if wanted.iter().all(|service| service.health == Some(Health::Healthy)) {
+        } else if wanted.iter().all(|service| service.is_well()) {
             Overall::Up
         } else {
             Overall::Degraded
@@ -148,21 +163,30 @@ impl Report {
             return Ok(());
         }
         let bad: Vec<&ServiceReport> =
-            self.services.iter().filter(|service| service.wanted && service.health != Some(Health::Healthy)).collect();
+            self.services.iter().filter(|service| service.wanted && !service.is_well()).collect();
         let names: Vec<&str> = bad.iter().map(|service| service.name.name()).collect();
         let what = if names.len() == 1 { "is" } else { "are" };
-        let failure = Failure::new(Exit::Unhealthy, format!("{} {what} not healthy", names.join(" and ")));
+        let failure = Failure::new(Exit::Unhealthy, format!("{} {what} not as it should be", names.join(" and ")));
         let failure = failure.details(bad.iter().map(|service| {
             let why = service.detail.clone().unwrap_or_else(|| "it ended by itself".to_owned());
             format!("{}: {why}", service.name)
         }));
-        let has_exited = bad.iter().any(|service| service.state != RunState::Running);
+        let has_exited = bad.iter().any(|service| service.state != RunState::Running || service.lost_its_watcher());
         let failure = if has_exited { failure.next("cargo xtask up") } else { failure.next("cargo xtask restart") };
         Err(failure.next(format!("cargo xtask logs {}", names.join(" "))).into())
     }
 }
 
 impl ServiceReport {
+    /// Whether it answers, and is kept up to date where it should be.
+    fn is_well(&self) -> bool {
+        self.health == Some(Health::Healthy) && !self.lost_its_watcher()
+    }
+
+    fn lost_its_watcher(&self) -> bool {
+        self.wanted && self.watch.as_ref().is_some_and(|watch| !watch.running)
+    }
+
     fn of(service: Service, seen: Seen, state: Option<&State>, settings: Option<&Settings>) -> Self {
         let wanted = state.is_some_and(|state| state.wanted.contains(&service));
         let running = match seen.state {
@@ -190,13 +214,27 @@ impl ServiceReport {
             source: server.as_ref().map(|Server { source, .. }| *source),
             commit: None,
             log: seen.log,
+            watch: seen.watch,
         };
         match running {
             RunState::Running => report.examine(port.unwrap_or_default(), settings),
             RunState::Exited => report.detail = Some(seen.ended.unwrap_or_else(|| "it ended by itself".to_owned())),
             RunState::Stopped => {}
         }
+        if report.detail.is_none() {
+            report.detail = report.of_watch();
+        }
         report
+    }
+
+    /// Why what was edited last does not serve, if that is so.
+    fn of_watch(&self) -> Option<String> {
+        let watch = self.watch.as_ref().filter(|_| self.state == RunState::Running)?;
+        if self.lost_its_watcher() {
+            return Some("its watcher is gone: what is edited is not built".to_owned());
+        }
+        let problem = watch.says.as_ref()?.problem.as_ref()?;
+        Some(format!("serving an older build: {problem}"))
     }
 
     fn examine(&mut self, port: u16, settings: Option<&Settings>) {

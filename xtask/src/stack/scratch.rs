@@ -128,6 +128,7 @@ impl<'a> Scratch<'a> {
 
     fn backend(&self) -> Result<BackendFacts<'_>> {
         Ok(BackendFacts {
+            watcher: None,
             root: self.context.project.root(),
             binary: host::binary()?,
             commit: String::new(),

@@ -84,6 +84,9 @@ pub struct State {
     pub postgres: Option<Server>,
     /// The cache server.
     pub redis: Option<Server>,
+    /// Whether the backend is built and reloaded at each change.
+    #[serde(default)]
+    pub watch: bool,
     /// What there is of it in containers.
     #[serde(default)]
     pub containers: Containers,
@@ -125,6 +128,7 @@ impl State {
             ports,
             postgres: None,
             redis: None,
+            watch: false,
             containers: Containers::default(),
         }
     }

@@ -26,8 +26,20 @@ pub const PACKAGE: &str = "backend";
 pub const BINARY: &str = "thunder";
 /// Where the backend listens inside of its container.
 pub const CONTAINER_URL: &str = "http://127.0.0.1:3000";
+/// Where the watcher inside of the container keeps what it knows.
+pub const CONTAINER_WATCH: &str = "/target/watch";
+/// What the container runs instead of the watcher.
+pub const UNWATCHED: &str = "cargo run --quiet --locked --package backend --bin thunder -- serve";
 /// Where the backend says whether it is healthy.
 pub const HEALTH_PATH: &str = "/health";
+/// What the backend is made of: a change in one of these, or below, is worth a build.
+pub const SOURCES: &[&str] = &["backend", "Cargo.toml", "Cargo.lock", ".cargo/config.toml", "rust-toolchain.toml"];
+/// What lies among it and is not in the binary.
+pub const NOT_BUILT: &[&str] = &["backend/tests", "backend/benches"];
+/// Where the compiler's messages are told from on.
+pub const SOURCE_FOLDER: &str = "backend/src";
+/// The migrations, which are built into the binary.
+pub const MIGRATIONS: &str = "backend/migrations";
 /// The oldest PostgreSQL that the backend runs on; production has this one.
 pub const POSTGRES_MINIMUM: u32 = 15;
 /// The oldest Redis that the backend runs on.
@@ -37,10 +49,15 @@ pub const REDIS_MINIMUM: u32 = 7;
 pub const POSTGRES_PASSWORD: &str = "POSTGRES_PASSWORD";
 /// See [`POSTGRES_PASSWORD`].
 pub const REDIS_PASSWORD: &str = "REDIS_PASSWORD";
+/// Whether the watcher looks at intervals instead of being told by the system.
+pub const WATCH_POLL: &str = "WATCH_POLL";
+
+/// Lets the backend migrate by itself when it starts.
+const RUN_MIGRATIONS: &str = "RUN_MIGRATIONS";
 
 /// What the stack sets for the backend, which is why the template has none of it.
 pub const SET_BY_THE_STACK: &[&str] =
-    &["DATABASE_URL", "REDIS_URL", "HOST", "PORT", "APP_ENV", "RUN_MIGRATIONS", "GIT_COMMIT"];
+    &["DATABASE_URL", "REDIS_URL", "HOST", "PORT", "APP_ENV", RUN_MIGRATIONS, "GIT_COMMIT"];
 
 /// A part of the stack.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -206,11 +223,26 @@ pub fn backend_environment(settings: &Settings, ports: Ports, commit: &str) -> R
     let is_the_stacks = |name: &str| {
         name == POSTGRES_PASSWORD
             || name == REDIS_PASSWORD
+            || name == WATCH_POLL
             || Service::ALL.iter().any(|service| service.port_setting() == name)
     };
     for (name, value) in settings.iter() {
         if !value.is_empty() && !is_the_stacks(name) {
             environment.push(variable(name, value.to_owned()));
+        }
+    }
+    Ok(environment)
+}
+
+/// The backend's environment in its container: addresses as the container was given them, everything else from the
+/// settings, which may have changed since.
+pub fn contained_environment(settings: &Settings, given: impl Fn(&str) -> Option<String>) -> Result<Vec<Variable>> {
+    let nowhere = Ports { postgres: 0, redis: 0, backend: 0 };
+    let mut environment = backend_environment(settings, nowhere, "")?;
+    environment.retain(|variable| !SET_BY_THE_STACK.contains(&variable.name.as_str()));
+    for name in SET_BY_THE_STACK.iter().filter(|name| **name != RUN_MIGRATIONS) {
+        if let Some(value) = given(name) {
+            environment.push(Variable { name: (*name).to_owned(), value, is_secret: is_secret(name) });
         }
     }
     Ok(environment)
@@ -271,6 +303,18 @@ mod tests {
                 "LOG_LEVEL=debug false",
             ]
         );
+    }
+
+    #[test]
+    fn in_its_container_it_gets_the_addresses_that_the_container_has() {
+        let given = |name: &str| match name {
+            "DATABASE_URL" => Some("postgres://postgres:5432/thunder".to_owned()),
+            "RUN_MIGRATIONS" => Some("true".to_owned()),
+            _ => None,
+        };
+        let environment = contained_environment(&settings(), given).unwrap();
+        let lines: Vec<String> = environment.iter().map(|one| format!("{}={}", one.name, one.value)).collect();
+        assert_eq!(lines, ["JWT_SECRET=s", "LOG_LEVEL=debug", "DATABASE_URL=postgres://postgres:5432/thunder"]);
     }
 
     #[test]

@@ -12,11 +12,16 @@ use crate::{file, launch};
 
 /// Never comes back when all goes well.
 pub fn run(arguments: LaunchService) -> Result<u8> {
-    let LaunchService { record, uid, gid, command } = arguments;
+    let LaunchService { record, with_socket, uid, gid, command } = arguments;
     if !launch::begin(&record)? {
         return Err(Failure::passed_through(0).into());
     }
-    let error = process::replace(self::command(&command), uid.zip(gid));
+    let mut program = self::command(&command);
+    if with_socket {
+        // The number that we have is the one that the program will have.
+        program.env("LISTEN_FDS", "1").env("LISTEN_PID", std::process::id().to_string());
+    }
+    let error = process::replace(program, uid.zip(gid));
     file::remove(&record)?;
     Err(error).with_context(|| format!("cannot run {}", command[0].display()))
 }

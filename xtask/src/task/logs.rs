@@ -81,6 +81,51 @@ fn from_containers(context: &Context, docker: &Docker<'_>, arguments: &Logs, ser
     Ok(0)
 }
 
+/// The log of a backend that is watched, from some moment on.
+pub enum Watched {
+    /// A file.
+    Host(Reader),
+    /// What Docker keeps, from then on.
+    Docker(SystemTime),
+}
+
+impl Watched {
+    /// From now on.
+    pub fn of(stack: &Stack<'_>) -> Self {
+        match stack {
+            Stack::Host(host) => {
+                let mut reader = Reader::new(host.folder(), &[Service::Backend]);
+                drop(reader.history());
+                Self::Host(reader)
+            }
+            Stack::Docker(_) => Self::Docker(SystemTime::now()),
+        }
+    }
+
+    /// Prints it as it comes, until told to stop or until nobody watches any more.
+    pub fn follow(self, context: &Context, stack: &Stack<'_>, halt: &Halt) -> Result<()> {
+        match (self, stack) {
+            (Self::Host(mut reader), Stack::Host(host)) => {
+                while !halt.is_requested() && host.is_watched() {
+                    reader.news().iter().try_for_each(|line| context.terminal.data(&line.text))?;
+                    wait::pause(INTERVAL);
+                }
+                reader.news().iter().try_for_each(|line| context.terminal.data(&line.text))
+            }
+            (Self::Docker(since), Stack::Docker(docker)) => {
+                let step = docker.logs(&[Service::Backend], usize::from(u16::MAX), true)?;
+                context.runner.run(&step, halt, &|said| {
+                    let line = of_container(said).filter(|line| line.time >= since);
+                    if line.is_some_and(|line| context.terminal.data(&line.text).is_err()) {
+                        halt.request();
+                    }
+                })
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
 fn follow(context: &Context, reader: &mut Reader, json: bool) -> Result<()> {
     let halt = Halt::on(&context.interrupt);
     let mut cut = SystemTime::now();

@@ -35,6 +35,8 @@ pub fn run(context: &Context, arguments: &Restart) -> Result<u8> {
         timeout: Duration::from_secs(arguments.timeout),
         production: stack.state().is_some_and(|state| state.containers.production.is_some()),
         replicas: stack.state().map_or(1, |state| state.containers.replicas),
+        watch: stack.state().map(|state| state.watch),
+        polls: false,
     };
     if stack.up(&request)? == Upped::Planned {
         return Ok(0);

@@ -9,7 +9,7 @@ use crate::cli::Up;
 use crate::context::Context;
 use crate::failure::{Exit, Failure};
 use crate::stack::docker::belongings;
-use crate::stack::engine::{self, Stack};
+use crate::stack::engine::{self, Stack, Wish};
 use crate::stack::host::{Request, Upped};
 use crate::stack::state::{Engine, State};
 use crate::stack::thunder::Service;
@@ -26,12 +26,10 @@ pub fn run(context: &Context, arguments: &Up) -> Result<u8> {
         timeout: Duration::from_secs(arguments.timeout),
         production: arguments.production,
         replicas: arguments.scale.unwrap_or(1),
+        watch: if arguments.watching.no_watch || arguments.production { Some(false) } else { None },
+        polls: arguments.watching.poll,
     };
-    let fetch = || belongings::fetch_images(context, &request.services);
-    let (engine, why) = engine::choose(arguments.wish(), state.as_ref(), &*context.runner, &fetch)?;
-    if let Some(why) = why {
-        context.terminal.note(why);
-    }
+    let engine = choose_engine(context, arguments.wish(), state.as_ref(), &request)?;
     if arguments.production && engine == Engine::Host {
         return Err(Failure::new(Exit::Missing, "the image that ships runs in Docker only")
             .next("cargo xtask up --production --engine docker, which says what is in the way")
@@ -54,13 +52,27 @@ pub fn run(context: &Context, arguments: &Up) -> Result<u8> {
     }
     report.check()?;
     if !arguments.json {
-        print_next(context, &request.services)?;
+        let is_watched = report.services.iter().any(|service| service.watch.is_some());
+        print_next(context, &request.services, is_watched)?;
     }
     Ok(0)
 }
 
-fn print_next(context: &Context, services: &[Service]) -> Result<()> {
+/// What runs the stack, and a line about why.
+pub fn choose_engine(context: &Context, wish: Wish, state: Option<&State>, request: &Request) -> Result<Engine> {
+    let fetch = || belongings::fetch_images(context, &request.services);
+    let (engine, why) = engine::choose(wish, state, &*context.runner, &fetch)?;
+    if let Some(why) = why {
+        context.terminal.note(why);
+    }
+    Ok(engine)
+}
+
+fn print_next(context: &Context, services: &[Service], is_watched: bool) -> Result<()> {
     let mut table = Table::default();
+    if is_watched {
+        table.row(["Edit:", "backend/", "is built and reloaded as soon as it is saved"]);
+    }
     if services.contains(&Service::Backend) {
         table.row(["Next:", "cargo xtask smoke", "walk through the API"]);
         table.row(["", "cargo xtask seed", "add demo data"]);

@@ -3,6 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use serde::Deserialize;
+
 use crate::step::Step;
 
 /// The cargo that runs us, so that a toolchain chosen with `+name` holds for what we build; else the one on PATH.
@@ -33,8 +35,97 @@ pub fn build(root: &Path, package: &str, is_colored: bool) -> Step {
         .hint("mend what the compiler names; the stack is as it was before")
 }
 
-/// The words that build the backend in its container.
-pub fn build_words() -> Vec<&'static str> {
+/// Builds a package's binaries and tells of it in a form that [`Diagnosis`] reads.
+pub fn build_diagnosed(root: &Path, package: &str, is_locked: bool) -> Step {
+    let step = step(&format!("build the {package}"), root).args(["build", "--package", package]);
+    let step = if is_locked { step.arg("--locked") } else { step };
+    step.arg("--message-format=json-diagnostic-rendered-ansi").env("CARGO_TERM_COLOR", "never")
+}
+
+/// What a compiler said during a build.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Diagnosis {
+    /// Its errors, as it prints them.
+    pub errors: Vec<String>,
+    /// Its warnings.
+    pub warnings: Vec<String>,
+    /// What cargo itself said, and anybody else.
+    pub others: Vec<String>,
+    /// Where the first error is: the file, as seen from the workspace, and the line.
+    place: Option<(String, u64)>,
+}
+
+/// A line of `cargo build --message-format=json`; the compiler's messages are its own JSON inside.
+#[derive(Deserialize)]
+struct CargoMessage {
+    message: Option<CompilerMessage>,
+}
+
+#[derive(Deserialize)]
+struct CompilerMessage {
+    level: String,
+    rendered: Option<String>,
+    #[serde(default)]
+    spans: Vec<Span>,
+}
+
+#[derive(Deserialize)]
+struct Span {
+    file_name: String,
+    line_start: u64,
+    is_primary: bool,
+}
+
+impl Diagnosis {
+    /// Takes in a line of the build's output.
+    pub fn hear(&mut self, line: &str) {
+        let Ok(message) = serde_json::from_str::<CargoMessage>(line) else {
+            if !is_noise(line) {
+                self.others.push(line.to_owned());
+            }
+            return;
+        };
+        let Some(CompilerMessage { level, rendered: Some(rendered), spans }) = message.message else { return };
+        // "aborting due to 2 previous errors" has no place, and says nothing.
+        let list = match level.as_str() {
+            "error" if !spans.is_empty() || !rendered.contains("aborting due to") => &mut self.errors,
+            level if level.starts_with("error:") => &mut self.errors,
+            "warning" if !spans.is_empty() => &mut self.warnings,
+            _ => return,
+        };
+        if list.contains(&rendered) {
+            return;
+        }
+        list.push(rendered);
+        if level.starts_with("error") && self.place.is_none() {
+            let place = spans.into_iter().find(|span| span.is_primary);
+            self.place = place.map(|span| (span.file_name, span.line_start));
+        }
+    }
+
+    /// The errors in a few words: `2 errors, the first in reports/routes.rs:41`. Paths are told from `folder` on.
+    pub fn summary(&self, folder: &str) -> String {
+        let place = self.place.as_ref().map(|(file, line)| {
+            let file = file.strip_prefix(folder).map_or(file.as_str(), |file| file.trim_start_matches('/'));
+            format!("in {file}:{line}")
+        });
+        match (self.errors.len(), place) {
+            (1, Some(place)) => format!("1 error {place}"),
+            (count, Some(place)) => format!("{count} errors, the first {place}"),
+            (1, None) => "1 error".to_owned(),
+            (count, None) => format!("{count} errors"),
+        }
+    }
+}
+
+/// The words that build the backend in its container, and before it, where it is to be watched, what watches it.
+pub fn build_words(with_watcher: bool) -> Vec<&'static str> {
+    if with_watcher {
+        // Not in one build: packages that are built together share the features of what they depend on.
+        let both = "cargo build --locked --package xtask --bin xtask && \
+                    cargo build --locked --package backend --bin thunder";
+        return vec!["sh", "-c", both];
+    }
     vec!["cargo", "build", "--locked", "--package", "backend", "--bin", "thunder"]
 }
 
@@ -153,6 +244,35 @@ mod tests {
         );
         assert_eq!(progress("   Compiling serde v1.0.229"), None);
         assert_eq!(progress("error: Building is hard"), None);
+    }
+
+    #[test]
+    fn errors_are_counted_once_and_the_first_place_is_told() {
+        let message = |level: &str, text: &str, spans: &str| {
+            format!(
+                r#"{{"reason":"compiler-message","message":{{"level":"{level}","rendered":"{text}","spans":[{spans}]}}}}"#
+            )
+        };
+        let span = |file: &str, line: u32, is_primary: bool| {
+            format!(r#"{{"file_name":"{file}","line_start":{line},"is_primary":{is_primary}}}"#)
+        };
+        let mut diagnosis = Diagnosis::default();
+        let spans =
+            format!("{},{}", span("backend/src/a.rs", 1, false), span("backend/src/reports/routes.rs", 41, true));
+        diagnosis.hear(&message("error", "error[E0308]: mismatched types", &spans));
+        assert_eq!(diagnosis.summary("backend/src"), "1 error in reports/routes.rs:41");
+        diagnosis.hear(&message("error", "error[E0308]: mismatched types", &spans));
+        diagnosis.hear(&message("error", "error: other", &span("backend/src/b.rs", 2, true)));
+        diagnosis.hear(&message("error", "error: aborting due to 2 previous errors", ""));
+        diagnosis.hear(&message("warning", "warning: unused", &span("backend/src/b.rs", 3, true)));
+        diagnosis.hear(&message("warning", "warning: 1 warning emitted", ""));
+        diagnosis.hear(r#"{"reason":"build-finished","success":false}"#);
+        diagnosis.hear("   Compiling backend v0.1.0");
+        diagnosis.hear("error: could not compile `backend`");
+        assert_eq!(diagnosis.summary("backend/src"), "2 errors, the first in reports/routes.rs:41");
+        assert_eq!(diagnosis.summary("other"), "2 errors, the first in backend/src/reports/routes.rs:41");
+        assert_eq!(diagnosis.warnings, ["warning: unused"]);
+        assert_eq!(diagnosis.others, ["error: could not compile `backend`"]);
     }
 
     #[test]

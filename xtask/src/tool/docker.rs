@@ -147,6 +147,11 @@ pub fn state(container: &str) -> Step {
     question("look at a container").args(["inspect", "--type", "container", "--format", "{{json .State}}", container])
 }
 
+/// What a file inside of a running container holds.
+pub fn read_file(container: &str, path: &Path) -> Step {
+    question("read a file in a container").args(["exec", container, "cat"]).arg(path)
+}
+
 /// The end of what a container said.
 pub fn last_words(container: &str, lines: usize) -> Step {
     question("read what a container said").args(["logs", "--tail", &lines.to_string(), container])

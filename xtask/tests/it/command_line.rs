@@ -41,6 +41,7 @@ Stack
   clean        Stop the stack and remove its data: the next `up` migrates from nothing
 
 Develop
+  watch        Bring the stack up, build and reload the backend at each change, and show both
   test         Run every test against a private, throw-away PostgreSQL and Redis
   check        Check formatting, lints, dependencies, infrastructure and generated files
   smoke        Walk through the running service as a client

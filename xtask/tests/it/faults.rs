@@ -73,7 +73,11 @@ fn a_backend_that_does_not_listen_to_sigterm_is_killed_and_named() {
     let settings = checkout.read(".env.docker.example").replace("SHUTDOWN_TIMEOUT=10", "SHUTDOWN_TIMEOUT=1");
     checkout.write(".env.docker.example", &settings);
     checkout.fake_backend(&serving("trap '' TERM\nwhile true; do sleep 1; done"));
-    let ran = checkout.xtask(&["up", "--timeout", "1"]).expect(4);
+    checkout.xtask(&["up", "--timeout", "1"]).expect(4);
+    let said = checkout.read(".stack/logs/backend.log");
+    assert!(said.contains("does not stop by itself; sending SIGKILL"), "{said}");
+    expect_stopped(&checkout);
+    let ran = checkout.xtask(&["up", "--no-watch", "--timeout", "1"]).expect(4);
     assert!(ran.stderr.contains("does not stop by itself; sending SIGKILL"), "{}", ran.stderr);
     expect_stopped(&checkout);
 }

@@ -9,6 +9,8 @@ mod environment;
 mod faults;
 mod interruption;
 mod journey;
+mod load;
 mod portable;
 mod support;
 mod throw_away;
+mod watch;

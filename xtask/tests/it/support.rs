@@ -259,11 +259,17 @@ pub fn is_alive(pid: u32) -> bool {
 
 /// Waits until the condition is true.
 #[track_caller]
-#[expect(clippy::disallowed_methods, reason = "this is the place in which the tests wait for a condition")]
 pub fn until(what: &str, condition: impl Fn() -> bool) {
+    until_or_show(what, condition, String::new);
+}
+
+/// Waits until the condition is true, and fails with the evidence when it does not come true.
+#[track_caller]
+#[expect(clippy::disallowed_methods, reason = "this is the place in which the tests wait for a condition")]
+pub fn until_or_show(what: &str, condition: impl Fn() -> bool, evidence: impl Fn() -> String) {
     let begun = Instant::now();
     while !condition() {
-        assert!(begun.elapsed() < PATIENCE, "waited in vain until {what}");
+        assert!(begun.elapsed() < PATIENCE, "waited in vain until {what}\n{}", evidence());
         std::thread::sleep(Duration::from_millis(20));
     }
 }

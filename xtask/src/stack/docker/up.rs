@@ -35,15 +35,21 @@ impl Docker<'_> {
         let before = self.containers()?;
         let old = self.state.as_ref().map(|state| state.containers.clone()).unwrap_or_default();
         let image = request.production.then(|| Image::of(self.context, None));
+        let watch = self.is_to_be_watched(request, &before);
+        let was_watched = self.state.as_ref().is_some_and(|state| state.watch);
         let is_as_wanted = |service: Service| {
             service != Service::Backend
-                || (old.production.is_some() == request.production && old.replicas == request.replicas)
+                || (old.production.is_some() == request.production
+                    && old.replicas == request.replicas
+                    && was_watched == watch)
         };
         let (running, starting): (Vec<Service>, Vec<Service>) =
             request.services.iter().partition(|service| is_running(&before, **service) && is_as_wanted(**service));
         let mut claims = Claims::new(self.context.dry_run);
+        // One that is made anew in another form has its port already; several need another row of them.
         let kept = |service: Service| {
-            is_as_wanted(service) && before.iter().any(|one| one.service == service.name() && one.state == "running")
+            (service != Service::Backend || old.replicas == request.replicas)
+                && before.iter().any(|one| one.service == service.name() && one.state == "running")
         };
         let moving: Vec<Service> = starting.iter().copied().filter(|service| !kept(*service)).collect();
         let ports = self.choose_ports(request, &settings, moving, &mut claims)?;
@@ -52,7 +58,10 @@ impl Docker<'_> {
             Some(tag) if !starting.contains(&Service::Backend) => Image { tag: tag.clone(), ..image },
             _ => image,
         });
-        let compose = self.compose(ports, image.as_ref().map(|image| image.tag.as_str()), request.replicas);
+        let mut compose = self.compose(ports, image.as_ref().map(|image| image.tag.as_str()), request.replicas, watch);
+        if request.polls {
+            compose.variables.push((thunder::WATCH_POLL, "true".to_owned()));
+        }
         let containers = Arc::new(Containers::of(compose.clone()));
         let wait = |service: Service| -> Result<ContainerIsReady> {
             let answers = probe::of(service, ports, &settings)?;
@@ -70,13 +79,7 @@ impl Docker<'_> {
         }
         ground::check(&[self.folder.root()], DISK)?;
 
-        let mut state = self.state.clone().unwrap_or_else(|| State::new(Engine::Docker, ports));
-        state.engine = Engine::Docker;
-        state.ports = ports;
-        state.want(&request.services);
-        state.containers.exist = true;
-        state.containers.replicas = request.replicas;
-        state.containers.production = image.as_ref().map(|image| image.tag.clone());
+        let mut state = self.state_of(request, ports, watch, image.as_ref());
         let mut plan = Plan { lanes: vec![self.prepare(&state, write_settings)?] };
         let images = self.images(&starting, image.as_ref(), &compose, &mut state)?;
         let after = if images.is_empty() { PREPARE } else { IMAGES };
@@ -101,7 +104,7 @@ impl Docker<'_> {
                 actions.extend(self.password(&settings, &compose, &wait)?);
             }
             if *service == Service::Backend && starting.contains(service) {
-                actions.extend(self.backend(&compose, request, &before));
+                actions.extend(self.backend(&compose, request, &before, watch));
             }
             actions.push(Action::Await(Await {
                 service: service.to_string(),
@@ -130,6 +133,33 @@ impl Docker<'_> {
         // With what only a plan that was done to its end may say.
         self.write_state()?;
         Ok(Upped::Started)
+    }
+
+    /// What the stack is once it is up.
+    fn state_of(&self, request: &Request, ports: Ports, watch: bool, image: Option<&Image>) -> State {
+        let mut state = self.state.clone().unwrap_or_else(|| State::new(Engine::Docker, ports));
+        state.engine = Engine::Docker;
+        state.ports = ports;
+        state.want(&request.services);
+        if request.services.contains(&Service::Backend) {
+            state.watch = watch;
+        }
+        state.containers.exist = true;
+        state.containers.replicas = request.replicas;
+        state.containers.production = image.map(|image| image.tag.clone());
+        state
+    }
+
+    /// Whether the backend is to have a watcher: as was asked for, else as it is, else yes.
+    fn is_to_be_watched(&self, request: &Request, before: &[Container]) -> bool {
+        if request.production {
+            return false;
+        }
+        let now = self
+            .state
+            .as_ref()
+            .filter(|state| is_running(before, Service::Backend) && state.containers.production.is_none());
+        request.watch.or(now.map(|state| state.watch)).unwrap_or(true)
     }
 
     /// Where the stack listens. `moving` are the services that have no port yet: of several backends some may be
@@ -259,7 +289,7 @@ impl Docker<'_> {
     }
 
     /// What makes the backend's program and starts it once its servers are ready.
-    fn backend(&self, compose: &Compose, request: &Request, before: &[Container]) -> Vec<Action> {
+    fn backend(&self, compose: &Compose, request: &Request, before: &[Container], watch: bool) -> Vec<Action> {
         let mut actions = Vec::new();
         if !request.production {
             let builder = builder(compose);
@@ -267,7 +297,7 @@ impl Docker<'_> {
                 // Left behind by a task that was killed.
                 actions.push(Action::Run(docker::remove_containers(std::slice::from_ref(&builder))));
             }
-            let build = compose.build_backend(&builder, &cargo::build_words(), self.context.terminal.is_colored());
+            let build = compose.build_backend(&builder, &cargo::build_words(watch), self.context.terminal.is_colored());
             actions.push(Action::Follow(build, cargo::progress));
         }
         for service in [Service::Postgres, Service::Redis] {

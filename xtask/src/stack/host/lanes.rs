@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 
-use crate::plan::{Action, Await, Folder, Lane, ServiceProcess, Stop, Write};
+use crate::plan::{Action, Await, Folder, Lane, Probe, ServiceProcess, Stop, Write};
 use crate::runner::Launch;
 use crate::settings::Settings;
 use crate::stack::folder::StackFolder;
@@ -13,7 +13,7 @@ use crate::stack::probe;
 use crate::stack::servers::Found;
 use crate::stack::state::Server;
 use crate::stack::thunder::{self, POSTGRES_PASSWORD, Ports, REDIS_PASSWORD, ROLE, Service};
-use crate::step::User;
+use crate::step::{Step, User};
 use crate::tool::backend::Thunder;
 use crate::tool::postgres::{Cluster, Durability, Programs};
 use crate::tool::{backend, cargo, redis};
@@ -69,6 +69,8 @@ pub struct BackendFacts<'a> {
     pub is_colored: bool,
     /// How long migrations may take.
     pub migration_limit: Duration,
+    /// What watches and serves it; none where it is only served.
+    pub watcher: Option<Step>,
 }
 
 impl Recipe<'_> {
@@ -76,23 +78,34 @@ impl Recipe<'_> {
         Cluster { programs: Programs { folder: server.path.clone() }, data, user: self.user.clone() }
     }
 
-    fn start(&self, service: Service, step: crate::step::Step) -> [Action; 2] {
+    fn start(&self, service: Service, step: Step) -> [Action; 2] {
         let (record, log) = (self.folder.record(service), self.folder.log(service));
-        [Action::Rotate(log.clone()), Action::Start(Launch { step, record, log })]
+        let rotate = Action::Rotate(log.clone());
+        [rotate, Action::Start(Launch { step, record, log: Some(log), socket: None })]
     }
 
     fn wait(&self, service: Service) -> Result<Action> {
-        Ok(Action::Await(Await {
-            service: service.to_string(),
-            probe: probe::of(service, self.ports, self.settings)?,
-            limit: self.timeout,
-            process: Some(ServiceProcess { record: self.folder.record(service), log: self.folder.log(service) }),
-        }))
+        let probe = probe::of(service, self.ports, self.settings)?;
+        Ok(self.wait_for(service, probe, self.folder.record(service)))
     }
 
-    /// A service that runs already and is not ready yet: a task that is gone has started it.
-    pub fn waiting(&self, service: Service) -> Result<Lane> {
-        let actions = vec![Action::After(PREPARE.to_owned()), self.wait(service)?];
+    /// Waits for the server that the watcher starts.
+    fn wait_for_watched(&self) -> Action {
+        let files = self.folder.watch();
+        self.wait_for(Service::Backend, probe::of_watched(&files, self.ports), files.watcher())
+    }
+
+    /// Waits until the service is ready, for as long as the process of that record lives.
+    fn wait_for(&self, service: Service, probe: Box<dyn Probe>, record: PathBuf) -> Action {
+        let process = Some(ServiceProcess { record, log: self.folder.log(service) });
+        Action::Await(Await { service: service.to_string(), probe, limit: self.timeout, process })
+    }
+
+    /// A service that runs already and is not ready yet: a task that is gone has started it, or its watcher is at it.
+    pub fn waiting(&self, service: Service, is_watched: bool) -> Result<Lane> {
+        let watched = is_watched && service == Service::Backend;
+        let wait = if watched { self.wait_for_watched() } else { self.wait(service)? };
+        let actions = vec![Action::After(PREPARE.to_owned()), wait];
         Ok(Lane { name: service.to_string(), actions, result: "ready".to_owned() })
     }
 
@@ -156,8 +169,8 @@ impl Recipe<'_> {
         Ok(Lane { name: Service::Redis.to_string(), actions, result })
     }
 
-    /// The backend: built while the servers start, the database migrated, started. `beside` are the services that have
-    /// lanes too.
+    /// The backend: built while the servers start, the database migrated, started, by its watcher where it is to have
+    /// one. `beside` are the services that have lanes too.
     pub fn backend(&self, facts: &BackendFacts<'_>, beside: &[Service]) -> Result<Lane> {
         let environment = thunder::backend_environment(self.settings, self.ports, &facts.commit)?;
         let mut actions = vec![Action::After(PREPARE.to_owned()), build(facts)];
@@ -165,8 +178,18 @@ impl Recipe<'_> {
         actions.extend(after(Service::Postgres));
         actions.push(Action::Run(Thunder::with(&facts.binary, &environment).migrate(facts.migration_limit)));
         actions.extend(after(Service::Redis));
-        actions.extend(self.start(Service::Backend, backend::serve(&facts.binary, &environment, facts.root)));
-        actions.push(self.wait(Service::Backend)?);
+        if let Some(watcher) = &facts.watcher {
+            let (record, log) = (self.folder.watch().watcher(), self.folder.log(Service::Backend));
+            actions.push(Action::Rotate(log.clone()));
+            let launch = Launch { step: watcher.clone(), record, log: Some(log), socket: None };
+            // What an earlier one said is not to be taken for what this one says.
+            actions.push(Action::Remove(self.folder.watch().report()));
+            actions.push(Action::Start(launch));
+            actions.push(self.wait_for_watched());
+        } else {
+            actions.extend(self.start(Service::Backend, backend::serve(&facts.binary, &environment, facts.root)));
+            actions.push(self.wait(Service::Backend)?);
+        }
         let result = format!("healthy on {}", thunder::backend_url(self.ports));
         Ok(Lane { name: Service::Backend.to_string(), actions, result })
     }
@@ -191,6 +214,19 @@ pub fn stop(folder: &StackFolder, service: Service, shutdown_timeout: Duration) 
     Stop { service: service.to_string(), record: folder.record(service), signals }
 }
 
+/// What stops a service, whatever of it there is: the backend's watcher goes first, and takes its servers along.
+pub fn stops(folder: &StackFolder, service: Service, shutdown_timeout: Duration) -> Vec<Action> {
+    let stop = stop(folder, service, shutdown_timeout);
+    if service != Service::Backend {
+        return vec![Action::Stop(stop)];
+    }
+    let files = folder.watch();
+    let mut watcher = Stop { record: files.watcher(), ..stop.clone() };
+    // It waits for its servers as long as they are waited for here.
+    watcher.signals[0].1 += Duration::from_secs(10);
+    vec![Action::Stop(watcher), Action::StopEach(Stop { record: files.servers(), ..stop.clone() }), Action::Stop(stop)]
+}
+
 /// Stops services, each after those that need it.
 pub fn stopping(folder: &StackFolder, services: &[Service], shutdown_timeout: Duration) -> Vec<Lane> {
     services
@@ -198,7 +234,7 @@ pub fn stopping(folder: &StackFolder, services: &[Service], shutdown_timeout: Du
         .map(|service| {
             let users = services.iter().filter(|other| other.needs().contains(service));
             let mut actions: Vec<Action> = users.map(|user| Action::After(user.to_string())).collect();
-            actions.push(Action::Stop(stop(folder, *service, shutdown_timeout)));
+            actions.extend(stops(folder, *service, shutdown_timeout));
             Lane { name: service.to_string(), actions, result: "stopped".to_owned() }
         })
         .collect()
@@ -309,6 +345,7 @@ mod tests {
             commit: "abc".to_owned(),
             is_colored: false,
             migration_limit: Duration::from_mins(10),
+            watcher: None,
         };
         let lane = with_recipe(|recipe| recipe.backend(&facts, &Service::ALL).unwrap());
         let found = lines(&lane);
@@ -325,6 +362,6 @@ mod tests {
         let lanes = stopping(&folder, &Service::ALL, Duration::from_secs(10));
         let waits: Vec<(String, usize)> =
             lanes.iter().map(|lane| (lane.name.clone(), lane.actions.len() - 1)).collect();
-        assert_eq!(waits, [("postgres".to_owned(), 1), ("redis".to_owned(), 1), ("backend".to_owned(), 0)]);
+        assert_eq!(waits, [("postgres".to_owned(), 1), ("redis".to_owned(), 1), ("backend".to_owned(), 2)]);
     }
 }

@@ -1,0 +1,40 @@
+//! The watcher behind a stack's backend; `up` starts it, on this machine and in the container.
+
+use anyhow::Result;
+
+use crate::cli::WatchBackend;
+use crate::context::Context;
+use crate::settings::Settings;
+use crate::stack::folder::StackFolder;
+use crate::stack::host::{self, not_up};
+use crate::stack::state::State;
+use crate::stack::thunder::{Service, WATCH_POLL};
+use crate::stack::watch::files::Files;
+use crate::stack::watch::{self, Place, Start};
+
+/// Watches until it is told to stop.
+pub fn run(context: &Context, arguments: &WatchBackend) -> Result<u8> {
+    let root = context.project.root();
+    let place = if arguments.in_container {
+        Place::container(root, host::binary()?)
+    } else {
+        let state = State::load(&StackFolder::of(&context.project, None).state())?;
+        let state = state.ok_or_else(|| not_up(Service::Backend))?;
+        Place::host(root, state.ports, host::binary()?)
+    };
+    watch::run(Start {
+        context,
+        place: &place,
+        files: Files::at(arguments.folder.clone()),
+        polls: arguments.poll || is_asked_to_poll(context),
+        is_prepared: arguments.prepared,
+    })
+}
+
+/// Whether this environment or the settings say so.
+fn is_asked_to_poll(context: &Context) -> bool {
+    let here = std::env::var(WATCH_POLL).ok();
+    let settings = Settings::load(&context.project).ok();
+    let said = settings.as_ref().and_then(|settings| settings.get(WATCH_POLL));
+    here.as_deref().into_iter().chain(said).any(|value| value == "true")
+}

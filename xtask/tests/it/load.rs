@@ -1,0 +1,96 @@
+//! A client that never rests: every request that is refused, reset or answered with 5xx is a failure.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+#[derive(Default)]
+struct Seen {
+    is_over: AtomicBool,
+    answers: AtomicUsize,
+    failures: Mutex<Vec<String>>,
+}
+
+/// Two clients: one makes a connection for each request, one keeps its connection for as long as it may.
+pub struct Load {
+    seen: Arc<Seen>,
+    clients: Vec<JoinHandle<()>>,
+}
+
+impl Load {
+    pub fn on(port: u16) -> Self {
+        let seen = Arc::new(Seen::default());
+        let clients = [false, true].map(|keeps| {
+            let seen = Arc::clone(&seen);
+            std::thread::spawn(move || run(port, keeps, &seen))
+        });
+        Self { seen, clients: clients.into() }
+    }
+
+    pub fn answers(&self) -> usize {
+        self.seen.answers.load(Ordering::Relaxed)
+    }
+
+    /// How many requests were answered; fails the test if one was not, or with 5xx.
+    #[track_caller]
+    pub fn expect_no_failure(self) -> usize {
+        self.seen.is_over.store(true, Ordering::Relaxed);
+        for client in self.clients {
+            client.join().expect("the client is well");
+        }
+        let failures = self.seen.failures.lock().expect("the client is well");
+        assert!(failures.is_empty(), "{} failures: {:?}", failures.len(), &failures[..failures.len().min(5)]);
+        self.seen.answers.load(Ordering::Relaxed)
+    }
+}
+
+fn run(port: u16, keeps: bool, seen: &Seen) {
+    let mut kept = None;
+    while !seen.is_over.load(Ordering::Relaxed) {
+        match ask(port, keeps, &mut kept) {
+            Ok(status) if status < 500 => drop(seen.answers.fetch_add(1, Ordering::Relaxed)),
+            Ok(status) => seen.failures.lock().expect("the client is well").push(format!("status {status}")),
+            Err(error) => {
+                kept = None;
+                seen.failures.lock().expect("the client is well").push(format!("keeps {keeps}: {error}"));
+            }
+        }
+    }
+}
+
+fn ask(port: u16, keeps: bool, kept: &mut Option<BufReader<TcpStream>>) -> std::io::Result<u16> {
+    let mut stream = if let Some(stream) = kept.take() {
+        stream
+    } else {
+        let stream = TcpStream::connect(SocketAddr::from(([127, 0, 0, 1], port)))?;
+        stream.set_read_timeout(Some(Duration::from_secs(30)))?;
+        BufReader::new(stream)
+    };
+    let connection = if keeps { "keep-alive" } else { "close" };
+    write!(stream.get_mut(), "GET /health HTTP/1.1\r\nhost: x\r\nconnection: {connection}\r\n\r\n")?;
+    let (mut status, mut length, mut is_last) = (0, 0, !keeps);
+    loop {
+        let mut line = String::new();
+        if stream.read_line(&mut line)? == 0 {
+            return Err(std::io::ErrorKind::UnexpectedEof.into());
+        }
+        let line = line.trim_end().to_lowercase();
+        if let Some(rest) = line.strip_prefix("http/1.1 ") {
+            status = rest[..3].parse().map_err(std::io::Error::other)?;
+        } else if let Some(rest) = line.strip_prefix("content-length: ") {
+            length = rest.parse().map_err(std::io::Error::other)?;
+        } else if line == "connection: close" {
+            is_last = true;
+        } else if line.is_empty() {
+            break;
+        }
+    }
+    stream.read_exact(&mut vec![0; length])?;
+    if !is_last {
+        *kept = Some(stream);
+    }
+    Ok(status)
+}

@@ -1,0 +1,391 @@
+//! Hot reload: what an edit leads to, and that no client notices more of it than the new answer.
+
+use std::fs;
+
+use serde_json::Value;
+
+use crate::load::Load;
+use crate::support::{Checkout, is_alive, of, signal, until, until_or_show};
+
+/// A build that makes another binary of the same program.
+const ANOTHER: &str = "cp target/debug/thunder target/debug/new && mv target/debug/new target/debug/thunder\n";
+/// A build that fails as rustc does.
+const BROKEN: &str = r#"
+cat <<'END'
+{"reason":"compiler-message","message":{"level":"error","rendered":"error[E0425]: not found: it_is\n","spans":[{"file_name":"backend/src/reports/routes.rs","line_start":41,"is_primary":true}]}}
+{"reason":"build-finished","success":false}
+END
+echo 'error: could not compile `backend`' >&2
+exit 101
+"#;
+
+/// A checkout whose cargo notes that it builds, and does what `backend/src/build.sh` says.
+fn checkout() -> Checkout {
+    let checkout = Checkout::new();
+    checkout.fake(
+        "cargo",
+        "[ \"$1\" = build ] || exit 1\necho $$ >> builds\n[ ! -f backend/src/build.sh ] || . ./backend/src/build.sh\n",
+    );
+    checkout.write("backend/src/main.rs", "fn main() {}\n");
+    checkout
+}
+
+/// One whose stack is up.
+fn up() -> Checkout {
+    let checkout = checkout();
+    checkout.xtask(&["up"]).expect(0);
+    checkout
+}
+
+impl Checkout {
+    fn log(&self) -> String {
+        fs::read_to_string(self.path(".stack/logs/backend.log")).unwrap_or_default()
+    }
+
+    fn said(&self, words: &str) -> usize {
+        self.log().matches(words).count()
+    }
+
+    /// How many builds were begun.
+    fn builds(&self) -> usize {
+        fs::read_to_string(self.path("builds")).unwrap_or_default().lines().count()
+    }
+
+    /// Edits the source so that building it does this, and comes back when the watcher has said these words once more.
+    #[track_caller]
+    fn edit(&self, script: &str, words: &str) {
+        let before = self.said(words);
+        self.write("backend/src/build.sh", &format!("# after {} builds\n{script}", self.builds()));
+        self.hear(words, before + 1);
+    }
+
+    /// Comes back when the watcher or the backend has said these words so many times.
+    #[track_caller]
+    fn hear(&self, words: &str, times: usize) {
+        until_or_show(&format!("{words:?} is said"), || self.said(words) >= times, || self.log());
+    }
+
+    fn port(&self) -> u16 {
+        let port = of(&self.status(), "backend")["port"].as_u64().expect("a port");
+        u16::try_from(port).expect("a port")
+    }
+
+    fn watcher(&self) -> u32 {
+        let record: Value = serde_json::from_str(&self.read(".stack/run/watcher.json")).expect("a record");
+        u32::try_from(record["pid"].as_u64().expect("a pid")).expect("a pid")
+    }
+}
+
+#[test]
+fn an_edit_is_built_and_the_new_server_takes_over() {
+    let checkout = up();
+    let before = checkout.pid("backend");
+    checkout.edit(ANOTHER, "reloaded ");
+    let after = checkout.pid("backend");
+    assert_ne!(before, after);
+    until("the old one has ended", || !is_alive(before));
+    assert_eq!(checkout.builds(), 2, "one by `up`, one by the edit");
+    assert!(checkout.log().contains("WATCH backend/src/build.sh changed"), "{}", checkout.log());
+    let status = checkout.xtask(&["status", "--json"]).expect(0).json();
+    let watch = &of(&status, "backend")["watch"];
+    assert_eq!((&watch["running"], &watch["phase"], &watch["reloads"]), (&true.into(), &"idle".into(), &1.into()));
+    checkout.xtask(&["smoke"]).expect(0);
+}
+
+#[test]
+fn no_request_is_refused_reset_or_failed_while_servers_replace_each_other() {
+    let checkout = up();
+    let load = Load::on(checkout.port());
+    for _ in 0..20 {
+        let answers = load.answers();
+        checkout.edit(ANOTHER, "reloaded ");
+        until("the new one answers", || load.answers() > answers);
+    }
+    assert!(load.expect_no_failure() > 100);
+    checkout.xtask(&["down"]).expect(0);
+    assert_eq!(checkout.inhabitants(), Vec::<u32>::new());
+}
+
+#[test]
+fn a_save_of_many_steps_or_a_change_of_many_files_is_one_build() {
+    let checkout = up();
+    let main = checkout.path("backend/src/main.rs");
+    // As Vim saves: a swap file, a trial, the old one put aside, the new one written, the old one removed.
+    let before = checkout.said("the build is the same");
+    checkout.write("backend/src/.main.rs.swp", "swap");
+    checkout.write("backend/src/4913", "");
+    fs::remove_file(checkout.path("backend/src/4913")).unwrap();
+    fs::rename(&main, checkout.path("backend/src/main.rs~")).unwrap();
+    checkout.write("backend/src/main.rs", "");
+    checkout.write("backend/src/main.rs", "fn main() { }\n");
+    fs::remove_file(checkout.path("backend/src/main.rs~")).unwrap();
+    checkout.hear("the build is the same", before + 1);
+    assert_eq!(checkout.builds(), 2);
+
+    // As git changes branches: files in new folders, others gone.
+    for index in 0..300 {
+        checkout.write(&format!("backend/src/many/of/{}/file_{index}.rs", index % 7), "// new\n");
+    }
+    fs::remove_file(&main).unwrap();
+    checkout.hear("the build is the same", before + 2);
+    assert_eq!(checkout.builds(), 3, "{}", checkout.log());
+
+    // And what lies in folders that are new is watched as well.
+    checkout.write("backend/src/many/of/3/file_3.rs", "// newer\n");
+    until("it was built", || checkout.builds() == 4);
+}
+
+#[test]
+fn a_compile_error_is_shown_once_and_told_by_status_until_it_is_mended() {
+    let checkout = up();
+    let before = checkout.pid("backend");
+    checkout.edit(BROKEN, "1 error in reports/routes.rs:41; the older build goes on serving");
+    assert_eq!(checkout.said("error[E0425]: not found: it_is"), 1);
+    let status = checkout.xtask(&["status", "--json"]).expect(0).json();
+    let backend = of(&status, "backend");
+    assert_eq!(backend["detail"], "serving an older build: 1 error in reports/routes.rs:41");
+    assert_eq!((&status["state"], &backend["health"]), (&"up".into(), &"healthy".into()));
+    assert!(checkout.xtask(&["status"]).stdout.contains("serving an older build: 1 error in reports/routes.rs:41"));
+    assert_eq!(checkout.pid("backend"), before);
+
+    checkout.edit(BROKEN, "(as before)");
+    assert_eq!(checkout.said("error[E0425]: not found: it_is"), 1, "the same message is not said again");
+    checkout.edit(ANOTHER, "reloaded ");
+    assert_eq!(of(&checkout.status(), "backend")["detail"], Value::Null);
+}
+
+#[test]
+fn an_error_that_is_undone_needs_no_build() {
+    let checkout = up();
+    checkout.edit(BROKEN, "goes on serving");
+    let builds = checkout.builds();
+    fs::remove_file(checkout.path("backend/src/build.sh")).unwrap();
+    checkout.hear("changed back to what serves", 1);
+    assert_eq!(of(&checkout.status(), "backend")["detail"], Value::Null);
+    assert_eq!(checkout.builds(), builds);
+}
+
+#[test]
+fn a_change_during_a_build_calls_it_off() {
+    let checkout = up();
+    checkout.write("backend/src/build.sh", "exec sleep 600\n");
+    until("it is being built", || checkout.builds() == 2);
+    let first: u32 = checkout.read("builds").lines().last().unwrap().parse().unwrap();
+    until("status tells", || of(&checkout.status(), "backend")["watch"]["phase"] == "building");
+    checkout.edit(ANOTHER, "reloaded ");
+    assert!(!is_alive(first));
+    assert_eq!((checkout.builds(), checkout.said("starting over")), (3, 1));
+}
+
+#[test]
+fn a_server_that_does_not_get_ready_leaves_the_older_one_serving() {
+    let checkout = up();
+    let before = checkout.pid("backend");
+    let failing = "printf '#!/bin/sh\\necho no luck\\nexit 7\\n' > target/debug/new; chmod +x target/debug/new; \
+                   mv target/debug/new target/debug/thunder\n";
+    checkout
+        .edit(failing, "the new server ended with exit code 7 before it was ready; the older build goes on serving");
+    assert_eq!(checkout.pid("backend"), before);
+    assert_eq!(checkout.said("no luck"), 1);
+    let status = checkout.xtask(&["status", "--json"]).expect(0).json();
+    let detail = of(&status, "backend")["detail"].as_str().unwrap().to_owned();
+    assert!(detail.starts_with("serving an older build: the new server ended with exit code 7"), "{detail}");
+}
+
+#[test]
+fn changed_settings_need_no_build_and_wrong_ones_leave_the_older_server() {
+    let checkout = up();
+    let settings = checkout.read(".env.docker");
+    checkout.write(".env.docker", &settings.replace("LOG_LEVEL=info", "LOG_LEVEL=debug"));
+    checkout.hear("reloaded ", 1);
+    assert_eq!(checkout.builds(), 1);
+    assert!(checkout.log().contains("WATCH the settings changed"), "{}", checkout.log());
+
+    let before = checkout.pid("backend");
+    checkout.write(".env.docker", &settings.replace("LOG_LEVEL=info", "LOG_LEVEL=inf=o=3"));
+    checkout.hear("the older build goes on serving", 1);
+    assert_eq!(checkout.pid("backend"), before);
+    assert!(checkout.log().contains("LOG_LEVEL"), "the server names what is wrong: {}", checkout.log());
+    checkout.write(".env.docker", &settings);
+    checkout.hear("reloaded ", 2);
+}
+
+#[test]
+fn a_pending_migration_is_applied_first_and_an_altered_one_stops_with_what_to_do() {
+    let checkout = checkout();
+    fs::rename(checkout.path("target/debug/thunder"), checkout.path("target/debug/real")).unwrap();
+    let real = checkout.path("target/debug/real").display().to_string();
+    let migrating = |answer: &str| {
+        format!("#!/bin/sh\nif [ \"$1\" = migrate ]; then {answer}; fi\nexec {real} \"$@\"\n# {answer}\n")
+    };
+    let build = |answer: &str| {
+        format!(
+            "cat > target/debug/new <<'END'\n{}END\nchmod +x target/debug/new; mv target/debug/new target/debug/thunder\n",
+            migrating(answer)
+        )
+    };
+    checkout.write("backend/src/build.sh", &build("exec REAL \"$@\"").replace("REAL", &real));
+    checkout.xtask(&["up"]).expect(0);
+
+    checkout.write("backend/migrations/2_b.up.sql", "SELECT 1");
+    checkout.edit(&build("echo applied 2_b; exit 0"), "reloaded ");
+    let log = checkout.log();
+    let place = |words: &str| log.find(words).unwrap_or_else(|| panic!("{words:?} is not in {log}"));
+    assert!(place("WATCH migration applied 2_b") < place("WATCH reloaded"), "{log}");
+
+    // Without another migration none is asked for.
+    checkout.edit(&build("echo applied 3_c; exit 0"), "reloaded ");
+    assert_eq!(checkout.said("3_c"), 0);
+
+    let before = checkout.pid("backend");
+    checkout.write("backend/migrations/2_b.up.sql", "SELECT 2");
+    let altered = "echo \"thunder: the database's migrations differ from this version's:\" >&2; echo '  2_b was altered' >&2; exit 5";
+    checkout.edit(&build(altered), "migrations differ from this version's; the older build goes on serving");
+    let log = checkout.log();
+    for words in ["2_b was altered", "put the change into a migration of its own", "cargo xtask clean"] {
+        assert!(log.contains(words), "{words:?} is not in {log}");
+    }
+    assert_eq!(checkout.pid("backend"), before);
+}
+
+#[test]
+fn with_its_watcher_killed_the_backend_serves_and_up_brings_both_in_order() {
+    let checkout = up();
+    checkout.edit(ANOTHER, "reloaded ");
+    let (watcher, backend) = (checkout.watcher(), checkout.pid("backend"));
+    signal(watcher, "KILL");
+    until("it is gone", || !is_alive(watcher));
+    checkout.xtask(&["smoke"]).expect(0);
+    let ran = checkout.xtask(&["status", "--json"]).expect(4).says(&["its watcher is gone", "cargo xtask up"]);
+    assert_eq!(of(&ran.json(), "backend")["health"], "healthy");
+
+    let port = checkout.port();
+    checkout.xtask(&["up"]).expect(0);
+    assert_eq!(checkout.port(), port, "its own port is not taken by somebody else");
+    assert_ne!(checkout.watcher(), watcher);
+    until("the old one has ended", || !is_alive(backend));
+    checkout.edit(ANOTHER, "reloaded ");
+    checkout.xtask(&["status"]).expect(0);
+
+    signal(checkout.watcher(), "KILL");
+    checkout.xtask(&["down"]).expect(0);
+    assert_eq!(checkout.inhabitants(), Vec::<u32>::new());
+}
+
+#[test]
+fn a_watcher_that_is_killed_while_a_server_starts_leaves_none_that_nobody_knows() {
+    let checkout = up();
+    let slow = "printf '#!/bin/sh\\n[ $1 = serve ] && exec sleep 600\\nexit 0\\n' > target/debug/new; \
+                chmod +x target/debug/new; mv target/debug/new target/debug/thunder\n";
+    checkout.write("backend/src/build.sh", slow);
+    until("the new one starts", || of(&checkout.status(), "backend")["watch"]["phase"] == "starting");
+    let inhabitants = checkout.inhabitants().len();
+    signal(checkout.watcher(), "KILL");
+    until("it is gone", || checkout.inhabitants().len() < inhabitants);
+    checkout.xtask(&["down"]).expect(0);
+    assert_eq!(checkout.inhabitants(), Vec::<u32>::new());
+}
+
+#[test]
+fn a_backend_that_crashes_is_started_again_after_longer_and_longer_pauses() {
+    let checkout = up();
+    for (times, pause) in
+        ["in 500ms", "2 times in a row; starting it again in 1s", "3 times in a row; starting it again in 2s"]
+            .into_iter()
+            .enumerate()
+    {
+        let killed = checkout.pid("backend");
+        signal(killed, "KILL");
+        checkout.hear(pause, 1);
+        assert!(checkout.log().contains("the backend ended with signal SIGKILL"), "{}", checkout.log());
+        if times == 2 {
+            let ran = checkout.xtask(&["status", "--json"]).expect(4);
+            let backend = of(&ran.json(), "backend").clone();
+            assert_eq!(backend["detail"], "the backend ended with signal SIGKILL, 3 times in a row", "{backend:#}");
+        }
+        until("it serves again", || checkout.xtask(&["status"]).code == 0);
+        assert_ne!(checkout.pid("backend"), killed);
+    }
+}
+
+#[test]
+fn a_connection_that_is_made_while_nothing_serves_waits() {
+    let checkout = up();
+    let load = Load::on(checkout.port());
+    until("it is answered", || load.answers() > 10);
+    // In flight are only those that the next server will answer.
+    let idle = Load::on(checkout.port());
+    assert!(load.expect_no_failure() > 0 && idle.expect_no_failure() < 1_000_000);
+    signal(checkout.pid("backend"), "KILL");
+    checkout.hear("starting it again", 1);
+    let load = Load::on(checkout.port());
+    until("it is answered", || load.answers() > 10);
+    load.expect_no_failure();
+}
+
+#[test]
+fn without_a_watcher_it_is_a_plain_process_and_each_can_follow_the_other() {
+    let checkout = checkout();
+    checkout.xtask(&["up", "--no-watch"]).expect(0);
+    assert!(!checkout.exists(".stack/run/watcher.json"));
+    assert_eq!(of(&checkout.status(), "backend")["watch"], Value::Null);
+    let plain = checkout.pid("backend");
+    checkout.xtask(&["up"]).expect(0).says(&["everything is running already"]);
+    assert_eq!(checkout.pid("backend"), plain, "what runs stays as it is");
+
+    let mut watch = checkout.start_until(&["watch"], "Ctrl-C leaves the stack running");
+    assert_ne!(checkout.pid("backend"), plain);
+    checkout.edit(ANOTHER, "reloaded ");
+    watch.signal("INT");
+    watch.hear("interrupted");
+    watch.end().expect(130);
+    assert_eq!(of(&checkout.status(), "backend")["watch"]["running"], true);
+
+    checkout.xtask(&["up", "--no-watch"]).expect(0);
+    assert_eq!(of(&checkout.status(), "backend")["watch"], Value::Null);
+    checkout.xtask(&["smoke"]).expect(0);
+}
+
+#[test]
+fn in_the_foreground_builds_and_the_backend_are_shown_and_ctrl_c_stops_what_was_started() {
+    let checkout = checkout();
+    checkout.xtask(&["up", "postgres"]).expect(0);
+    let watch = checkout.start_until(&["watch"], "Ctrl-C stops what this has started");
+    checkout.edit(BROKEN, "goes on serving");
+    checkout.edit(ANOTHER, "reloaded ");
+    watch.signal("INT");
+    let ran = watch.end().expect(130).says(&["stopped redis, backend"]);
+    for words in ["WATCH serving", "error[E0425]: not found: it_is", "WATCH reloaded ", "INFO thunder", "listening"] {
+        assert!(ran.stdout.contains(words) || words == "INFO thunder", "{words:?} is not in\n{}", ran.stdout);
+    }
+    let status = checkout.xtask(&["status", "--json"]).expect(0).json();
+    assert_eq!(of(&status, "postgres")["state"], "running");
+    assert_eq!(of(&status, "backend")["state"], "stopped");
+    checkout.xtask(&["clean", "--yes"]).expect(0);
+    checkout.expect_nothing_left();
+}
+
+#[test]
+fn changes_are_found_at_intervals_where_that_is_asked_for() {
+    let checkout = checkout();
+    let settings = checkout.read(".env.docker.example").replace("WATCH_POLL=", "WATCH_POLL=true");
+    checkout.write(".env.docker.example", &settings);
+    checkout.xtask(&["up"]).expect(0);
+    checkout.edit(ANOTHER, "reloaded ");
+    assert_eq!(checkout.builds(), 2);
+    checkout.xtask(&["down"]).expect(0);
+    let settings = checkout.read(".env.docker").replace("WATCH_POLL=true", "WATCH_POLL=false");
+    checkout.write(".env.docker", &settings);
+    checkout.xtask(&["up", "--poll"]).expect(0);
+    checkout.edit(ANOTHER, "reloaded ");
+}
+
+#[test]
+fn the_folder_of_the_sources_may_go_and_come_again() {
+    let checkout = up();
+    fs::rename(checkout.path("backend"), checkout.path("elsewhere")).unwrap();
+    checkout.hear(" changed", 1);
+    fs::rename(checkout.path("elsewhere"), checkout.path("backend")).unwrap();
+    checkout.hear(" changed", 2);
+    checkout.edit(ANOTHER, "reloaded ");
+}
