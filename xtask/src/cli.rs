@@ -90,7 +90,7 @@ pub enum Task {
     Seed,
     /// Measure what is promised, beside the same thing done by hand
     #[command(
-        after_help = "Prints medians, spread and ratios; judges nothing.\n\nExamples:\n  cargo xtask bench stack\n  cargo xtask bench stack --engine docker\n  cargo xtask bench image --runs 3 --json"
+        after_help = "Prints medians, spread and ratios; judges nothing.\n\nExamples:\n  cargo xtask bench stack\n  cargo xtask bench stack --engine docker\n  cargo xtask bench image --runs 3 --json\n  cargo xtask bench reload"
     )]
     Bench(Bench),
     /// Print completions for a shell

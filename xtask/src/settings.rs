@@ -104,6 +104,8 @@ impl Settings {
         let mut problems = Vec::new();
         for entry in &template.entries {
             match self.entries.iter().find(|own| own.name == entry.name) {
+                // One that may be empty may as well not be there: a file from before it was invented goes on working.
+                None if entry.value.is_empty() => {}
                 None => problems.push(format!("{} is missing", entry.name)),
                 Some(own) if own.value.is_empty() && !entry.value.is_empty() => {
                     problems.push(format!("{} is empty", entry.name));
@@ -219,7 +221,7 @@ mod tests {
 
     #[test]
     fn everything_that_is_wrong_is_told_at_once() {
-        let template = settings("SECRET=<generated>\nPORT=3000\nOPTIONAL=\nLEVEL=info\nOTHER=x\n");
+        let template = settings("SECRET=<generated>\nPORT=3000\nOPTIONAL=\nNEWER=\nLEVEL=info\nOTHER=x\n");
         let own = settings("SECRET=<generated>\nPORT=70000\nOPTIONAL=\nLEVEL=\nTYPO=1\n");
         assert_eq!(
             own.problems(&template),

@@ -241,7 +241,7 @@ pub struct Bench {
     /// What to measure
     #[arg(value_enum, default_value_t)]
     pub what: BenchWhat,
-    /// How many runs the medians are of; 5 for the stack, 1 for the image
+    /// How many runs the medians are of; 5 for the stack, 1 for the image, 30 for reloads
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..=100), value_name = "N")]
     pub runs: Option<u16>,
     /// Which engine's stack
@@ -263,6 +263,8 @@ pub enum BenchWhat {
     Stack,
     /// Builds of the image that ships, its size, start and memory
     Image,
+    /// From an edit to the first answer that shows it, and 200 reloads under load
+    Reload,
 }
 
 /// `completions`

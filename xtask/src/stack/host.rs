@@ -233,6 +233,7 @@ impl<'a> Host<'a> {
         waiting: &[Service],
     ) -> Result<(Plan, State)> {
         let mut state = self.state.clone().unwrap_or_else(|| State::new(Engine::Host, recipe.ports));
+        state.engine = Engine::Host;
         state.ports = recipe.ports;
         state.want(&request.services);
         let search = self.search(request.origin);

@@ -30,6 +30,8 @@ pub const CONTAINER_URL: &str = "http://127.0.0.1:3000";
 pub const CONTAINER_WATCH: &str = "/target/watch";
 /// What the container runs instead of the watcher.
 pub const UNWATCHED: &str = "cargo run --quiet --locked --package backend --bin thunder -- serve";
+/// A handler to edit when reloads are measured: its file, and what stands there for the version in its answer.
+pub const HANDLER: (&str, &str) = ("backend/src/health.rs", "env!(\"CARGO_PKG_VERSION\")");
 /// Where the backend says whether it is healthy.
 pub const HEALTH_PATH: &str = "/health";
 /// What the backend is made of: a change in one of these, or below, is worth a build.

@@ -7,44 +7,36 @@
 mod build;
 mod events;
 pub mod files;
+mod fleet;
 mod place;
 pub mod report;
 mod server;
 mod sources;
 
 use std::collections::VecDeque;
-use std::net::TcpListener;
-use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread::Scope;
 use std::time::{Duration, Instant, SystemTime};
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 
-use self::build::{Job, Outcome, Prepared};
+use self::build::{Job, Outcome};
 use self::events::Events;
 use self::files::Files;
+use self::fleet::{Fleet, Role, START};
 pub use self::place::Place;
 use self::report::{Phase, Problem, WatchReport};
-use self::server::Server;
 use self::sources::{Snapshot, Sources};
 use crate::context::Context;
 use crate::failure::Exit;
 use crate::file;
 use crate::interrupt::Halt;
-use crate::settings::Settings;
-use crate::stack::ground;
 use crate::tool::backend::Variable;
-use crate::wait::{self, Look, Waited};
 
 /// For how long nothing may have changed before it is built: a save is several steps, a change of branches hundreds.
 const QUIET: Duration = Duration::from_millis(30);
 /// How long changes may go on before they are built all the same.
 const UNREST: Duration = Duration::from_secs(2);
-/// How long a new server may take to be ready; one that waits for its database gives up earlier, by itself.
-const START: Duration = Duration::from_mins(2);
-/// What a server is given to end beyond the time that it gives its requests.
-const GRACE: Duration = Duration::from_secs(5);
 /// The pause before a server that crashed is started again; it doubles with each crash.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 /// The longest such pause.
@@ -100,7 +92,6 @@ struct Watcher<'scope, 'env> {
     messages: Receiver<Message>,
     /// What came while something else was waited for.
     deferred: VecDeque<Message>,
-    socket: Option<Arc<TcpListener>>,
     /// What the sources held when they were looked at last.
     seen: Snapshot,
     /// What the binary that is put aside was built from.
@@ -110,9 +101,7 @@ struct Watcher<'scope, 'env> {
     /// What serves was made from.
     served: Option<Snapshot>,
     job: Option<(u32, Halt)>,
-    next: Option<(Server, Prepared)>,
-    current: Option<Server>,
-    retired: Vec<Server>,
+    fleet: Fleet<'env>,
     environment: Vec<Variable>,
     /// How often it has crashed in a row, and when to start it again.
     crashes: u32,
@@ -121,7 +110,7 @@ struct Watcher<'scope, 'env> {
     edited: Instant,
     /// What the compiler said last, so that it is not said again.
     shown: Vec<String>,
-    numbers: u32,
+    jobs: u32,
     report: WatchReport,
 }
 
@@ -131,9 +120,7 @@ impl<'scope, 'env> Watcher<'scope, 'env> {
         let (sender, messages) = mpsc::channel();
         let stop = sender.clone();
         context.interrupt.on_request(move || drop(stop.send(Message::Stop)));
-        // Whoever started us has ended what these told of, but for the one that serves.
-        file::remove(&files.servers())?;
-        file::create(&files.servers())?;
+        let fleet = Fleet::new(context, place, files.clone(), sender.clone())?;
         let sources = Sources::of(context.project.root(), &context.project.settings());
         // Told before they are looked at, so that no change is missed.
         let events = Events::start(&sources, polls, &sender, &|text| say(context, &text));
@@ -150,34 +137,27 @@ impl<'scope, 'env> Watcher<'scope, 'env> {
             sources,
             polls,
             events,
-            current: Server::adopt(0, &files, &sender),
+            fleet,
             files,
             sender,
             messages,
             deferred: VecDeque::new(),
-            socket: None,
             seen,
             built,
             migrated,
             served: None,
             job: None,
-            next: None,
-            retired: Vec::new(),
             environment: Vec::new(),
             crashes: 0,
             retry: None,
             edited: Instant::now(),
             shown: Vec::new(),
-            numbers: 0,
+            jobs: 0,
             report: WatchReport { phase: Phase::Building, problem: None, advice: Vec::new(), reloads: 0 },
         })
     }
 
     fn run(mut self) -> Result<u8> {
-        if self.current.is_none() {
-            // Held from now on, so that whoever connects waits.
-            self.socket = Some(Arc::new(bind(self.place, Duration::ZERO, &Halt::on(&self.context.interrupt))?));
-        }
         self.say(&format!("watching {}", crate::stack::thunder::SOURCES[0]));
         self.prepare();
         loop {
@@ -206,14 +186,9 @@ impl<'scope, 'env> Watcher<'scope, 'env> {
         if let Some(message) = self.deferred.pop_front() {
             return Some(message);
         }
-        let deadlines = self.servers().filter_map(|server| server.deadline).chain(self.retry);
-        let patience =
-            deadlines.min().map_or(Duration::from_hours(1), |when| when.saturating_duration_since(Instant::now()));
+        let deadline = self.fleet.deadline().into_iter().chain(self.retry).min();
+        let patience = deadline.map_or(Duration::from_hours(1), |when| when.saturating_duration_since(Instant::now()));
         self.messages.recv_timeout(patience).ok()
-    }
-
-    fn servers(&self) -> impl Iterator<Item = &Server> {
-        self.next.iter().map(|(server, _)| server).chain(&self.current).chain(&self.retired)
     }
 
     /// Looks at the sources, once they have come to rest, and builds what is new.
@@ -230,7 +205,7 @@ impl<'scope, 'env> Watcher<'scope, 'env> {
         self.edited = Instant::now();
         self.seen = snapshot;
         let was_busy = self.call_off();
-        if self.served.as_ref() == Some(&self.seen) && self.current.is_some() {
+        if self.served.as_ref() == Some(&self.seen) && self.fleet.is_serving() {
             self.say(&format!("{difference} changed back to what serves"));
             self.shown.clear();
             return self.stand(Phase::Idle, None);
@@ -266,19 +241,13 @@ impl<'scope, 'env> Watcher<'scope, 'env> {
         if let Some((_, halt)) = &job {
             halt.request();
         }
-        // While nothing serves, an older build is better than none.
-        let next = self.next.take_if(|_| self.current.is_some());
-        let was_busy = job.is_some() || next.is_some();
-        if let Some((server, _)) = next {
-            self.retire(server);
-        }
-        was_busy
+        self.fleet.call_off() || job.is_some()
     }
 
     /// Builds and migrates, as far as that is needed.
     fn prepare(&mut self) {
-        self.numbers += 1;
-        let number = self.numbers;
+        self.jobs += 1;
+        let number = self.jobs;
         let job = Job {
             snapshot: self.seen.clone(),
             needs_build: self.built != Some(self.seen.code()),
@@ -312,65 +281,27 @@ impl<'scope, 'env> Watcher<'scope, 'env> {
                 self.built = Some(prepared.snapshot.code());
                 self.migrated = Some(prepared.snapshot.migrations());
                 let is_the_same = !prepared.is_another_binary && prepared.environment == self.environment;
-                if is_the_same && self.current.is_some() && self.served.is_some() {
+                if is_the_same && self.fleet.is_serving() && self.served.is_some() {
                     self.served = Some(prepared.snapshot);
                     self.say("the build is the same; nothing to reload");
                     self.stand(Phase::Idle, None);
                     return None;
                 }
-                self.start(prepared).err().and_then(|error| self.fail(error.into(), 1))
+                match self.fleet.start(prepared) {
+                    Ok(()) => {
+                        self.report.phase = Phase::Starting;
+                        self.write_report();
+                        None
+                    }
+                    Err(error) => self.fail(error.into(), 1),
+                }
             }
         }
     }
 
-    /// Starts the next server beside the one that serves.
-    fn start(&mut self, prepared: Prepared) -> Result<()> {
-        if let Some((older, _)) = self.next.take() {
-            self.retire(older);
-        }
-        let socket = match &self.socket {
-            Some(socket) => Arc::clone(socket),
-            None => self.take_socket()?,
-        };
-        self.numbers += 1;
-        let root = self.context.project.root();
-        let (files, runner) = (&self.files, &*self.context.runner);
-        let mut server =
-            Server::start(self.numbers, files, &prepared.environment, root, &socket, runner, &self.sender)?;
-        server.deadline = Some(Instant::now() + START);
-        self.next = Some((server, prepared));
-        self.report.phase = Phase::Starting;
-        self.write_report();
-        Ok(())
-    }
-
-    /// Takes the address from a server whose watcher is gone: from the moment at which that one lets go of it, whoever
-    /// connects waits for the next.
-    fn take_socket(&mut self) -> Result<Arc<TcpListener>> {
-        if let Some(server) = self.current.take() {
-            self.say("taking over from a server whose watcher is gone");
-            self.retire(server);
-        }
-        let patience = self.shutdown_timeout() + GRACE;
-        let socket = Arc::new(bind(self.place, patience, &Halt::on(&self.context.interrupt))?);
-        self.socket = Some(Arc::clone(&socket));
-        Ok(socket)
-    }
-
     /// The next server is ready: it is the one that serves now, and the one before finishes what it has begun.
     fn take_over(&mut self, number: u32) -> Result<()> {
-        let Some((mut server, prepared)) = self.next.take_if(|(server, _)| server.number == number) else {
-            return Ok(());
-        };
-        server.deadline = None;
-        if let Some(record) = server.record() {
-            file::write(&self.files.current(), serde_json::to_string(&record)?.as_bytes(), 0o644)?;
-        }
-        let before = self.current.replace(server);
-        let is_reload = before.is_some();
-        if let Some(before) = before {
-            self.retire(before);
-        }
+        let Some((prepared, is_reload)) = self.fleet.take_over(number)? else { return Ok(()) };
         let seconds = self.edited.elapsed().as_secs_f64();
         if is_reload {
             self.report.reloads += 1;
@@ -397,45 +328,41 @@ impl<'scope, 'env> Watcher<'scope, 'env> {
 
     /// A server has ended. An exit code, where there is nothing to go on with.
     fn ended(&mut self, number: u32, how: &str) -> Result<Option<u8>> {
-        if let Some((server, _)) = self.next.take_if(|(server, _)| server.number == number) {
-            server.forget()?;
-            let problem = Problem::new(format!("the new server ended with {how} before it was ready"));
-            let code = how.strip_prefix("exit code ").and_then(|code| code.parse().ok()).unwrap_or(1);
-            return Ok(self.fail(problem.next(LOGS), code));
-        }
-        if let Some(server) = self.current.take_if(|server| server.number == number) {
-            server.forget()?;
-            file::remove(&self.files.current())?;
-            if server.since.elapsed() > STABLE {
-                self.crashes = 0;
+        Ok(match self.fleet.ended(number)? {
+            Role::Next => {
+                let problem = Problem::new(format!("the new server ended with {how} before it was ready"));
+                let code = how.strip_prefix("exit code ").and_then(|code| code.parse().ok()).unwrap_or(1);
+                self.fail(problem.next(LOGS), code)
             }
-            let (times, pause) = self.pause();
-            let what = format!("the backend ended with {how}{times}");
-            self.say(&format!("{what}; starting it again in {pause}"));
-            self.stand(Phase::Waiting, Some(Problem::new(what).next(LOGS)));
-            return Ok(None);
-        }
-        if let Some(index) = self.retired.iter().position(|server| server.number == number) {
-            self.retired.swap_remove(index).forget()?;
-        }
-        Ok(None)
+            Role::Current(lived) => {
+                if lived > STABLE {
+                    self.crashes = 0;
+                }
+                let (times, pause) = self.pause();
+                let what = format!("the backend ended with {how}{times}");
+                self.say(&format!("{what}; starting it again in {pause}"));
+                self.stand(Phase::Waiting, Some(Problem::new(what).next(LOGS)));
+                None
+            }
+            Role::Retired => None,
+        })
     }
 
     /// Notes why what was edited does not serve. An exit code, where nothing ever did and nothing is left to wait for.
     fn fail(&mut self, problem: Problem, code: u8) -> Option<u8> {
-        let serving = if self.current.is_some() { "; the older build goes on serving" } else { "" };
+        let serving = if self.fleet.is_serving() { "; the older build goes on serving" } else { "" };
         self.say(&format!("{}{serving}", problem.summary));
         self.show(&problem.details);
         for advice in &problem.advice {
             self.say(&format!("try: {advice}"));
         }
-        if self.served.is_none() && self.current.is_none() && self.next.is_none() {
+        if self.served.is_none() && !self.fleet.is_serving() && !self.fleet.is_starting() {
             self.stand(Phase::Idle, Some(problem));
             return Some(code);
         }
-        if self.next.is_some() {
+        if self.fleet.is_starting() {
             self.stand(Phase::Starting, Some(problem));
-        } else if self.current.is_some() || problem.needs_edit {
+        } else if self.fleet.is_serving() || problem.needs_edit {
             self.stand(Phase::Idle, Some(problem));
         } else {
             let (times, pause) = self.pause();
@@ -466,30 +393,16 @@ impl<'scope, 'env> Watcher<'scope, 'env> {
         (times, humantime::format_duration(pause))
     }
 
-    /// Asks a server to end. It is forgotten when it has.
-    fn retire(&mut self, mut server: Server) {
-        server.signal("TERM", self.shutdown_timeout() + GRACE);
-        self.retired.push(server);
-    }
-
     /// Does what is due.
     fn tick(&mut self) {
-        let now = Instant::now();
-        let is_due = |deadline: Option<Instant>| deadline.is_some_and(|deadline| deadline <= now);
-        for server in self.retired.iter_mut().filter(|server| is_due(server.deadline)) {
-            let pid = server.record().map_or(0, |record| record.pid);
-            say(self.context, &format!("the server (process {pid}) does not stop by itself; sending SIGKILL"));
-            server.signal("KILL", GRACE);
-        }
-        if let Some((server, _)) = self.next.take_if(|(server, _)| is_due(server.deadline)) {
-            self.retire(server);
+        if self.fleet.tick() {
             let limit = humantime::format_duration(START);
             let problem = Problem::new(format!("the new server was not ready within {limit}"));
             self.fail(problem.next(LOGS), Exit::Unhealthy as u8);
         }
-        if is_due(self.retry) {
+        if self.retry.is_some_and(|when| when <= Instant::now()) {
             self.retry = None;
-            if self.job.is_none() && self.next.is_none() {
+            if self.job.is_none() && !self.fleet.is_starting() {
                 self.prepare();
             }
         }
@@ -512,11 +425,8 @@ impl<'scope, 'env> Watcher<'scope, 'env> {
     /// Ends every server in order.
     fn stop(mut self, code: u8) -> Result<u8> {
         self.call_off();
-        let next = self.next.take().map(|(server, _)| server);
-        for server in self.current.take().into_iter().chain(next) {
-            self.retire(server);
-        }
-        while !self.retired.is_empty() {
+        self.fleet.retire_all();
+        while !self.fleet.is_empty() {
             match self.receive() {
                 Some(Message::Ended(number, how)) => drop(self.ended(number, &how)?),
                 Some(_) => {}
@@ -531,12 +441,6 @@ impl<'scope, 'env> Watcher<'scope, 'env> {
         Ok(code)
     }
 
-    /// The time that a server gives its requests; the settings may be the very thing that is broken.
-    fn shutdown_timeout(&self) -> Duration {
-        Settings::load(&self.context.project)
-            .map_or(Duration::from_secs(10), |settings| ground::shutdown_timeout(&settings))
-    }
-
     fn say(&self, text: &str) {
         say(self.context, text);
     }
@@ -547,25 +451,4 @@ fn say(context: &Context, text: &str) {
     let time = humantime::format_rfc3339_micros(SystemTime::now());
     // With a closed stdout there is nobody to tell.
     drop(context.terminal.data(format!("{time} WATCH {text}")));
-}
-
-/// The socket that all servers are given, as soon as nobody else has its address.
-fn bind(place: &Place, patience: Duration, halt: &Halt) -> Result<TcpListener> {
-    let address = place.address()?;
-    let mut failure = None;
-    let waited = wait::until(patience, halt, || {
-        Ok(match TcpListener::bind(address) {
-            Ok(socket) => Look::Ready(socket),
-            Err(error) => {
-                let seen = error.to_string();
-                failure = Some(error);
-                Look::NotYet(seen)
-            }
-        })
-    })?;
-    match (waited, failure) {
-        (Waited::Done(socket), _) => Ok(socket),
-        (Waited::TimedOut(_), Some(error)) => Err(error).with_context(|| format!("cannot listen on {address}")),
-        (Waited::TimedOut(seen), None) => anyhow::bail!("cannot listen on {address}: {seen}"),
-    }
 }

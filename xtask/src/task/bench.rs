@@ -3,6 +3,8 @@
 mod by_hand;
 mod containers;
 mod image;
+mod load;
+mod reload;
 mod sample;
 
 use std::path::{Path, PathBuf};
@@ -55,6 +57,7 @@ pub fn run(context: &Context, arguments: &Bench) -> Result<u8> {
     let bench = Run::new(context, arguments)?;
     let figures = match (arguments.what, arguments.engine) {
         (BenchWhat::Image, _) => image::figures(&bench)?,
+        (BenchWhat::Reload, engine) => reload::figures(&bench, engine)?,
         (BenchWhat::Stack, Engine::Docker) => containers::figures(&bench)?,
         (BenchWhat::Stack, Engine::Auto | Engine::Host) => {
             let mut figures = vec![bench.cold_build()?, bench.overhead()?];
@@ -134,7 +137,11 @@ impl<'a> Run<'a> {
         file::create(&folder)?;
         let xtask = std::env::current_exe().context("cannot tell where xtask itself is")?;
         // A build of the image from nothing takes minutes.
-        let runs = arguments.runs.unwrap_or(if arguments.what == BenchWhat::Image { 1 } else { 5 });
+        let runs = arguments.runs.unwrap_or(match arguments.what {
+            BenchWhat::Image => 1,
+            BenchWhat::Stack => 5,
+            BenchWhat::Reload => 30,
+        });
         Ok(Self { context, runs, origin: arguments.servers, xtask, folder })
     }
 

@@ -18,6 +18,11 @@ pub fn changes(root: &Path) -> Step {
     step("ask git for changes", root).args(["status", "--porcelain"])
 }
 
+/// Asks for the files that are tracked, or could be.
+pub fn files(root: &Path) -> Step {
+    step("ask git for files", root).args(["ls-files", "--cached", "--others", "--exclude-standard"])
+}
+
 /// Asks for the tracked files with a line of that pattern.
 pub fn files_with(root: &Path, pattern: &str) -> Step {
     step("ask git for files", root).args(["grep", "--files-with-matches", "-I", "-E", pattern])

@@ -51,6 +51,18 @@ fn down_keeps_the_data_and_the_ports() {
     checkout.xtask(&["seed"]).expect(0).says(&["already there"]);
 }
 
+#[test]
+fn a_stack_that_was_in_containers_and_is_down_comes_up_as_processes() {
+    let checkout = Checkout::new();
+    checkout.xtask(&["up", "redis"]).expect(0);
+    checkout.xtask(&["down"]).expect(0);
+    let state = checkout.read(".stack/stack.json");
+    checkout.write(".stack/stack.json", &state.replace("\"engine\": \"host\"", "\"engine\": \"docker\""));
+    checkout.xtask(&["up", "redis", "--engine", "host"]).expect(0);
+    let status = checkout.xtask(&["status", "--json"]).expect(0).json();
+    assert_eq!((&status["state"], &status["engine"]), (&"up".into(), &"host".into()));
+}
+
 fn ports(checkout: &Checkout) -> Vec<Value> {
     let status = checkout.status();
     ["postgres", "redis", "backend"].map(|service| of(&status, service)["port"].clone()).to_vec()

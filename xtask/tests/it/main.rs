@@ -9,6 +9,7 @@ mod environment;
 mod faults;
 mod interruption;
 mod journey;
+#[path = "../../src/task/bench/load.rs"]
 mod load;
 mod portable;
 mod support;

@@ -84,7 +84,10 @@ fn build(context: &Context, place: &Place, halt: &Halt) -> Result<Vec<String>, P
     match outcome {
         Ok(()) => Ok(diagnosis.warnings),
         Err(_) if !diagnosis.errors.is_empty() => {
-            Err(Problem::of_source(diagnosis.summary(SOURCE_FOLDER), diagnosis.errors))
+            let lacks_metadata = diagnosis.errors.iter().any(|error| error.contains("no cached data for this query"));
+            let problem = Problem::of_source(diagnosis.summary(SOURCE_FOLDER), diagnosis.errors);
+            let advice = "cargo xtask check --fix, which writes the metadata of changed queries";
+            Err(if lacks_metadata { problem.next(advice) } else { problem })
         }
         Err(_) if !diagnosis.others.is_empty() => {
             let summary = diagnosis.others.iter().find_map(|line| line.trim().strip_prefix("error: "));

@@ -1,22 +1,29 @@
-//! A new user's journey in a fresh clone of HEAD: up, smoke, status, every service killed, up, down, up, clean.
+//! A new user's journey in a fresh clone of HEAD: up, smoke, status, edits, every service killed, up, down,
+//! up, clean.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
+use std::time::Duration;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use serde::Deserialize;
 
 use crate::cli::{Engine, ServerOrigin};
 use crate::context::Context;
 use crate::failure::Exit;
 use crate::file;
+use crate::interrupt::Halt;
 use crate::process;
 use crate::runner::Output;
 use crate::stack::ports;
-use crate::stack::thunder::{HEALTH_PATH, Service};
+use crate::stack::thunder::{HANDLER, HEALTH_PATH, MIGRATIONS, Service};
 use crate::step::Step;
 use crate::terminal::GOOD;
 use crate::tool::{backend, cargo, docker, git};
+use crate::wait::{self, Look, Waited};
+
+/// How long an edit may take to be live; the first after a build in a container compiles more than later ones.
+const EDIT: Duration = Duration::from_mins(3);
 
 /// What `status --json` says, as somebody outside would read it.
 #[derive(Deserialize)]
@@ -100,6 +107,7 @@ impl Journey<'_> {
         ensure!(logs.stdout.lines().any(|line| line.contains("\"backend\"")), "the backend says nothing");
         let seen = self.expect(&["exec", "backend", "--", "thunder", "--version"], 0)?;
         ensure!(seen.stdout.starts_with("thunder "), "exec says {:?}", seen.stdout);
+        self.edit(&first)?;
         for service in Service::ALL {
             self.kill(first.of(service)?)?;
         }
@@ -123,6 +131,49 @@ impl Journey<'_> {
         self.expect(&["clean"], Exit::Refused as u8)?;
         self.expect(&["clean", "--yes"], 0)?;
         self.expect_nothing_left(&third)
+    }
+
+    /// Edits that work, that do not compile, and that bring a migration.
+    fn edit(&self, status: &Status) -> Result<()> {
+        let port = status.of(Service::Backend)?.port.context("the backend has no port")?;
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        let answers = |version: &str| {
+            let health = backend::health(address, HEALTH_PATH);
+            health.as_ref().is_ok_and(|health| health.version == version)
+        };
+        let path = self.clone.join(HANDLER.0);
+        let text = std::fs::read_to_string(&path)?;
+        let handler = |version: &str| text.replace(HANDLER.1, &format!("{version:?}"));
+        std::fs::write(&path, handler("0.0.1"))?;
+        self.until("an edit is live", || Ok(answers("0.0.1")))?;
+
+        std::fs::write(&path, format!("{}\nfn broken() -> u32 {{ \"text\" }}\n", handler("0.0.2")))?;
+        self.until("status tells of the compile error", || {
+            let output = self.context.runner.read(&self.xtask(&["status", "--json"]))?;
+            Ok(output.stdout.contains("serving an older build: 1 error in health.rs:"))
+        })?;
+        ensure!(answers("0.0.1"), "the older build does not serve");
+
+        let migration = self.clone.join(MIGRATIONS).join("20990101000000_journey.up.sql");
+        std::fs::write(migration, "CREATE TABLE journey (id bigint);\n")?;
+        std::fs::write(&path, handler("0.0.3"))?;
+        self.until("the mended edit is live", || Ok(answers("0.0.3")))?;
+        let logs = self.context.runner.read(&self.xtask(&["logs", "backend", "-n", "1000"]))?;
+        ensure!(logs.stdout.contains("migration applied 20990101000000"), "no migration is told: {}", logs.stdout);
+        Ok(())
+    }
+
+    fn until(&self, what: &str, is_so: impl Fn() -> Result<bool>) -> Result<()> {
+        let halt = Halt::on(&self.context.interrupt);
+        let look = || Ok(if is_so()? { Look::Ready(()) } else { Look::NotYet(String::new()) });
+        match wait::until(EDIT, &halt, look)? {
+            Waited::Done(()) => self.say(what),
+            Waited::TimedOut(_) => {
+                let logs = self.context.runner.read(&self.xtask(&["logs", "backend", "-n", "50"]))?;
+                bail!("waited in vain until {what}\n{}", logs.stdout);
+            }
+        }
+        Ok(())
     }
 
     fn kill(&self, service: &ServiceStatus) -> Result<()> {

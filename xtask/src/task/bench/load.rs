@@ -1,9 +1,11 @@
 //! A client that never rests: every request that is refused, reset or answered with 5xx is a failure.
+//!
+//! The tests of the binary use this file too.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -21,6 +23,7 @@ pub struct Load {
 }
 
 impl Load {
+    /// Asks for the health of the server on that port of this machine, from now on.
     pub fn on(port: u16) -> Self {
         let seen = Arc::new(Seen::default());
         let clients = [false, true].map(|keeps| {
@@ -30,21 +33,25 @@ impl Load {
         Self { seen, clients: clients.into() }
     }
 
+    /// How many requests were answered so far.
     pub fn answers(&self) -> usize {
         self.seen.answers.load(Ordering::Relaxed)
     }
 
-    /// How many requests were answered; fails the test if one was not, or with 5xx.
-    #[track_caller]
-    pub fn expect_no_failure(self) -> usize {
+    /// Ends it: how many requests were answered, and why others were not.
+    pub fn end(self) -> (usize, Vec<String>) {
         self.seen.is_over.store(true, Ordering::Relaxed);
         for client in self.clients {
-            client.join().expect("the client is well");
+            // It has no way to fail that is not in the list.
+            drop(client.join());
         }
-        let failures = self.seen.failures.lock().expect("the client is well");
-        assert!(failures.is_empty(), "{} failures: {:?}", failures.len(), &failures[..failures.len().min(5)]);
-        self.seen.answers.load(Ordering::Relaxed)
+        let failures = std::mem::take(&mut *lock(&self.seen.failures));
+        (self.seen.answers.load(Ordering::Relaxed), failures)
     }
+}
+
+fn lock(failures: &Mutex<Vec<String>>) -> MutexGuard<'_, Vec<String>> {
+    failures.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn run(port: u16, keeps: bool, seen: &Seen) {
@@ -52,10 +59,11 @@ fn run(port: u16, keeps: bool, seen: &Seen) {
     while !seen.is_over.load(Ordering::Relaxed) {
         match ask(port, keeps, &mut kept) {
             Ok(status) if status < 500 => drop(seen.answers.fetch_add(1, Ordering::Relaxed)),
-            Ok(status) => seen.failures.lock().expect("the client is well").push(format!("status {status}")),
+            Ok(status) => lock(&seen.failures).push(format!("status {status}")),
             Err(error) => {
                 kept = None;
-                seen.failures.lock().expect("the client is well").push(format!("keeps {keeps}: {error}"));
+                lock(&seen.failures)
+                    .push(format!("{}: {error}", if keeps { "kept connection" } else { "new connection" }));
             }
         }
     }
