@@ -1,5 +1,6 @@
 //! Where a watcher keeps what it knows: of itself, of the servers that it started, and of how its last build went.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 
 use crate::stack::thunder::{BINARY, Service};
@@ -49,7 +50,9 @@ impl Files {
         if path.as_os_str().len() < 100 {
             return path;
         }
-        std::env::temp_dir().join(format!("{BINARY}-{}-notify-{number}", std::process::id()))
+        let mut hasher = DefaultHasher::new();
+        self.folder.hash(&mut hasher);
+        std::env::temp_dir().join(format!("{BINARY}-{:016x}-notify-{number}", hasher.finish()))
     }
 
     /// The binary that serves. It is another file than the one that builds are replacing all the time.
@@ -65,5 +68,19 @@ impl Files {
     /// How the watcher stands.
     pub fn report(&self) -> PathBuf {
         self.folder.join("watch.json")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_socket_has_a_short_name_wherever_the_checkout_is() {
+        let near = Files::at(PathBuf::from("/p/.stack/run"));
+        assert_eq!(near.notices(2), Path::new("/p/.stack/run/notify-2"));
+        let far = Files::at(Path::new("/p").join("long/".repeat(40)));
+        assert!(far.notices(2).starts_with(std::env::temp_dir()), "{}", far.notices(2).display());
+        assert_ne!(far.notices(2), far.notices(3));
     }
 }
