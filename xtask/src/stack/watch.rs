@@ -15,7 +15,7 @@ mod sources;
 
 use std::collections::VecDeque;
 use std::sync::mpsc::{self, Receiver, Sender};
-use std::thread::Scope;
+use std::thread::{Scope, ScopedJoinHandle};
 use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::Result;
@@ -101,6 +101,7 @@ struct Watcher<'scope, 'env> {
     /// What serves was made from.
     served: Option<Snapshot>,
     job: Option<(u32, Halt)>,
+    worker: Option<ScopedJoinHandle<'scope, ()>>,
     fleet: Fleet<'env>,
     environment: Vec<Variable>,
     /// How often it has crashed in a row, and when to start it again.
@@ -147,6 +148,7 @@ impl<'scope, 'env> Watcher<'scope, 'env> {
             migrated,
             served: None,
             job: None,
+            worker: None,
             environment: Vec::new(),
             crashes: 0,
             retry: None,
@@ -253,13 +255,25 @@ impl<'scope, 'env> Watcher<'scope, 'env> {
             needs_build: self.built != Some(self.seen.code()),
             needs_migration: self.migrated != Some(self.seen.migrations()),
         };
+        // However far it comes: only one that comes to its end tells what is put aside and applied.
+        if job.needs_build {
+            self.built = None;
+        }
+        if job.needs_migration {
+            self.migrated = None;
+        }
         let halt = Halt::on(&self.context.interrupt);
         self.job = Some((number, halt.clone()));
         let (context, place, files, sender) = (self.context, self.place, self.files.clone(), self.sender.clone());
-        self.scope.spawn(move || {
+        let before = self.worker.take();
+        self.worker = Some(self.scope.spawn(move || {
+            // One that was called off is still ending, and would get in the way.
+            if let Some(Err(panic)) = before.map(ScopedJoinHandle::join) {
+                std::panic::resume_unwind(panic);
+            }
             let outcome = job.run(context, place, &files, &halt);
             drop(sender.send(Message::Over(number, outcome)));
-        });
+        }));
         self.report.phase = Phase::Building;
         self.write_report();
     }
@@ -320,8 +334,11 @@ impl<'scope, 'env> Watcher<'scope, 'env> {
         if let Err(error) = crate::log_file::rotate(&self.files.log()) {
             self.say(&format!("{error:#}"));
         }
-        self.report.phase = if self.job.is_some() { Phase::Building } else { Phase::Idle };
+        if problem.is_none() {
+            self.report.advice.clear();
+        }
         self.report.problem = problem;
+        self.report.phase = if self.job.is_some() { Phase::Building } else { Phase::Idle };
         self.write_report();
         Ok(())
     }

@@ -246,6 +246,7 @@ fn a_pending_migration_is_applied_first_and_an_altered_one_stops_with_what_to_do
     assert_eq!(checkout.said("3_c"), 0);
 
     let before = checkout.pid("backend");
+    let served = checkout.read("backend/src/build.sh");
     checkout.write("backend/migrations/2_b.up.sql", "SELECT 2");
     let altered = "echo \"thunder: the database's migrations differ from this version's:\" >&2; echo '  2_b was altered' >&2; exit 5";
     checkout.edit(&build(altered), "migrations differ from this version's; the older build goes on serving");
@@ -254,6 +255,16 @@ fn a_pending_migration_is_applied_first_and_an_altered_one_stops_with_what_to_do
         assert!(log.contains(words), "{words:?} is not in {log}");
     }
     assert_eq!(checkout.pid("backend"), before);
+
+    // Undone, and then started anew for another reason: by the build that served, and not by the one that was refused.
+    checkout.write("backend/migrations/2_b.up.sql", "SELECT 1");
+    checkout.write("backend/src/build.sh", &served);
+    checkout.hear("changed back to what serves", 1);
+    let (builds, reloads) = (checkout.builds(), checkout.said("reloaded "));
+    let settings = checkout.read(".env.docker").replace("LOG_LEVEL=info", "LOG_LEVEL=debug");
+    checkout.write(".env.docker", &settings);
+    checkout.hear("reloaded ", reloads + 1);
+    assert_eq!(checkout.builds(), builds + 1, "what was put aside is of another source");
 }
 
 #[test]

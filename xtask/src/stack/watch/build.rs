@@ -70,6 +70,7 @@ impl Job {
         });
         let (warnings, environment) =
             (warnings?, environment.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?);
+        halt.check()?;
         let is_another_binary = self.needs_build && put_beside(place.binary(), &files.binary())?;
         let migrated = if self.needs_migration { migrate(context, &environment, files, halt)? } else { Vec::new() };
         Ok(Prepared { snapshot: self.snapshot, environment, is_another_binary, warnings, migrated })
