@@ -162,8 +162,9 @@ pub async fn serve(
             }
         });
     }
-    drop(listener);
+    // Before anybody can see that nobody listens: whoever is answered from then on is told.
     is_stopping.store(true, Ordering::Release);
+    drop(listener);
     let count = || limits.connections as usize - places.available_permits();
     info!(connections = count(), timeout_s = drain.as_secs(), "stopping: finishing what is in flight");
     let finish = async {

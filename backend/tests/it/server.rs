@@ -193,6 +193,9 @@ fn after_a_stop_a_connection_that_was_kept_open_is_answered_once_more_and_told()
     ask(&mut fresh, "/slow");
     server.runtime.block_on(server.arrived.recv()).unwrap();
     server.stop();
+    while TcpStream::connect(server.address).is_ok() {
+        std::thread::yield_now();
+    }
     server.runtime.block_on(server.go_on.send(())).unwrap();
     assert!(answer(&mut fresh).contains("connection: close"), "in flight at the stop");
     ask(&mut kept, "/quick");
