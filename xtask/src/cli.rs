@@ -154,12 +154,13 @@ Examples:
 
 const TEST: &str = "\
 Each test that needs a database gets a copy of one that was migrated once. Uses cargo-nextest where it is installed.
-Arguments after -- go to it, or to cargo test.
+Arguments after -- go to it, or to cargo test, as they are.
 
 Examples:
   cargo xtask test
-  cargo xtask test -- reports
-  cargo xtask test -- --package backend --no-capture
+  cargo xtask test backend
+  cargo xtask test -- reports             tests whose name holds this word
+  cargo xtask test backend -- --no-capture
   cargo xtask test --servers portable";
 
 const COMPLETIONS: &str = "\

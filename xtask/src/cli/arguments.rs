@@ -209,11 +209,23 @@ pub struct Clean {
 /// `test`
 #[derive(Debug, Args)]
 pub struct Test {
+    /// Whose tests; both packages', if none is named
+    #[arg(value_enum)]
+    pub package: Option<TestPackage>,
     #[command(flatten)]
     pub servers: Servers,
     /// Arguments for cargo nextest run, or cargo test
     #[arg(last = true, value_name = "ARGS")]
     pub args: Vec<String>,
+}
+
+/// A package that has tests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum TestPackage {
+    /// The API
+    Backend,
+    /// The automation itself
+    Xtask,
 }
 
 /// `check`

@@ -28,7 +28,7 @@ pub fn run(context: &Context, arguments: &Ci) -> Result<u8> {
             CiPart::Systems => other_systems(context)?,
             CiPart::Test => {
                 let servers = Servers { engine: Engine::Host, servers: arguments.servers };
-                test::run(context, &Test { servers, args: Vec::new() })?
+                test::run(context, &Test { package: None, servers, args: Vec::new() })?
             }
             CiPart::Journey => journey::run(context, arguments.engine, arguments.servers)?,
         };

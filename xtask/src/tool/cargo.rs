@@ -122,7 +122,7 @@ impl Diagnosis {
 pub fn build_words(with_watcher: bool) -> Vec<&'static str> {
     if with_watcher {
         // Not in one build: packages that are built together share the features of what they depend on.
-        let both = "cargo build --locked --package xtask --bin xtask && \
+        let both = "cargo build --locked --profile xtask --package xtask --bin xtask && \
                     cargo build --locked --package backend --bin thunder";
         return vec!["sh", "-c", both];
     }
@@ -161,11 +161,29 @@ pub fn nextest_version(root: &Path) -> Step {
     step("ask for cargo-nextest", root).args(["nextest", "--version"]).only_reads()
 }
 
-/// Runs tests, with nextest or without.
-pub fn test(root: &Path, with_nextest: bool, args: &[String]) -> Step {
+/// Whose tests are run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tests {
+    /// The backend's, built as the binary is that `up` runs.
+    Backend,
+    /// xtask's, built as the binary is that runs now.
+    Xtask,
+    /// Those of the packages that the arguments name.
+    Named,
+}
+
+/// Runs tests, with nextest or without. Packages that are tested together would share the features of what they depend
+/// on, and build it once more.
+pub fn test(root: &Path, with_nextest: bool, tests: Tests, args: &[String]) -> Step {
     let step = step("run the tests", root);
     let step = if with_nextest { step.args(["nextest", "run"]) } else { step.arg("test") };
-    step.arg("--workspace").args(args)
+    let profile = if with_nextest { "--cargo-profile" } else { "--profile" };
+    let step = match tests {
+        Tests::Backend => step.args(["--package", "backend"]),
+        Tests::Xtask => step.args([profile, "xtask", "--package", "xtask"]),
+        Tests::Named => step,
+    };
+    step.args(args)
 }
 
 /// Formats, or only says what is not formatted.
