@@ -4,7 +4,7 @@ mod arguments;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
-use crate::stack::engine::Wish;
+use crate::stack::engine::EngineChoice;
 use crate::stack::servers::Origin;
 use crate::terminal;
 
@@ -205,7 +205,7 @@ pub enum Engine {
     Host,
 }
 
-impl From<Engine> for Wish {
+impl From<Engine> for EngineChoice {
     fn from(engine: Engine) -> Self {
         match engine {
             Engine::Auto => Self::Auto,

@@ -8,7 +8,7 @@ use clap::ValueEnum as _;
 use super::{check, test};
 use crate::cli::{Ci, CiPart, Engine, Servers, Test};
 use crate::context::Context;
-use crate::interrupt::Halt;
+use crate::interrupt::CancelToken;
 use crate::terminal::{GOOD, NOTICE, STRONG};
 use crate::tool::cargo;
 
@@ -53,7 +53,7 @@ fn other_systems(context: &Context) -> Result<u8> {
             context.terminal.data(step)?;
             continue;
         }
-        context.runner.run(&step, &Halt::on(&context.interrupt), &|_| ())?;
+        context.runner.run(&step, &CancelToken::on(&context.interrupt), &|_, _| ())?;
         context.terminal.note(format!("{GOOD}✓{GOOD:#} xtask compiles for {target}"));
     }
     Ok(0)

@@ -5,7 +5,7 @@ use anyhow::Result;
 use crate::cli::{Engine, Test, TestPackage};
 use crate::context::Context;
 use crate::failure::{Exit, Failure};
-use crate::interrupt::Halt;
+use crate::interrupt::CancelToken;
 use crate::plan::Plan;
 use crate::stack::host::{self, Host};
 use crate::stack::scratch::{Scratch, TEMPLATE};
@@ -21,7 +21,7 @@ const NO_TESTS: u8 = 4;
 pub fn run(context: &Context, arguments: &Test) -> Result<u8> {
     if arguments.servers.engine == Engine::Docker {
         return Err(Failure::new(Exit::Missing, "tests bring their own servers as processes, and never as containers")
-            .next("cargo xtask test, which needs no Docker")
+            .hint("cargo xtask test, which needs no Docker")
             .into());
     }
     let with_nextest = has_nextest(context);
@@ -70,7 +70,7 @@ fn with_servers(context: &Context, arguments: &Test, step: Step) -> Result<u8> {
         return print(context, &plan, &step);
     }
     scratch.start(&plan)?;
-    context.runner.forward(&step, &Halt::on(&context.interrupt))
+    context.runner.forward(&step, &CancelToken::on(&context.interrupt))
 }
 
 /// Builds the backend, whose binary xtask's tests run, and runs them.
@@ -86,7 +86,7 @@ fn with_backend(context: &Context, step: Step) -> Result<u8> {
         return print(context, &plan, &step);
     }
     plan.run(context).result?;
-    context.runner.forward(&step, &Halt::on(&context.interrupt))
+    context.runner.forward(&step, &CancelToken::on(&context.interrupt))
 }
 
 fn print(context: &Context, plan: &Plan, step: &Step) -> Result<u8> {

@@ -7,6 +7,9 @@ use serde::Deserialize;
 
 use crate::step::Step;
 
+/// How long all tests may take, with what is built for them.
+const TESTS: Duration = Duration::from_hours(3);
+
 /// The cargo that runs us, so that a toolchain chosen with `+name` holds for what we build; else the one on PATH.
 pub fn program() -> PathBuf {
     std::env::var_os("CARGO").map_or_else(|| PathBuf::from("cargo"), PathBuf::from)
@@ -175,7 +178,7 @@ pub enum Tests {
 /// Runs tests, with nextest or without. Packages that are tested together would share the features of what they depend
 /// on, and build it once more.
 pub fn test(root: &Path, with_nextest: bool, tests: Tests, args: &[String]) -> Step {
-    let step = step("run the tests", root);
+    let step = step("run the tests", root).timeout(TESTS);
     let step = if with_nextest { step.args(["nextest", "run"]) } else { step.arg("test") };
     let profile = if with_nextest { "--cargo-profile" } else { "--profile" };
     let step = match tests {
@@ -223,7 +226,7 @@ pub fn deny_version(root: &Path) -> Step {
 
 /// Fetches the database of known holes.
 pub fn fetch_advisories(root: &Path) -> Step {
-    step("fetch the advisories", root).args(["deny", "fetch", "db"]).limit(Duration::from_mins(2))
+    step("fetch the advisories", root).args(["deny", "fetch", "db"]).timeout(Duration::from_mins(2))
 }
 
 /// Checks the dependencies against `deny.toml`.

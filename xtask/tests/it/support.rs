@@ -11,7 +11,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 /// Longer than anything here takes on a busy machine.
-const PATIENCE: Duration = Duration::from_mins(2);
+const TIMEOUT: Duration = Duration::from_mins(2);
 
 /// The repository that the tests are built from.
 fn repository() -> &'static Path {
@@ -268,7 +268,7 @@ pub fn until(what: &str, condition: impl FnMut() -> bool) {
 pub fn until_or_show(what: &str, mut condition: impl FnMut() -> bool, evidence: impl Fn() -> String) {
     let begun = Instant::now();
     while !condition() {
-        assert!(begun.elapsed() < PATIENCE, "waited in vain until {what}\n{}", evidence());
+        assert!(begun.elapsed() < TIMEOUT, "waited in vain until {what}\n{}", evidence());
         std::thread::sleep(Duration::from_millis(20));
     }
 }

@@ -12,7 +12,7 @@ use crate::cli::{Engine, ServerOrigin};
 use crate::context::Context;
 use crate::failure::Exit;
 use crate::file;
-use crate::interrupt::Halt;
+use crate::interrupt::CancelToken;
 use crate::process;
 use crate::runner::Output;
 use crate::stack::ports;
@@ -20,7 +20,7 @@ use crate::stack::thunder::{HANDLER, HEALTH_PATH, MIGRATIONS, Service};
 use crate::step::Step;
 use crate::terminal::GOOD;
 use crate::tool::{backend, cargo, docker, git};
-use crate::wait::{self, Look, Waited};
+use crate::wait::{self, Poll, Waited};
 
 /// How long an edit may take to be live; the first after a build in a container compiles more than later ones.
 const EDIT: Duration = Duration::from_mins(3);
@@ -164,9 +164,9 @@ impl Journey<'_> {
     }
 
     fn until(&self, what: &str, is_so: impl Fn() -> Result<bool>) -> Result<()> {
-        let halt = Halt::on(&self.context.interrupt);
-        let look = || Ok(if is_so()? { Look::Ready(()) } else { Look::NotYet(String::new()) });
-        match wait::until(EDIT, &halt, look)? {
+        let cancel = CancelToken::on(&self.context.interrupt);
+        let look = || Ok(if is_so()? { Poll::Ready(()) } else { Poll::Pending(String::new()) });
+        match wait::until(EDIT, &cancel, look)? {
             Waited::Done(()) => self.say(what),
             Waited::TimedOut(_) => {
                 let logs = self.context.runner.read(&self.xtask(&["logs", "backend", "-n", "50"]))?;
@@ -231,8 +231,8 @@ impl Journey<'_> {
             let gone = status.pid.is_none_or(|pid| process::started(pid).is_none());
             ensure!(gone, "{service} is still running");
             if let Some(container) = &status.container {
-                let is_there = crate::runner::is_success(&*self.context.runner, &docker::state(container));
-                ensure!(!is_there, "the container {container} is still there");
+                let found = crate::runner::lines(&*self.context.runner, &docker::containers_named(container))?;
+                ensure!(found.is_empty(), "the container {container} is still there");
             }
             let port = status.port.context("a service without a port")?;
             ensure!(!ports::is_taken(port), "somebody still listens on port {port}");
