@@ -171,6 +171,8 @@ pub enum Tests {
     Backend,
     /// xtask's, built as the binary is that runs now.
     Xtask,
+    /// Those of xtask that are made on a pseudo-terminal.
+    Terminal,
     /// Those of the packages that the arguments name.
     Named,
 }
@@ -184,6 +186,7 @@ pub fn test(root: &Path, with_nextest: bool, tests: Tests, args: &[String]) -> S
     let step = match tests {
         Tests::Backend => step.args(["--package", "backend"]),
         Tests::Xtask => step.args([profile, "xtask", "--package", "xtask"]),
+        Tests::Terminal => step.args([profile, "xtask", "--package", "xtask", "--test", "terminal"]),
         Tests::Named => step,
     };
     step.args(args)

@@ -19,7 +19,8 @@ use crate::stack::ports;
 use crate::stack::thunder::{HANDLER, HEALTH_PATH, MIGRATIONS, Service};
 use crate::step::Step;
 use crate::terminal::GOOD;
-use crate::tool::{backend, cargo, docker, git};
+use crate::tool::cargo::{self, Tests};
+use crate::tool::{backend, docker, git};
 use crate::wait::{self, Poll, Waited};
 
 /// How long an edit may take to be live; the first after a build in a container compiles more than later ones.
@@ -129,8 +130,21 @@ impl Journey<'_> {
         self.say("the data is still there");
 
         self.expect(&["clean"], Exit::Refused as u8)?;
+        self.at_a_terminal()?;
         self.expect(&["clean", "--yes"], 0)?;
         self.expect_nothing_left(&third)
+    }
+
+    /// The same tasks on a pseudo-terminal, which leaves nothing but a stack that is cleaned.
+    fn at_a_terminal(&self) -> Result<()> {
+        let root = self.context.project.root();
+        let step = cargo::test(root, false, Tests::Terminal, &[])
+            .env("TERMINAL_CHECKOUT", &self.clone)
+            .env("TERMINAL_UP", self.how.join(" "))
+            .env("TERMINAL_TARGET", &self.target);
+        self.context.runner.run(&step, &CancelToken::on(&self.context.interrupt), &|_, _| ())?;
+        self.say("every task works at a terminal, at 80 and at 40 columns");
+        Ok(())
     }
 
     /// Edits that work, that do not compile, and that bring a migration.
