@@ -76,6 +76,11 @@ const MIGRATION_LOCK_TIMEOUT: Setting = optional(
     "30",
     "Seconds to wait for another process that is migrating the same database.",
 );
+const MIGRATION_DRAFTS: Setting = optional(
+    "MIGRATION_DRAFTS",
+    "",
+    "Versions of migrations that are still being written, separated by commas: when one was altered, it is reverted and applied anew; development only.",
+);
 const STARTUP_TIMEOUT: Setting =
     optional("STARTUP_TIMEOUT", "30", "Seconds to wait at start for PostgreSQL and Redis to accept connections.");
 const SHUTDOWN_TIMEOUT: Setting =
@@ -111,6 +116,7 @@ pub const SETTINGS: &[Setting] = &[
     DATABASE_MAX_CONNECTIONS,
     RUN_MIGRATIONS,
     MIGRATION_LOCK_TIMEOUT,
+    MIGRATION_DRAFTS,
     STARTUP_TIMEOUT,
     SHUTDOWN_TIMEOUT,
     HEALTH_TOKEN,
@@ -187,6 +193,8 @@ pub struct Config {
     pub run_migrations: bool,
     /// See `MIGRATION_LOCK_TIMEOUT`.
     pub migration_lock_timeout: Duration,
+    /// See `MIGRATION_DRAFTS`.
+    pub migration_drafts: Vec<i64>,
     /// See `STARTUP_TIMEOUT`.
     pub startup_timeout: Duration,
     /// See `SHUTDOWN_TIMEOUT`.
@@ -211,7 +219,7 @@ impl Config {
         let jwt_secret = reader.take(JWT_SECRET, signing_secret);
         let jwt_refresh_secret = reader.take(JWT_REFRESH_SECRET, signing_secret);
         if jwt_secret.is_some() && jwt_secret == jwt_refresh_secret {
-            reader.problems.push((JWT_REFRESH_SECRET.name, "must not be the same as JWT_SECRET".to_owned()));
+            reader.problem(JWT_REFRESH_SECRET, "must not be the same as JWT_SECRET");
         }
         let host = reader.take(HOST, parsed("must be an IP address"));
         let port = reader.take(PORT, parsed("must be a whole number from 0 to 65535"));
@@ -223,6 +231,11 @@ impl Config {
         let database_max_connections = reader.take(DATABASE_MAX_CONNECTIONS, connections);
         let run_migrations = reader.take(RUN_MIGRATIONS, parsed("must be true or false"));
         let migration_lock_timeout = reader.take(MIGRATION_LOCK_TIMEOUT, seconds);
+        let migration_drafts = reader.take(MIGRATION_DRAFTS, versions);
+        if environment == Some(Environment::Production) && migration_drafts.as_ref().is_some_and(|all| !all.is_empty())
+        {
+            reader.problem(MIGRATION_DRAFTS, "must not be set in production");
+        }
         let startup_timeout = reader.take(STARTUP_TIMEOUT, seconds);
         let shutdown_timeout = reader.take(SHUTDOWN_TIMEOUT, seconds);
         let health_token = reader.find(HEALTH_TOKEN);
@@ -248,6 +261,7 @@ impl Config {
                 database_max_connections: database_max_connections?,
                 run_migrations: run_migrations?,
                 migration_lock_timeout: migration_lock_timeout?,
+                migration_drafts: migration_drafts?,
                 startup_timeout: startup_timeout?,
                 shutdown_timeout: shutdown_timeout?,
                 health_token: health_token.as_deref().map(Secret::from),
@@ -261,16 +275,26 @@ impl Config {
     }
 }
 
+/// A setting that is wrong or missing.
+#[derive(Debug, Serialize)]
+pub struct SettingProblem {
+    /// Which one.
+    pub name: &'static str,
+    /// What is wrong with it, to be read after its name; never its value.
+    pub problem: String,
+}
+
 /// Every setting that is wrong or missing, by name.
 #[derive(Debug)]
 pub struct ConfigError {
-    problems: Vec<(&'static str, String)>,
+    /// In the order of the declaration.
+    pub problems: Vec<SettingProblem>,
 }
 
 impl ConfigError {
     /// The names of the settings that need attention.
     pub fn names(&self) -> Vec<&'static str> {
-        self.problems.iter().map(|(name, _)| *name).collect()
+        self.problems.iter().map(|problem| problem.name).collect()
     }
 }
 
@@ -278,7 +302,7 @@ impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let count = self.problems.len();
         write!(f, "{count} {} wrong or missing:", if count == 1 { "setting is" } else { "settings are" })?;
-        for (name, problem) in &self.problems {
+        for SettingProblem { name, problem } in &self.problems {
             write!(f, "\n  {name} {problem}")?;
         }
         write!(f, "\n`thunder config` describes every setting.")
@@ -289,7 +313,7 @@ impl std::error::Error for ConfigError {}
 
 struct Reader<'a> {
     lookup: &'a dyn Fn(&str) -> Option<String>,
-    problems: Vec<(&'static str, String)>,
+    problems: Vec<SettingProblem>,
 }
 
 impl Reader<'_> {
@@ -299,10 +323,14 @@ impl Reader<'_> {
 
     fn take<T>(&mut self, setting: Setting, parse: impl Fn(&str) -> Result<T, String>) -> Option<T> {
         let Some(value) = self.find(setting).or_else(|| setting.default.map(str::to_owned)) else {
-            self.problems.push((setting.name, "is not set".to_owned()));
+            self.problem(setting, "is not set");
             return None;
         };
-        parse(&value).map_err(|problem| self.problems.push((setting.name, problem))).ok()
+        parse(&value).map_err(|problem| self.problem(setting, problem)).ok()
+    }
+
+    fn problem(&mut self, setting: Setting, problem: impl Into<String>) {
+        self.problems.push(SettingProblem { name: setting.name, problem: problem.into() });
     }
 }
 
@@ -395,6 +423,11 @@ fn connections(value: &str) -> Result<u32, String> {
         Ok(count @ 1..=1000) => Ok(count),
         _ => Err("must be a whole number from 1 to 1000".to_owned()),
     }
+}
+
+fn versions(value: &str) -> Result<Vec<i64>, String> {
+    let words = value.split(',').map(str::trim).filter(|word| !word.is_empty());
+    words.map(str::parse).collect::<Result<_, _>>().map_err(|_| "must be versions such as 20261121090000".to_owned())
 }
 
 fn seconds(value: &str) -> Result<Duration, String> {

@@ -132,10 +132,11 @@ async fn check_migrations(app: &App) -> Check {
     let found = std::sync::OnceLock::new();
     let mut outcome = check(async {
         let mut connection = app.database.acquire().await?;
-        let entries = migrations::status(&mut connection).await?;
+        let entries = migrations::status(&mut connection, &migrations::EMBEDDED).await?;
         let count = |state| entries.iter().filter(|entry| entry.state == state).count();
-        let (pending, altered) = (count(migrations::State::Pending), count(migrations::State::Altered));
-        let applied = entries.iter().filter(|entry| entry.state != migrations::State::Pending);
+        let pending = count(migrations::State::Pending) + count(migrations::State::Empty);
+        let altered = count(migrations::State::Altered);
+        let applied = entries.iter().filter(|entry| entry.applied_at.is_some());
         // Set once: this future runs once.
         found.get_or_init(|| (applied.map(|entry| entry.version).max(), pending));
         anyhow::ensure!(pending == 0, "{pending} pending");

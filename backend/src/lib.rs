@@ -4,6 +4,7 @@
 //! [`config`], [`problem`], [`page`] and the connections in [`app`]; [`router`] puts them together.
 
 pub mod app;
+pub mod boot;
 pub mod cli;
 pub mod config;
 pub mod connect;

@@ -1,6 +1,7 @@
 //! A walk through a running service as a client would take it, from health to a report that was sent and read.
 //!
-//! Safe to repeat against any environment: it keeps to one program of its own, which it makes when it is not there.
+//! Safe to repeat against any environment: it keeps to one temporary program of its own, and removes it in the end with
+//! its reports, whatever came of the checks.
 
 use std::time::{Duration, Instant};
 
@@ -9,9 +10,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use ureq::Agent;
 use ureq::http::Response;
-
-/// The program that the walk keeps to.
-pub const PROGRAM: &str = "smoke-test";
+use uuid::Uuid;
 
 /// One check and what came of it.
 #[derive(Debug, Serialize)]
@@ -39,14 +38,17 @@ const WALK: &[(&str, Walk)] = &[
     ("pages", pages),
 ];
 
+/// The last check, which is made even after one that failed.
+const CLEANUP: (&str, Walk) = ("cleanup", cleanup);
+
 /// Walks through the service at `url`, tells `each` of every check, and stops at the first that fails: those after it
 /// build on it.
 pub fn run(url: &str, timeout: Duration, mut each: impl FnMut(&Check)) -> Vec<Check> {
     let mut client = Client::new(url, timeout);
     let mut checks = Vec::new();
-    for (name, walk) in WALK {
+    let mut make = |(name, walk): (&'static str, Walk), client: &mut Client| {
         let started = Instant::now();
-        let outcome = walk(&mut client);
+        let outcome = walk(client);
         let milliseconds = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
         let (ok, detail) = match outcome {
             Ok(detail) => (true, detail),
@@ -55,16 +57,21 @@ pub fn run(url: &str, timeout: Duration, mut each: impl FnMut(&Check)) -> Vec<Ch
         let check = Check { name, ok, milliseconds, detail };
         each(&check);
         checks.push(check);
-        if !ok {
-            break;
-        }
+        ok
+    };
+    let mut is_well = true;
+    for step in WALK {
+        is_well = is_well && make(*step, &mut client);
+    }
+    if client.has_program {
+        make(CLEANUP, &mut client);
     }
     checks
 }
 
 /// Whether every check of the walk was made and held.
 pub fn is_complete(checks: &[Check]) -> bool {
-    checks.len() == WALK.len() && checks.iter().all(|check| check.ok)
+    checks.len() == WALK.len() + 1 && checks.iter().all(|check| check.ok)
 }
 
 /// What a client knows after an answer.
@@ -92,6 +99,10 @@ impl Answer {
 struct Client {
     agent: Agent,
     base: String,
+    /// The slug of the program that the walk keeps to.
+    program: String,
+    /// Whether it may be there by now.
+    has_program: bool,
     /// Ids of the reports that this walk sent.
     sent: Vec<String>,
 }
@@ -104,7 +115,8 @@ impl Client {
             .user_agent(concat!("thunder-smoke/", env!("CARGO_PKG_VERSION")))
             .build()
             .new_agent();
-        Self { agent, base: url.trim_end_matches('/').to_owned(), sent: Vec::new() }
+        let program = format!("smoke-{}", Uuid::new_v4().simple());
+        Self { agent, base: url.trim_end_matches('/').to_owned(), program, has_program: false, sent: Vec::new() }
     }
 
     fn get(&self, path: &str) -> Result<Answer> {
@@ -117,6 +129,10 @@ impl Client {
             request = request.header("x-request-id", id);
         }
         read(request.call()).with_context(|| format!("GET {path}"))
+    }
+
+    fn delete(&self, path: &str) -> Result<Answer> {
+        read(self.agent.delete(format!("{}{path}", self.base)).call()).with_context(|| format!("DELETE {path}"))
     }
 
     fn post(&self, path: &str, body: &Value) -> Result<Answer> {
@@ -168,27 +184,32 @@ fn problem_document(client: &mut Client) -> Result<String> {
 }
 
 fn program(client: &mut Client) -> Result<String> {
-    let path = format!("/api/v1/programs/{PROGRAM}");
-    let found = client.get(&path)?;
-    if found.status == 200 {
-        return Ok("was there".to_owned());
-    }
-    found.expect(404)?;
     let new = json!({
-        "slug": PROGRAM, "name": "Smoke test", "status": "open",
-        "summary": "Kept by the automatic walk through the service; its reports mean nothing.",
+        "slug": client.program, "name": "Smoke test", "status": "open", "temporary": true,
+        "summary": "Made by the automatic walk through the service, which removes it in the end.",
         "assets": [{ "identifier": "smoke.example", "kind": "api" }],
     });
-    let made = client.post("/api/v1/programs", &new)?;
-    // Two walks at once: one of them is second, and both go on.
-    ensure!(matches!(made.status, 201 | 409), "status {} instead of 201: {}", made.status, made.text);
-    client.get(&path)?.expect(200)?;
+    // Before it is asked for: an answer that is lost does not say that nothing was made.
+    client.has_program = true;
+    client.post("/api/v1/programs", &new)?.expect(201)?;
+    client.get(&format!("/api/v1/programs/{}", client.program))?.expect(200)?;
     Ok("made".to_owned())
+}
+
+fn cleanup(client: &mut Client) -> Result<String> {
+    let path = format!("/api/v1/programs/{}", client.program);
+    let answer = client.delete(&path)?;
+    ensure!(matches!(answer.status, 204 | 404), "status {} instead of 204: {}", answer.status, answer.text.trim());
+    client.get(&path)?.expect(404)?;
+    for id in &client.sent {
+        client.get(&format!("/api/v1/reports/{id}"))?.expect(404)?;
+    }
+    Ok("what was made is removed".to_owned())
 }
 
 fn validation(client: &mut Client) -> Result<String> {
     let bad = json!({
-        "program": PROGRAM, "title": "", "severity": "low", "description": "x", "reporter": "Not A Handle",
+        "program": client.program, "title": "", "severity": "low", "description": "x", "reporter": "Not A Handle",
     });
     let problem = client.post("/api/v1/reports", &bad)?.expect(422)?.json()?;
     let pointers: Vec<&str> =
@@ -201,7 +222,7 @@ fn report(client: &mut Client) -> Result<String> {
     let mut numbers = Vec::new();
     for title in ["First of two smoke reports", "Second of two smoke reports"] {
         let new = json!({
-            "program": PROGRAM, "title": title, "severity": "low", "weakness": 79, "asset": "smoke.example",
+            "program": client.program, "title": title, "severity": "low", "weakness": 79, "asset": "smoke.example",
             "description": "Sent by the automatic walk through the service.", "reporter": "smoke-test",
         });
         let answer = client.post("/api/v1/reports", &new)?.expect(201)?;
@@ -222,7 +243,8 @@ fn pages(client: &mut Client) -> Result<String> {
     let mut seen = Vec::new();
     // Others may be sending to the same program meanwhile; ours are near the top all the same.
     while !missing.is_empty() && seen.len() < 50 {
-        let page = client.get(&format!("/api/v1/reports?program={PROGRAM}&limit=1{cursor}"))?.expect(200)?.json()?;
+        let page =
+            client.get(&format!("/api/v1/reports?program={}&limit=1{cursor}", client.program))?.expect(200)?.json()?;
         let id = text(&page["items"][0]["id"]).to_owned();
         ensure!(!seen.contains(&id), "report {id} came twice");
         missing.retain(|sent| *sent != id);

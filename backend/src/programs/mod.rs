@@ -4,6 +4,6 @@ mod queries;
 mod routes;
 mod types;
 
-pub use queries::{create, find, list};
+pub use queries::{Removal, create, find, list, remove};
 pub use routes::routes;
 pub use types::{Asset, AssetKind, NewProgram, Program, ProgramStatus, ProgramSummary, Reward, RewardSeverity};

@@ -1,12 +1,15 @@
 //! Programs in the database.
 
 use sqlx::{Connection, PgConnection, PgPool};
-use time::OffsetDateTime;
+use time::{Duration, OffsetDateTime};
 use uuid::Uuid;
 
 use super::types::{Asset, AssetKind, NewProgram, Program, ProgramStatus, ProgramSummary, Reward, RewardSeverity};
 use crate::page::Bounds;
 use crate::problem::Problem;
+
+/// How long a temporary program stays where nobody removes it.
+const TEMPORARY: Duration = Duration::hours(1);
 
 /// One row more than the page holds, newest first.
 pub async fn list(
@@ -16,7 +19,8 @@ pub async fn list(
 ) -> Result<Vec<ProgramSummary>, sqlx::Error> {
     sqlx::query_as!(
         ProgramSummary,
-        r#"SELECT id, slug, name, summary, status AS "status: ProgramStatus", currency, created_at, updated_at
+        r#"SELECT id, slug, name, summary, status AS "status: ProgramStatus", currency, temporary, created_at,
+                  updated_at
            FROM programs
            WHERE ($1::text IS NULL OR status = $1)
              AND ($2::timestamptz IS NULL OR (created_at, id) < ($2, $3::uuid))
@@ -35,7 +39,8 @@ pub async fn list(
 pub async fn find(database: &PgPool, id_or_slug: &str) -> Result<Option<Program>, sqlx::Error> {
     let id = Uuid::parse_str(id_or_slug).ok();
     let found = sqlx::query!(
-        r#"SELECT id, slug, name, summary, policy, status AS "status: ProgramStatus", currency, created_at, updated_at
+        r#"SELECT id, slug, name, summary, policy, status AS "status: ProgramStatus", currency, temporary,
+                  created_at, updated_at
            FROM programs WHERE id = $1 OR slug = $2"#,
         id,
         id_or_slug,
@@ -66,6 +71,7 @@ pub async fn find(database: &PgPool, id_or_slug: &str) -> Result<Option<Program>
         summary: row.summary,
         status: row.status,
         currency: row.currency,
+        temporary: row.temporary,
         created_at: row.created_at,
         updated_at: row.updated_at,
     };
@@ -80,9 +86,12 @@ pub async fn create(
 ) -> Result<Uuid, Problem> {
     let id = Uuid::now_v7();
     let mut transaction = connection.begin().await?;
+    if new.temporary {
+        remove_abandoned(&mut transaction, created_at - TEMPORARY).await?;
+    }
     sqlx::query!(
-        "INSERT INTO programs (id, slug, name, summary, policy, status, currency, created_at, updated_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $8)",
+        "INSERT INTO programs (id, slug, name, summary, policy, status, currency, temporary, created_at, updated_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $9)",
         id,
         new.slug,
         new.name,
@@ -90,6 +99,7 @@ pub async fn create(
         new.policy,
         new.status as ProgramStatus,
         new.currency,
+        new.temporary,
         created_at,
     )
     .execute(&mut *transaction)
@@ -124,4 +134,52 @@ pub async fn create(
     }
     transaction.commit().await?;
     Ok(id)
+}
+
+/// What came of the wish to remove a program.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Removal {
+    /// It is gone, with its reports.
+    Removed,
+    /// There is none.
+    NotFound,
+    /// It is there to stay.
+    NotTemporary,
+}
+
+/// Removes a temporary program with its reports.
+pub async fn remove(database: &PgPool, id_or_slug: &str) -> Result<Removal, sqlx::Error> {
+    let mut transaction = database.begin().await?;
+    // Locked, so that no report comes in between.
+    let found = sqlx::query!(
+        "SELECT id, temporary FROM programs WHERE id = $1 OR slug = $2 FOR UPDATE",
+        Uuid::parse_str(id_or_slug).ok(),
+        id_or_slug,
+    )
+    .fetch_optional(&mut *transaction)
+    .await?;
+    match found {
+        None => return Ok(Removal::NotFound),
+        Some(program) if !program.temporary => return Ok(Removal::NotTemporary),
+        Some(program) => remove_all(&mut transaction, &[program.id]).await?,
+    }
+    transaction.commit().await?;
+    Ok(Removal::Removed)
+}
+
+/// Removes the temporary programs that were made before then: whoever made them did not live to do it.
+async fn remove_abandoned(connection: &mut PgConnection, before: OffsetDateTime) -> Result<(), sqlx::Error> {
+    let abandoned = sqlx::query_scalar!(
+        "SELECT id FROM programs WHERE temporary AND created_at < $1 FOR UPDATE SKIP LOCKED",
+        before,
+    )
+    .fetch_all(&mut *connection)
+    .await?;
+    if abandoned.is_empty() { Ok(()) } else { remove_all(connection, &abandoned).await }
+}
+
+async fn remove_all(connection: &mut PgConnection, ids: &[Uuid]) -> Result<(), sqlx::Error> {
+    sqlx::query!("DELETE FROM reports WHERE program_id = ANY ($1)", ids).execute(&mut *connection).await?;
+    sqlx::query!("DELETE FROM programs WHERE id = ANY ($1)", ids).execute(connection).await?;
+    Ok(())
 }

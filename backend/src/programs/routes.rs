@@ -8,16 +8,16 @@ use axum::{Json, Router};
 use serde::Deserialize;
 use time::OffsetDateTime;
 
-use super::queries;
+use super::queries::{self, Removal};
 use super::types::{NewProgram, Program, ProgramStatus, ProgramSummary};
 use crate::app::App;
 use crate::page::{Key, Page, Window};
 use crate::problem::Problem;
 use crate::request::{Body, Query};
 
-/// List, read and create.
+/// List, read, create, and remove what is temporary.
 pub fn routes() -> Router<App> {
-    Router::new().route("/programs", get(list).post(create)).route("/programs/{id_or_slug}", get(read))
+    Router::new().route("/programs", get(list).post(create)).route("/programs/{id_or_slug}", get(read).delete(remove))
 }
 
 #[derive(Deserialize)]
@@ -52,4 +52,14 @@ async fn create(State(app): State<App>, Body(new): Body<NewProgram>) -> Result<R
     let location =
         HeaderValue::from_str(&format!("/api/v1/programs/{}", new.slug)).map_err(|e| Problem::internal(&e))?;
     Ok((StatusCode::CREATED, [(header::LOCATION, location)], Json(program)).into_response())
+}
+
+async fn remove(State(app): State<App>, Path(id_or_slug): Path<String>) -> Result<StatusCode, Problem> {
+    match queries::remove(&app.database, &id_or_slug).await? {
+        Removal::Removed => Ok(StatusCode::NO_CONTENT),
+        Removal::NotFound => Err(Problem::not_found("program")),
+        Removal::NotTemporary => {
+            Err(Problem::new(StatusCode::FORBIDDEN).detail("Only a temporary program can be removed."))
+        }
+    }
 }

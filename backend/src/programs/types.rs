@@ -105,6 +105,8 @@ pub struct ProgramSummary {
     pub status: ProgramStatus,
     /// The ISO 4217 code of its rewards.
     pub currency: String,
+    /// Whether an automatic check made it, and is going to remove it.
+    pub temporary: bool,
     /// When it was made.
     #[serde(with = "time::serde::rfc3339")]
     pub created_at: OffsetDateTime,
@@ -152,6 +154,9 @@ pub struct NewProgram {
     /// At most one for each severity.
     #[serde(default)]
     pub rewards: Vec<Reward>,
+    /// For automatic checks: anybody may remove it with its reports, and an hour later it may be gone by itself.
+    #[serde(default)]
+    pub temporary: bool,
 }
 
 fn draft() -> ProgramStatus {

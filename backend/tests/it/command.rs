@@ -8,6 +8,7 @@ use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
+use serde_json::json;
 use sqlx::Executor;
 use tokio::runtime::Runtime;
 
@@ -64,13 +65,17 @@ fn migrations_are_applied_told_and_checked_by_exit_code() {
     let runtime = Runtime::new().unwrap();
     let database = Database::empty(&runtime);
     let environment = settings(&database, &[("MIGRATION_LOCK_TIMEOUT", "1")]);
-    assert_eq!(run(&["migrate", "status"], &environment).status.code(), Some(5), "pending");
+    let pending = run(&["migrate", "status"], &environment);
+    assert_eq!(pending.status.code(), Some(5), "pending");
+    assert!(text(&pending.stdout).ends_with("\npending: `migrate run` applies it\n"), "{}", text(&pending.stdout));
     let applied = run(&["migrate"], &environment);
     assert!(applied.status.success() && text(&applied.stdout).contains("applied "), "{}", text(&applied.stderr));
     assert!(text(&run(&["migrate", "run"], &environment).stdout).contains("nothing to apply"));
     let status = run(&["migrate", "status", "--json"], &environment);
     let document: serde_json::Value = serde_json::from_slice(&status.stdout).unwrap();
-    assert_eq!((status.status.code(), &document["pending"]), (Some(0), &0.into()));
+    assert_eq!((status.status.code(), &document["pending"], &document["empty"]), (Some(0), &0.into(), &0.into()));
+    assert_eq!(document["migrations"][0]["state"], "applied");
+    assert!(!text(&run(&["migrate", "status"], &environment).stdout).contains("\n\n"), "nothing is left to do");
 
     runtime.block_on(async {
         let mut connection = database.connect().await;
@@ -86,6 +91,63 @@ fn migrations_are_applied_told_and_checked_by_exit_code() {
         let locked = run(&["migrate", "run"], &environment);
         assert_eq!(locked.status.code(), Some(6), "{}", text(&locked.stderr));
     });
+}
+
+#[test]
+fn the_newest_migration_can_be_redone_outside_of_production() {
+    let runtime = Runtime::new().unwrap();
+    let database = Database::migrated(&runtime);
+    let output = run(&["migrate", "redo"], &settings(&database, &[]));
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    assert!(text(&output.stdout).ends_with(": reverted, applied again\n"), "{}", text(&output.stdout));
+    let production = settings(&database, &[("APP_ENV", "production")]);
+    assert_eq!(run(&["migrate", "redo"], &production).status.code(), Some(9));
+    assert_eq!(run(&["migrate", "run", "--draft", "20261121090000"], &production).status.code(), Some(9));
+    let drafts = settings(&database, &[("APP_ENV", "production"), ("MIGRATION_DRAFTS", "20261121090000")]);
+    let output = run(&["config", "--check"], &drafts);
+    assert_eq!(output.status.code(), Some(3));
+    assert!(text(&output.stderr).contains("MIGRATION_DRAFTS must not be set"), "{}", text(&output.stderr));
+}
+
+/// The migration is altered behind its back: the recorded checksum is another one.
+#[test]
+fn drafts_are_named_by_arguments_or_by_a_setting() {
+    let runtime = Runtime::new().unwrap();
+    let database = Database::migrated(&runtime);
+    let newest = backend::migrations::EMBEDDED.iter().map(|migration| migration.version).max().unwrap().to_string();
+    let alter = || {
+        runtime.block_on(async {
+            let mut connection = database.connect().await;
+            let alter = "UPDATE _sqlx_migrations SET checksum = '\\x00' WHERE version = (SELECT max(version) FROM _sqlx_migrations)";
+            connection.execute(alter).await.unwrap();
+        });
+    };
+    alter();
+    assert_eq!(run(&["migrate", "run"], &settings(&database, &[])).status.code(), Some(5));
+    let output = run(&["migrate", "run", "--draft", &newest], &settings(&database, &[]));
+    assert!(text(&output.stdout).starts_with(&format!("draft {newest}_")), "{}", text(&output.stderr));
+    alter();
+    let serving = serve(&settings(&database, &[("RUN_MIGRATIONS", "true"), ("MIGRATION_DRAFTS", &newest)]));
+    serving.signal("TERM");
+    let (code, _) = serving.end();
+    assert_eq!(code, Some(0));
+    assert_eq!(run(&["migrate", "status"], &settings(&database, &[])).status.code(), Some(0));
+}
+
+#[test]
+fn a_check_of_the_settings_can_be_read_by_a_program() {
+    let output = run(&["config", "--check", "--json"], &[("JWT_SECRET".to_owned(), "hunter2".to_owned())]);
+    assert_eq!(output.status.code(), Some(3));
+    let document: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((&document["schema_version"], &document["ok"]), (&1.into(), &false.into()));
+    let secret = document["problems"].as_array().unwrap().iter().find(|one| one["name"] == "JWT_SECRET").unwrap();
+    assert_eq!(secret["problem"], "must be at least 32 characters long");
+    assert!(!text(&output.stdout).contains("hunter2"));
+
+    let runtime = Runtime::new().unwrap();
+    let output = run(&["config", "--check", "--json"], &settings(&Database::empty(&runtime), &[]));
+    let document: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((output.status.code(), &document["ok"], &document["problems"]), (Some(0), &true.into(), &json!([])));
 }
 
 #[test]
@@ -115,10 +177,14 @@ fn it_waits_for_a_database_that_is_not_there_yet_and_not_for_ever() {
 }
 
 #[test]
-fn demo_data_is_refused_in_production() {
+fn demo_data_is_refused_in_production_and_without_a_schema() {
     let runtime = Runtime::new().unwrap();
     let database = Database::migrated(&runtime);
     assert_eq!(run(&["seed"], &settings(&database, &[("APP_ENV", "production")])).status.code(), Some(9));
+    let empty = Database::empty(&runtime);
+    let unmigrated = run(&["seed"], &settings(&empty, &[]));
+    assert_eq!(unmigrated.status.code(), Some(5), "{}", text(&unmigrated.stderr));
+    assert!(text(&unmigrated.stderr).contains("migrations are pending"), "{}", text(&unmigrated.stderr));
     let output = run(&["seed"], &settings(&database, &[]));
     assert!(output.status.success() && text(&output.stdout).starts_with("added "), "{}", text(&output.stderr));
 }
@@ -172,6 +238,47 @@ fn sigterm_ends_an_idle_server_in_order() {
     assert_eq!(code, Some(0), "{said}");
     assert!(said.contains("stopping signal=\"SIGTERM\"") && said.contains("stopped"), "{said}");
     assert!(begun.elapsed() < Duration::from_secs(10), "an idle server has nothing to wait for");
+    let (before, after) = said.split_once("INFO draining stopping").expect("lines after the signal are marked");
+    assert!(!before.contains(" draining ") && after.lines().skip(1).all(|line| line.contains(" draining ")), "{said}");
+}
+
+#[test]
+fn an_answer_is_one_short_line_and_a_probe_that_is_content_none() {
+    let runtime = Runtime::new().unwrap();
+    let database = Database::migrated(&runtime);
+    let serving = serve(&settings(&database, &[]));
+    let ask = |path: &str, id: &str| {
+        let request = agent().get(format!("http://127.0.0.1:{}{path}", serving.port));
+        read(request.header("x-request-id", id).call()).status
+    };
+    assert_eq!((ask("/health", "id-1"), ask("/api/v1/reports", "id-2"), ask("/nowhere", "id-3")), (200, 200, 404));
+    serving.signal("TERM");
+    let (_, said) = serving.end();
+    assert!(!said.contains("id-1"), "{said}");
+    for (id, middle) in [("id-2", "INFO GET /api/v1/reports 200 "), ("id-3", "INFO GET /nowhere 404 ")] {
+        let line = said.lines().find(|line| line.ends_with(id)).unwrap_or_else(|| panic!("a line of {id}: {said}"));
+        let (time, rest) = line.split_once(' ').unwrap();
+        assert!(time.len() == 27 && time.ends_with('Z'), "{line}");
+        let duration = rest.trim_start().strip_prefix(middle).unwrap_or_else(|| panic!("{line}"));
+        assert!(duration.split(' ').nth(1).is_some_and(|unit| unit == "ms"), "{line}");
+    }
+}
+
+#[test]
+fn json_lines_of_a_process_that_was_told_to_stop_say_so() {
+    let runtime = Runtime::new().unwrap();
+    let database = Database::migrated(&runtime);
+    let environment = settings(&database, &[("LOG_FORMAT", "json")]);
+    let mut child = thunder(&["serve"], &environment).stdout(Stdio::piped()).spawn().unwrap();
+    let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let mut lines = lines.map(|line| serde_json::from_str::<serde_json::Value>(&line.unwrap()).unwrap());
+    let first = lines.next().unwrap();
+    assert_eq!((&first["message"], first.get("draining")), (&"listening".into(), None));
+    let serving = Serving { child, port: 0, lines: std::sync::mpsc::channel().1 };
+    serving.signal("TERM");
+    let after: Vec<_> = lines.collect();
+    assert!(!after.is_empty() && after.iter().all(|line| line["draining"] == true), "{after:?}");
+    serving.end();
 }
 
 #[test]

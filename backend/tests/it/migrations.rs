@@ -1,20 +1,63 @@
+//! How a database gets its migrations, and what it holds when that goes wrong.
+
 use std::borrow::Cow;
 use std::time::Duration;
 
-use backend::migrations::{self, MigrationError, State};
+use backend::migrations::{self, EMBEDDED, Left, Migrate, MigrationError, NotReverted, State};
 use sqlx::migrate::{Migration, MigrationType, Migrator};
-use sqlx::{Connection, Executor, SqlSafeStr};
+use sqlx::{Connection, Executor, PgConnection, SqlSafeStr};
 use tokio::runtime::Runtime;
 
 use crate::support::Database;
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
+fn migration(version: i64, kind: MigrationType, sql: &'static str) -> Migration {
+    let no_tx = sql.starts_with("-- no-transaction");
+    Migration::new(version, Cow::Borrowed("test"), kind, sql.into_sql_str(), no_tx)
+}
+
+/// Migrations that have no way back.
 fn migrator(scripts: &[(i64, &'static str)]) -> Migrator {
-    let migration = |(version, sql): &(i64, &'static str)| {
-        Migration::new(*version, Cow::Borrowed("test"), MigrationType::ReversibleUp, sql.into_sql_str(), false)
+    let one = |(version, sql): &(i64, &'static str)| migration(*version, MigrationType::ReversibleUp, sql);
+    Migrator::with_migrations(scripts.iter().map(one).collect())
+}
+
+/// Migrations with their way back.
+fn pairs(scripts: &[(i64, &'static str, &'static str)]) -> Migrator {
+    let pair = |(version, up, down): &(i64, &'static str, &'static str)| {
+        [migration(*version, MigrationType::ReversibleUp, up), migration(*version, MigrationType::ReversibleDown, down)]
     };
-    Migrator::with_migrations(scripts.iter().map(migration).collect())
+    Migrator::with_migrations(scripts.iter().flat_map(pair).collect())
+}
+
+fn all_of(known: &Migrator) -> Migrate<'_> {
+    Migrate { known, lock_timeout: PATIENCE, drafts: &[] }
+}
+
+async fn run(connection: &mut PgConnection, known: &Migrator, drafts: &[i64]) -> Result<Vec<String>, MigrationError> {
+    let changes = Migrate { drafts, ..all_of(known) }.run(connection).await?;
+    Ok(changes.iter().map(ToString::to_string).collect())
+}
+
+async fn states(connection: &mut PgConnection, known: &Migrator) -> Vec<(i64, State)> {
+    let entries = migrations::status(connection, known).await.unwrap();
+    entries.iter().map(|entry| (entry.version, entry.state)).collect()
+}
+
+/// Whether there is a table of that name.
+async fn has_table(connection: &mut PgConnection, name: &str) -> bool {
+    sqlx::query_scalar("SELECT to_regclass($1) IS NOT NULL").bind(name).fetch_one(connection).await.unwrap()
+}
+
+/// A test on an empty database.
+fn on_a_database(test: impl AsyncFnOnce(&mut PgConnection)) {
+    let runtime = Runtime::new().unwrap();
+    let database = Database::empty(&runtime);
+    runtime.block_on(async {
+        let mut connection = database.connect().await;
+        test(&mut connection).await;
+    });
 }
 
 #[test]
@@ -24,7 +67,7 @@ fn an_empty_database_has_everything_pending_and_asking_changes_nothing() {
     runtime.block_on(async {
         let mut connection = database.connect().await;
         for _ in 0..2 {
-            let entries = migrations::status(&mut connection).await.unwrap();
+            let entries = migrations::status(&mut connection, &EMBEDDED).await.unwrap();
             assert!(entries.iter().all(|entry| entry.state == State::Pending) && !entries.is_empty());
         }
         let tables: i64 = sqlx::query_scalar("SELECT count(*) FROM pg_tables WHERE schemaname = 'public'")
@@ -42,12 +85,12 @@ fn four_at_once_apply_each_migration_once() {
     let applied: usize = runtime.block_on(async {
         let one = || async {
             let mut connection = database.connect().await;
-            migrations::run(&mut connection, PATIENCE).await.unwrap().len()
+            all_of(&EMBEDDED).run(&mut connection).await.unwrap().len()
         };
         let (a, b, c, d) = tokio::join!(one(), one(), one(), one());
         a + b + c + d
     });
-    assert_eq!(applied, migrations::EMBEDDED.iter().filter(|one| one.migration_type.is_up_migration()).count());
+    assert_eq!(applied, EMBEDDED.iter().filter(|one| one.migration_type.is_up_migration()).count());
 }
 
 #[test]
@@ -56,21 +99,18 @@ fn every_down_migration_takes_back_what_its_up_migration_made() {
     let database = Database::empty(&runtime);
     runtime.block_on(async {
         let mut connection = database.connect().await;
-        migrations::run(&mut connection, PATIENCE).await.unwrap();
-        for migration in migrations::EMBEDDED
-            .iter()
-            .filter(|one| one.migration_type.is_down_migration())
-            .collect::<Vec<_>>()
-            .iter()
-            .rev()
+        all_of(&EMBEDDED).run(&mut connection).await.unwrap();
+        for migration in
+            EMBEDDED.iter().filter(|one| one.migration_type.is_down_migration()).collect::<Vec<_>>().iter().rev()
         {
             connection.execute(migration.sql.clone()).await.unwrap();
         }
-        let left: Vec<String> = sqlx::query_scalar("SELECT tablename::text FROM pg_tables WHERE schemaname = 'public'")
-            .fetch_all(&mut connection)
-            .await
-            .unwrap();
-        assert_eq!(left, ["_sqlx_migrations"]);
+        let left: Vec<String> =
+            sqlx::query_scalar("SELECT tablename::text FROM pg_tables WHERE schemaname = 'public' ORDER BY 1")
+                .fetch_all(&mut connection)
+                .await
+                .unwrap();
+        assert_eq!(left, ["_migration_texts", "_sqlx_migrations"]);
     });
 }
 
@@ -82,14 +122,15 @@ fn one_that_fails_half_way_leaves_nothing_of_itself_and_keeps_those_before() {
         let mut connection = database.connect().await;
         let good = (1, "CREATE TABLE kept (id int);");
         let bad = migrator(&[good, (2, "CREATE TABLE half (id int); INSERT INTO nowhere VALUES (1);")]);
-        let error = migrations::apply(&mut connection, &bad, PATIENCE).await.unwrap_err();
-        let MigrationError::Failed { migration, applied, .. } = &error else { panic!("{error}") };
+        let error = run(&mut connection, &bad, &[]).await.unwrap_err();
+        let MigrationError::Failed { migration, applied, left: Left::Nothing, .. } = &error else { panic!("{error}") };
         assert_eq!((migration.as_str(), *applied), ("2_test", 1));
+        assert!(error.to_string().contains("failed and was rolled back"), "{error}");
         assert!(error.to_string().contains("relation \"nowhere\" does not exist (SQLSTATE 42P01)"), "{error}");
 
         let mended = migrator(&[good, (2, "CREATE TABLE half (id int);")]);
-        let applied = migrations::apply(&mut connection, &mended, PATIENCE).await.unwrap();
-        assert_eq!(applied, ["2_test"], "the lock was let go, the table of the first attempt is gone");
+        let applied = run(&mut connection, &mended, &[]).await.unwrap();
+        assert_eq!(applied, ["applied 2_test"], "the lock was let go, the table of the first attempt is gone");
     });
 }
 
@@ -99,9 +140,9 @@ fn an_altered_migration_stops_before_anything_is_applied() {
     let database = Database::empty(&runtime);
     runtime.block_on(async {
         let mut connection = database.connect().await;
-        migrations::apply(&mut connection, &migrator(&[(1, "SELECT 1;")]), PATIENCE).await.unwrap();
+        run(&mut connection, &migrator(&[(1, "SELECT 1;")]), &[]).await.unwrap();
         let altered = migrator(&[(1, "SELECT 2;"), (2, "CREATE TABLE new (id int);")]);
-        let error = migrations::apply(&mut connection, &altered, PATIENCE).await.unwrap_err();
+        let error = run(&mut connection, &altered, &[]).await.unwrap_err();
         assert!(matches!(&error, MigrationError::Diverged(all) if all.len() == 1), "{error}");
         assert!(connection.execute("SELECT * FROM new").await.is_err());
     });
@@ -114,9 +155,9 @@ fn a_migration_that_only_the_database_knows_stops_nobody() {
     runtime.block_on(async {
         let mut connection = database.connect().await;
         let newer = migrator(&[(1, "SELECT 1;"), (3, "SELECT 3;")]);
-        migrations::apply(&mut connection, &newer, PATIENCE).await.unwrap();
+        run(&mut connection, &newer, &[]).await.unwrap();
         let older = migrator(&[(1, "SELECT 1;")]);
-        assert_eq!(migrations::apply(&mut connection, &older, PATIENCE).await.unwrap(), Vec::<String>::new());
+        assert_eq!(run(&mut connection, &older, &[]).await.unwrap(), Vec::<String>::new());
     });
 }
 
@@ -129,11 +170,216 @@ fn the_wait_for_the_lock_ends_and_names_its_holder() {
         holder.execute("SET application_name = 'the other one'").await.unwrap();
         sqlx::query("SELECT pg_advisory_lock($1)").bind(migrations::LOCK).execute(&mut holder).await.unwrap();
         let mut connection = database.connect().await;
-        let error = migrations::run(&mut connection, Duration::from_secs(1)).await.unwrap_err();
+        let error = Migrate { lock_timeout: Duration::from_secs(1), ..all_of(&EMBEDDED) }
+            .run(&mut connection)
+            .await
+            .unwrap_err();
         let MigrationError::Locked { holder: Some(told), .. } = &error else { panic!("{error}") };
         assert!(told.contains("(the other one)") && told.contains("127.0.0.1"), "{told}");
 
         holder.close().await.unwrap();
-        migrations::run(&mut connection, PATIENCE).await.unwrap();
+        all_of(&EMBEDDED).run(&mut connection).await.unwrap();
+    });
+}
+
+#[test]
+fn a_file_without_a_statement_is_never_applied_and_stops_the_others_too() {
+    on_a_database(async |connection| {
+        for blank in ["", "\n \n", "-- what it will do\n/* and why */ ;"] {
+            let known = migrator(&[(1, "CREATE TABLE one (id int);"), (2, blank)]);
+            let error = run(connection, &known, &[]).await.unwrap_err();
+            let MigrationError::Empty(names) = &error else { panic!("{error}") };
+            assert_eq!(*names, ["2_test"]);
+            assert!(
+                error.to_string().contains("2_test.up.sql") && error.to_string().contains("write the SQL"),
+                "{error}"
+            );
+            assert_eq!(states(connection, &known).await, [(1, State::Pending), (2, State::Empty)]);
+            assert!(!has_table(connection, "one").await, "nothing was applied");
+        }
+    });
+}
+
+#[test]
+fn the_scripts_of_an_applied_migration_are_recorded_as_they_were() {
+    on_a_database(async |connection| {
+        let (up, down) = ("CREATE TABLE one (id int); -- ä\r\n", "DROP TABLE one;\n");
+        run(connection, &pairs(&[(1, up, down)]), &[]).await.unwrap();
+        let recorded: (String, Option<String>, bool) = sqlx::query_as(
+            "SELECT up, down, recorded_at > now() - interval '1 minute' FROM _migration_texts WHERE version = 1",
+        )
+        .fetch_one(&mut *connection)
+        .await
+        .unwrap();
+        assert_eq!(recorded, (up.to_owned(), Some(down.to_owned()), true));
+    });
+}
+
+#[test]
+fn what_was_applied_before_texts_were_recorded_is_recorded_by_the_next_run() {
+    on_a_database(async |connection| {
+        let known = pairs(&[(1, "CREATE TABLE one (id int);", "DROP TABLE one;")]);
+        run(connection, &known, &[]).await.unwrap();
+        connection.execute("DROP TABLE _migration_texts").await.unwrap();
+        assert_eq!(run(connection, &known, &[]).await.unwrap(), Vec::<String>::new());
+        let changed = pairs(&[(1, "CREATE TABLE other (id int);", "DROP TABLE other;")]);
+        run(connection, &changed, &[1]).await.unwrap();
+        assert!(has_table(connection, "other").await && !has_table(connection, "one").await);
+    });
+}
+
+#[test]
+fn an_altered_draft_is_reverted_as_it_was_applied_and_applied_as_it_is() {
+    on_a_database(async |connection| {
+        let base = (1, "CREATE TABLE base (id int);", "DROP TABLE base;");
+        run(connection, &pairs(&[base, (2, "CREATE TABLE a (id int);", "DROP TABLE a;")]), &[]).await.unwrap();
+        // The new down script could not take back what was applied.
+        let edited = pairs(&[base, (2, "CREATE TABLE b (id int);", "DROP TABLE b;")]);
+        assert_eq!(states(connection, &edited).await[1], (2, State::Altered));
+        let said = run(connection, &edited, &[2]).await.unwrap();
+        assert_eq!(said, ["draft 2_test changed: reverted, applied again"]);
+        assert!(has_table(connection, "b").await && !has_table(connection, "a").await);
+        assert_eq!(states(connection, &edited).await, [(1, State::Applied), (2, State::Applied)]);
+        assert_eq!(run(connection, &edited, &[2]).await.unwrap(), Vec::<String>::new(), "a draft as it was applied");
+    });
+}
+
+#[test]
+fn a_down_script_that_was_written_after_its_migration_was_tried_out_counts() {
+    on_a_database(async |connection| {
+        let up = "CREATE TABLE a (id int);";
+        run(connection, &pairs(&[(1, up, "-- later")]), &[]).await.unwrap();
+        run(connection, &pairs(&[(1, up, "DROP TABLE a;")]), &[]).await.unwrap();
+        let edited = pairs(&[(1, "CREATE TABLE b (id int);", "DROP TABLE b;")]);
+        run(connection, &edited, &[1]).await.unwrap();
+        assert!(!has_table(connection, "a").await);
+    });
+}
+
+#[test]
+fn drafts_are_reverted_newest_first_down_to_the_oldest_that_was_altered() {
+    on_a_database(async |connection| {
+        let newer = (2, "ALTER TABLE a ADD COLUMN more int;", "ALTER TABLE a DROP COLUMN more;");
+        run(connection, &pairs(&[(1, "CREATE TABLE a (id int);", "DROP TABLE a;"), newer]), &[]).await.unwrap();
+        let edited = pairs(&[(1, "CREATE TABLE a (id bigint);", "DROP TABLE a;"), newer]);
+        let error = run(connection, &edited, &[1]).await.unwrap_err();
+        assert!(matches!(&error, MigrationError::Diverged(all) if all.len() == 1), "{error}");
+        assert!(error.to_string().contains("2_test was applied after a draft"), "{error}");
+        let said = run(connection, &edited, &[1, 2]).await.unwrap();
+        assert_eq!(said.len(), 2, "{said:?}");
+        assert_eq!(states(connection, &edited).await, [(1, State::Applied), (2, State::Applied)]);
+    });
+}
+
+#[test]
+fn an_altered_migration_that_is_no_draft_is_not_touched() {
+    on_a_database(async |connection| {
+        let old = (1, "CREATE TABLE a (id int);", "DROP TABLE a;");
+        run(connection, &pairs(&[old]), &[]).await.unwrap();
+        let edited = pairs(&[(1, "CREATE TABLE b (id int);", "DROP TABLE b;")]);
+        for drafts in [&[][..], &[7]] {
+            let error = run(connection, &edited, drafts).await.unwrap_err();
+            assert!(matches!(error, MigrationError::Diverged(_)), "{error}");
+        }
+        assert!(has_table(connection, "a").await);
+    });
+}
+
+#[test]
+fn a_draft_without_a_recorded_way_back_stays_as_it_is() {
+    on_a_database(async |connection| {
+        run(connection, &migrator(&[(1, "CREATE TABLE a (id int);")]), &[]).await.unwrap();
+        let edited = pairs(&[(1, "CREATE TABLE b (id int);", "DROP TABLE b;")]);
+        let error = run(connection, &edited, &[1]).await.unwrap_err();
+        assert!(matches!(&error, MigrationError::NotReverted { reason: NotReverted::NoDown, .. }), "{error}");
+        assert!(error.to_string().contains("nothing was changed"), "{error}");
+        assert!(has_table(connection, "a").await);
+        assert_eq!(states(connection, &edited).await, [(1, State::Altered)]);
+    });
+}
+
+#[test]
+fn a_draft_whose_recorded_way_back_fails_stays_as_it_is() {
+    on_a_database(async |connection| {
+        let down = "DROP TABLE a; DROP TABLE nowhere;";
+        run(connection, &pairs(&[(1, "CREATE TABLE a (id int);", down)]), &[]).await.unwrap();
+        let edited = pairs(&[(1, "CREATE TABLE b (id int);", "DROP TABLE b;")]);
+        let error = run(connection, &edited, &[1]).await.unwrap_err();
+        let MigrationError::NotReverted { reason: NotReverted::Failed { left, .. }, .. } = &error else {
+            panic!("{error}")
+        };
+        assert_eq!(*left, Left::Nothing);
+        assert!(error.to_string().contains("\"nowhere\" does not exist"), "{error}");
+        assert!(has_table(connection, "a").await, "the part that succeeded was rolled back");
+        assert_eq!(states(connection, &edited).await, [(1, State::Altered)]);
+    });
+}
+
+#[test]
+fn a_draft_that_fails_when_it_is_applied_again_is_pending_and_that_is_told() {
+    on_a_database(async |connection| {
+        run(connection, &pairs(&[(1, "CREATE TABLE a (id int);", "DROP TABLE a;")]), &[]).await.unwrap();
+        let broken = pairs(&[(1, "CREATE TABEL b (id int);", "DROP TABLE b;")]);
+        let error = run(connection, &broken, &[1]).await.unwrap_err();
+        assert!(matches!(&error, MigrationError::Failed { was_reverted: true, left: Left::Nothing, .. }), "{error}");
+        assert!(error.to_string().contains("its older form was reverted, and it is pending now"), "{error}");
+        assert!(!has_table(connection, "a").await);
+        assert_eq!(states(connection, &broken).await, [(1, State::Pending)]);
+
+        let good = pairs(&[(1, "CREATE TABLE b (id int);", "DROP TABLE b;")]);
+        assert_eq!(run(connection, &good, &[1]).await.unwrap(), ["applied 1_test"]);
+    });
+}
+
+#[test]
+fn a_draft_that_was_emptied_is_not_reverted() {
+    on_a_database(async |connection| {
+        run(connection, &pairs(&[(1, "CREATE TABLE a (id int);", "DROP TABLE a;")]), &[]).await.unwrap();
+        let error = run(connection, &pairs(&[(1, "", "DROP TABLE a;")]), &[1]).await.unwrap_err();
+        assert!(matches!(error, MigrationError::Empty(_)), "{error}");
+        assert!(has_table(connection, "a").await);
+    });
+}
+
+#[test]
+fn redo_reverts_the_newest_and_applies_it_as_it_is_now() {
+    on_a_database(async |connection| {
+        let base = (1, "CREATE TABLE base (id int);", "DROP TABLE base;");
+        let error = all_of(&pairs(&[base])).redo(connection).await.unwrap_err();
+        assert!(matches!(error, MigrationError::NothingToRedo(_)), "{error}");
+        let known = pairs(&[base, (2, "CREATE TABLE a (id int);", "DROP TABLE a;")]);
+        run(connection, &known, &[]).await.unwrap();
+        connection.execute("INSERT INTO a VALUES (1)").await.unwrap();
+        let change = all_of(&known).redo(connection).await.unwrap();
+        assert_eq!(change.to_string(), "2_test: reverted, applied again");
+        let left: i64 = sqlx::query_scalar("SELECT count(*) FROM a").fetch_one(&mut *connection).await.unwrap();
+        assert_eq!(left, 0);
+
+        let edited = pairs(&[base, (2, "CREATE TABLE b (id int);", "DROP TABLE b;")]);
+        all_of(&edited).redo(connection).await.unwrap();
+        assert!(has_table(connection, "b").await && !has_table(connection, "a").await);
+
+        let error = all_of(&pairs(&[base])).redo(connection).await.unwrap_err();
+        assert!(error.to_string().contains("2_test, is not among this version's"), "{error}");
+    });
+}
+
+#[test]
+fn what_a_failed_migration_has_left_behind_is_told_as_it_is() {
+    on_a_database(async |connection| {
+        let committed = "CREATE TABLE kept (id int); COMMIT; INSERT INTO nowhere VALUES (1);";
+        let error = run(connection, &migrator(&[(1, committed)]), &[]).await.unwrap_err();
+        assert!(error.to_string().contains("failed after a COMMIT of its own"), "{error}");
+        assert!(!error.to_string().contains("was rolled back"), "{error}");
+        assert!(has_table(connection, "kept").await);
+
+        let loose = "-- no-transaction\nCREATE INDEX CONCURRENTLY i ON nowhere (id);";
+        let error = run(connection, &migrator(&[(2, loose)]), &[]).await.unwrap_err();
+        assert!(error.to_string().contains("failed outside of a transaction"), "{error}");
+        assert!(!error.to_string().contains("was rolled back"), "{error}");
+
+        // Nothing of all this stands in the way of a better attempt.
+        let better = migrator(&[(1, "DROP TABLE kept;"), (2, "SELECT 1;")]);
+        assert_eq!(run(connection, &better, &[]).await.unwrap().len(), 2);
     });
 }

@@ -1,7 +1,7 @@
 use serde_json::json;
 use time::macros::datetime;
 
-use crate::support::Server;
+use crate::support::{Server, agent, read};
 
 #[test]
 fn a_program_is_read_as_it_was_made_by_id_and_by_slug() {
@@ -108,4 +108,43 @@ fn a_query_that_makes_no_sense_is_refused_by_name() {
         assert_eq!((answer.status, answer.pointers()), (400, vec![name]), "{query}: {}", answer.body);
     }
     assert_eq!(server.get("/api/v1/programs?offset=3").status, 400, "a parameter that does nothing is a mistake");
+}
+
+#[test]
+fn only_a_temporary_program_can_be_removed_and_its_reports_go_with_it() {
+    let server = Server::start();
+    let remove = |name: &str| read(agent().delete(format!("{}/api/v1/programs/{name}", server.url)).call()).status;
+    server.program("here-to-stay");
+    assert_eq!(remove("here-to-stay"), 403);
+    assert_eq!(remove("nobody"), 404);
+    let temporary = json!({ "slug": "for-a-while", "name": "x", "summary": "x", "status": "open", "temporary": true });
+    assert_eq!(server.post("/api/v1/programs", &temporary).body["temporary"], true);
+    let report =
+        json!({ "program": "for-a-while", "title": "x", "severity": "low", "description": "x", "reporter": "owl" });
+    let report = server.post("/api/v1/reports", &report);
+    assert_eq!(report.status, 201, "{}", report.body);
+    assert_eq!(remove("for-a-while"), 204);
+    assert_eq!(server.get("/api/v1/programs/for-a-while").status, 404);
+    assert_eq!(server.get(report.header("location")).status, 404);
+    assert_eq!(server.get("/api/v1/programs/here-to-stay").status, 200);
+}
+
+#[test]
+fn a_temporary_program_that_nobody_removed_goes_when_the_next_one_comes() {
+    let server = Server::start();
+    let temporary = |slug: &str| {
+        serde_json::from_value(json!({ "slug": slug, "name": "x", "summary": "x", "temporary": true })).unwrap()
+    };
+    server.runtime.block_on(async {
+        let mut connection = server.database.connect().await;
+        let now = time::OffsetDateTime::now_utc();
+        for (slug, age) in [("old", 90), ("young", 30)] {
+            let made = now - time::Duration::minutes(age);
+            backend::programs::create(&mut connection, &temporary(slug), made).await.unwrap();
+        }
+        backend::programs::create(&mut connection, &temporary("new"), now).await.unwrap();
+    });
+    let body = server.get("/api/v1/programs").body;
+    let slugs: Vec<_> = body["items"].as_array().unwrap().iter().map(|item| item["slug"].clone()).collect();
+    assert_eq!(slugs, ["new", "young"]);
 }

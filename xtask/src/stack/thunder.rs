@@ -59,7 +59,7 @@ const RUN_MIGRATIONS: &str = "RUN_MIGRATIONS";
 
 /// What the stack sets for the backend, which is why the template has none of it.
 pub const SET_BY_THE_STACK: &[&str] =
-    &["DATABASE_URL", "REDIS_URL", "HOST", "PORT", "APP_ENV", RUN_MIGRATIONS, "GIT_COMMIT"];
+    &["DATABASE_URL", "REDIS_URL", "HOST", "PORT", "APP_ENV", RUN_MIGRATIONS, "MIGRATION_DRAFTS", "GIT_COMMIT"];
 
 /// A part of the stack.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

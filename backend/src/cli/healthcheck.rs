@@ -1,0 +1,40 @@
+//! `thunder healthcheck`.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use clap::Args;
+
+use super::{Stopped, output};
+
+#[derive(Args)]
+pub struct Arguments {
+    /// Where to ask; this machine and PORT, if left away
+    #[arg(long)]
+    url: Option<String>,
+}
+
+pub fn run(arguments: Arguments) -> Result<()> {
+    let url = arguments.url.unwrap_or_else(own_url);
+    let agent = ureq::Agent::config_builder()
+        .timeout_global(Some(Duration::from_secs(4)))
+        .http_status_as_error(false)
+        .build()
+        .new_agent();
+    let mut answer = agent.get(&url).call().with_context(|| format!("no answer from {url}"))?;
+    let body = answer.body_mut().read_to_string().unwrap_or_default();
+    output::text(&format!("{}\n", body.trim()))?;
+    if answer.status() == 200 { Ok(()) } else { Err(Stopped(1).into()) }
+}
+
+/// Where the server of this environment answers: `PORT`, on `HOST` or, where that stands for all, on this machine.
+fn own_url() -> String {
+    let setting = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
+    let port = setting("PORT").unwrap_or_else(|| "3000".to_owned());
+    match setting("HOST").and_then(|host| host.parse().ok()) {
+        Some(IpAddr::V4(host)) if host != Ipv4Addr::UNSPECIFIED => format!("http://{host}:{port}/health"),
+        Some(IpAddr::V6(host)) if host != Ipv6Addr::UNSPECIFIED => format!("http://[{host}]:{port}/health"),
+        _ => format!("http://127.0.0.1:{port}/health"),
+    }
+}

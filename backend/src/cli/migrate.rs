@@ -1,0 +1,116 @@
+//! `thunder migrate`.
+
+use anyhow::Result;
+use clap::{Args, Subcommand};
+use serde_json::json;
+use sqlx::PgConnection;
+use tokio::runtime::Runtime;
+
+use super::{Refused, Stopped, output};
+use crate::config::{Config, Environment};
+use crate::migrations::{self, Entry, Migrate, State};
+use crate::{connect, logging};
+
+#[derive(Args)]
+pub struct Arguments {
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Apply what is pending
+    Run {
+        /// A migration that is still being written: if it was altered, it is reverted and applied anew; development only
+        #[arg(long, value_name = "VERSION")]
+        draft: Vec<i64>,
+    },
+    /// Every migration and whether it is applied; exits with 5 unless all are
+    Status {
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Revert the newest applied migration and apply it as it is now; development only
+    Redo,
+}
+
+pub fn run(arguments: Arguments) -> Result<()> {
+    let config = Config::from_environment()?;
+    let is_production = config.environment == Environment::Production;
+    match arguments.command.unwrap_or(Command::Run { draft: Vec::new() }) {
+        Command::Run { draft } if is_production && !draft.is_empty() => {
+            Err(Refused("a migration that production has applied is no draft; write another one").into())
+        }
+        Command::Redo if is_production => {
+            Err(Refused("reverting a migration in production loses data; write another one").into())
+        }
+        Command::Run { draft } => apply(&config, draft),
+        Command::Redo => redo(&config),
+        Command::Status { json } => status(&config, json),
+    }
+}
+
+fn apply(config: &Config, mut drafts: Vec<i64>) -> Result<()> {
+    drafts.extend(&config.migration_drafts);
+    let migrate = Migrate { drafts: &drafts, ..Migrate::embedded(config) };
+    let changes = connected(config, async |connection| migrate.run(connection).await)?;
+    if changes.is_empty() {
+        return output::text("nothing to apply\n");
+    }
+    output::text(&changes.iter().fold(String::new(), |text, change| format!("{text}{change}\n")))
+}
+
+fn redo(config: &Config) -> Result<()> {
+    let change = connected(config, async |connection| Migrate::embedded(config).redo(connection).await)?;
+    output::text(&format!("{change}\n"))
+}
+
+/// Does something on a connection of its own, once the database answers.
+fn connected<T, E: Into<anyhow::Error>>(
+    config: &Config,
+    work: impl AsyncFnOnce(&mut PgConnection) -> Result<T, E>,
+) -> Result<T> {
+    logging::start_on_stderr(config);
+    Runtime::new()?.block_on(async {
+        connect::postgres(config).await?.close().await;
+        let mut connection = migrations::connect(config).await?;
+        work(&mut connection).await.map_err(Into::into)
+    })
+}
+
+fn status(config: &Config, json: bool) -> Result<()> {
+    let entries = Runtime::new()?.block_on(async {
+        let mut connection = migrations::connect(config).await?;
+        anyhow::Ok(migrations::status(&mut connection, &migrations::EMBEDDED).await?)
+    })?;
+    let count = |state| entries.iter().filter(|entry| entry.state == state).count();
+    if json {
+        output::json(&json!({
+            "schema_version": 1, "migrations": entries, "pending": count(State::Pending), "empty": count(State::Empty),
+            "altered": count(State::Altered), "unknown": count(State::Unknown),
+        }))?;
+    } else {
+        output::text(&table(&entries))?;
+    }
+    let is_complete = [State::Pending, State::Empty, State::Altered].into_iter().all(|state| count(state) == 0);
+    if is_complete { Ok(()) } else { Err(Stopped(5).into()) }
+}
+
+/// A line for each migration, and then one for each state that asks for something.
+fn table(entries: &[Entry]) -> String {
+    let mut text = String::new();
+    for entry in entries {
+        text.push_str(&format!("{:8} {} {}\n", entry.state, entry.version, entry.name));
+    }
+    let is_there = |state: &State| entries.iter().any(|entry| entry.state == *state);
+    let hints: Vec<(State, &str)> =
+        State::ALL.into_iter().filter(is_there).filter_map(|state| Some((state, state.next()?))).collect();
+    if !hints.is_empty() {
+        text.push('\n');
+    }
+    for (state, hint) in hints {
+        text.push_str(&format!("{state}: {hint}\n"));
+    }
+    text
+}

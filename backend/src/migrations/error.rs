@@ -1,0 +1,180 @@
+//! Why migrations were not applied, in words that say what the database holds now.
+
+use std::fmt;
+use std::time::Duration;
+
+use sqlx::migrate::MigrateError;
+
+/// Why migrations were not applied.
+#[derive(Debug)]
+pub enum MigrationError {
+    /// Somebody else is migrating the same database, and still was when the time was over.
+    Locked {
+        /// How long the lock was waited for.
+        waited: Duration,
+        /// Who holds it, as far as the database tells.
+        holder: Option<String>,
+    },
+    /// Applied migrations differ from the embedded ones; nothing was changed.
+    Diverged(Vec<String>),
+    /// Files without a statement, which are not applied; nothing was changed.
+    Empty(Vec<String>),
+    /// Some migrations are pending where all of them are needed.
+    Pending(usize),
+    /// There is nothing that could be applied again.
+    NothingToRedo(String),
+    /// A migration that was to be applied again could not be reverted.
+    NotReverted {
+        /// The migration's version and name.
+        migration: String,
+        /// Why not.
+        reason: NotReverted,
+        /// Newer ones that were reverted before, and are pending now.
+        reverted: Vec<String>,
+    },
+    /// A migration failed; those before it stay applied.
+    Failed {
+        /// The migration's version and name.
+        migration: String,
+        /// What the database said.
+        error: sqlx::Error,
+        /// How many were applied before it.
+        applied: usize,
+        /// What is left of it.
+        left: Left,
+        /// Whether it was applied before, in an older form, and has just been reverted.
+        was_reverted: bool,
+    },
+    /// The database did not do what was asked around the migrations.
+    Database(anyhow::Error),
+}
+
+/// Why a migration was not reverted.
+#[derive(Debug)]
+pub enum NotReverted {
+    /// Nobody recorded how.
+    NoDown,
+    /// What was recorded fails.
+    Failed {
+        /// What the database said.
+        error: sqlx::Error,
+        /// What is left of it.
+        left: Left,
+    },
+}
+
+/// What a script that failed has left behind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Left {
+    /// Nothing.
+    Nothing,
+    /// Everything before its own COMMIT.
+    BeforeItsCommit,
+    /// Whatever was done outside of a transaction.
+    OutsideOfTransaction,
+    /// The connection broke before the database could be asked.
+    Unknown,
+}
+
+impl fmt::Display for Left {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Nothing => "failed and was rolled back",
+            Self::BeforeItsCommit => "failed after a COMMIT of its own, and what it did before that stays",
+            Self::OutsideOfTransaction => "failed outside of a transaction, and what it had done may stay",
+            Self::Unknown => "failed, and whether it was rolled back is not known, because the connection broke",
+        })
+    }
+}
+
+impl fmt::Display for MigrationError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Locked { waited, holder } => {
+                write!(f, "another process holds the migration lock, and did for {} s", waited.as_secs())?;
+                match holder {
+                    Some(holder) => write!(f, ": {holder}"),
+                    None => Ok(()),
+                }
+            }
+            Self::Diverged(differences) => {
+                write!(f, "the database's migrations differ from this version's:")?;
+                differences.iter().try_for_each(|difference| write!(f, "\n  {difference}"))
+            }
+            Self::Empty(names) => {
+                write!(f, "{} without a statement:", count(names.len(), "migration is", "migrations are"))?;
+                names.iter().try_for_each(|name| write!(f, "\n  {name}.up.sql"))?;
+                write!(
+                    f,
+                    "\nwrite the SQL into it, or remove the file together with its .down.sql; nothing was applied"
+                )
+            }
+            Self::Pending(1) => write!(f, "1 migration is pending: apply it first, by `migrate run`"),
+            Self::Pending(count) => write!(f, "{count} migrations are pending: apply them first, by `migrate run`"),
+            Self::NothingToRedo(reason) => write!(f, "there is nothing to apply again: {reason}"),
+            Self::NotReverted { migration, reason, reverted } => {
+                write!(f, "migration {migration} cannot be reverted: ")?;
+                match reason {
+                    NotReverted::NoDown => write!(f, "no down script was recorded when it was applied")?,
+                    NotReverted::Failed { error, left } => {
+                        write!(f, "the down script that was recorded {left}: ")?;
+                        describe(f, error)?;
+                    }
+                }
+                match (reverted.as_slice(), reason) {
+                    ([], NotReverted::NoDown | NotReverted::Failed { left: Left::Nothing, .. }) => {
+                        write!(f, "\nnothing was changed")
+                    }
+                    ([], _) => Ok(()),
+                    (names, _) => write!(f, "\nreverted before it, and pending now: {}", names.join(", ")),
+                }
+            }
+            Self::Failed { migration, error, applied, left, was_reverted } => {
+                write!(f, "migration {migration} {left} ({applied} applied before it): ")?;
+                describe(f, error)?;
+                if *was_reverted {
+                    write!(f, "\nits older form was reverted, and it is pending now")?;
+                }
+                Ok(())
+            }
+            Self::Database(error) => write!(f, "{error:#}"),
+        }
+    }
+}
+
+fn count(count: usize, one: &str, more: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { more })
+}
+
+impl std::error::Error for MigrationError {}
+
+/// PostgreSQL's message with what helps to find the place: SQLSTATE, detail, hint.
+fn describe(f: &mut fmt::Formatter<'_>, error: &sqlx::Error) -> fmt::Result {
+    let Some(error) = error.as_database_error() else {
+        return write!(f, "{error}");
+    };
+    write!(f, "{}", error.message())?;
+    if let Some(code) = error.code() {
+        write!(f, " (SQLSTATE {code})")?;
+    }
+    if let Some(error) = error.try_downcast_ref::<sqlx::postgres::PgDatabaseError>() {
+        for (label, text) in [("detail", error.detail()), ("hint", error.hint())] {
+            if let Some(text) = text {
+                write!(f, "\n  {label}: {text}")?;
+            }
+        }
+    }
+    Ok(())
+}
+
+impl From<sqlx::Error> for MigrationError {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Database(error.into())
+    }
+}
+
+impl From<MigrateError> for MigrationError {
+    fn from(error: MigrateError) -> Self {
+        Self::Database(error.into())
+    }
+}

@@ -1,0 +1,38 @@
+//! Migrations, embedded in the binary, applied by one process at a time.
+//!
+//! The library's own lock waits for ever and does not say for whom. Here the advisory lock is tried until
+//! `MIGRATION_LOCK_TIMEOUT` is over, and the error names its holder.
+
+mod apply;
+mod error;
+mod lock;
+mod run;
+mod sql;
+mod status;
+mod text;
+
+use anyhow::{Context, Result};
+use sqlx::migrate::Migrator;
+use sqlx::{Connection, PgConnection};
+
+pub use self::error::{Left, MigrationError, NotReverted};
+pub use self::lock::LOCK;
+pub use self::run::{Change, Migrate};
+pub use self::status::{Entry, State, status};
+
+/// Every migration of this version of the backend.
+pub static EMBEDDED: Migrator = sqlx::migrate!("./migrations");
+
+/// A connection of its own for migrating, outside of any pool.
+pub async fn connect(config: &crate::config::Config) -> Result<PgConnection> {
+    PgConnection::connect_with(&crate::connect::connect_options(config)?).await.context("cannot connect to PostgreSQL")
+}
+
+/// Fails unless every embedded migration is applied.
+pub async fn require_all(connection: &mut PgConnection) -> Result<(), MigrationError> {
+    let entries = status(connection, &EMBEDDED).await?;
+    match entries.iter().filter(|entry| matches!(entry.state, State::Pending | State::Empty)).count() {
+        0 => Ok(()),
+        pending => Err(MigrationError::Pending(pending)),
+    }
+}
