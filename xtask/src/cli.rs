@@ -4,8 +4,6 @@ mod arguments;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
-use crate::stack::engine::EngineChoice;
-use crate::stack::servers::Origin;
 use crate::terminal;
 
 pub use self::arguments::*;
@@ -28,7 +26,8 @@ pub struct Cli {
     pub task: Option<Task>,
 }
 
-const GLOBAL: &str = "Everywhere";
+/// The heading of the flags that every task has.
+pub const GLOBAL: &str = "Everywhere";
 
 /// What can be done.
 #[derive(Debug, Subcommand)]
@@ -44,8 +43,10 @@ pub enum Task {
     #[command(after_help = UP)]
     Up(Up),
     /// Stop the stack and keep its data
-    #[command(after_help = "Examples:\n  cargo xtask down\n  cargo xtask down --dry-run")]
-    Down(Locked),
+    #[command(
+        after_help = "A service that is named goes with what needs it.\n\nExamples:\n  cargo xtask down\n  cargo xtask down backend\n  cargo xtask down --dry-run"
+    )]
+    Down(Down),
     /// Stop and start the stack, or only the services named
     #[command(
         after_help = "The backend is built first: one that does not compile leaves the old one running.\n\nExamples:\n  cargo xtask restart\n  cargo xtask restart backend"
@@ -97,7 +98,9 @@ pub enum Task {
     #[command(after_help = COMPLETIONS)]
     Completions(Completions),
     /// Apply migrations, or say where they stand
-    #[command(after_help = "Examples:\n  cargo xtask migrate\n  cargo xtask migrate status --json")]
+    #[command(
+        after_help = "Examples:\n  cargo xtask migrate\n  cargo xtask migrate add report_severity\n  cargo xtask migrate status --json"
+    )]
     Migrate(Migrate),
     /// Build the image that ships, look into it, and boot it as production would
     #[command(
@@ -193,50 +196,6 @@ impl From<Color> for terminal::Color {
     }
 }
 
-/// What runs the stack.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
-pub enum Engine {
-    /// The best there is
-    #[default]
-    Auto,
-    /// Containers
-    Docker,
-    /// Processes of this machine
-    Host,
-}
-
-impl From<Engine> for EngineChoice {
-    fn from(engine: Engine) -> Self {
-        match engine {
-            Engine::Auto => Self::Auto,
-            Engine::Docker => Self::Docker,
-            Engine::Host => Self::Host,
-        }
-    }
-}
-
-/// Which servers to use.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
-pub enum ServerOrigin {
-    /// The machine's own, portable ones where there are none
-    #[default]
-    Auto,
-    /// The machine's own only
-    System,
-    /// Portable ones only
-    Portable,
-}
-
-impl From<ServerOrigin> for Origin {
-    fn from(origin: ServerOrigin) -> Self {
-        match origin {
-            ServerOrigin::Auto => Self::Auto,
-            ServerOrigin::System => Self::System,
-            ServerOrigin::Portable => Self::Portable,
-        }
-    }
-}
-
 /// The groups in which the overview shows the tasks.
 pub const GROUPS: &[(&str, &[&str])] = &[
     ("Set-up", &["doctor", "env"]),
@@ -264,7 +223,7 @@ mod tests {
     use clap::CommandFactory;
 
     use super::*;
-    use crate::stack::thunder::Service;
+    use crate::stack::service::Service;
 
     #[test]
     fn the_command_line_makes_sense() {

@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 
 use crate::interrupt::CancelToken;
+use crate::process;
 use crate::wait::{self, Poll, Waited};
 
 use crate::step::User;
@@ -14,13 +15,28 @@ use crate::step::User;
 /// How long a folder may go on filling while it is removed.
 const TIMEOUT: Duration = Duration::from_secs(3);
 
+/// What the names of half-written files end with, after the number of the process that writes them; git ignores them.
+const DRAFT: &str = ".draft";
+
+/// Removes the half-written files that killed tasks have left in the folder.
+pub fn remove_drafts(folder: &Path) -> Result<()> {
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let pid = name.strip_prefix('.').and_then(|name| name.strip_suffix(DRAFT)?.rsplit('.').next()?.parse().ok());
+        if pid.is_some_and(|pid| process::started(pid).is_none()) {
+            remove(&entry.path())?;
+        }
+    }
+    Ok(())
+}
+
 /// Writes a file so that whoever reads it, also after a crash, finds the old text or the new and nothing between.
 pub fn write(path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
     let folder = path.parent().unwrap_or(Path::new("/"));
     let write = || -> std::io::Result<()> {
         std::fs::create_dir_all(folder)?;
         let name = path.file_name().unwrap_or_default().to_string_lossy();
-        let draft = folder.join(format!(".{name}.{}", std::process::id()));
+        let draft = folder.join(format!(".{name}.{}{DRAFT}", std::process::id()));
         let outcome = create_file(&draft, mode).and_then(|mut file| {
             file.write_all(bytes)?;
             file.sync_all()?;
@@ -70,6 +86,20 @@ pub fn remove(path: &Path) -> Result<()> {
     match waited {
         Waited::Done(()) => Ok(()),
         Waited::TimedOut(seen) => bail!("cannot remove {}: {seen}", path.display()),
+    }
+}
+
+/// Whether somebody besides the owner may read the file.
+pub fn is_open_to_others(path: &Path) -> bool {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        std::fs::metadata(path).is_ok_and(|found| found.permissions().mode() & 0o077 != 0)
+    }
+    #[cfg(not(unix))]
+    {
+        let _unused = path;
+        false
     }
 }
 

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::failure::{Exit, Failure};
 use crate::interrupt::CancelToken;
+use crate::process;
 use crate::terminal::Terminal;
 use crate::wait::{self, Poll, Waited};
 
@@ -22,11 +23,40 @@ pub struct Lock {
     path: PathBuf,
 }
 
+/// Who has a lock.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-struct Holder {
-    pid: u32,
-    task: String,
-    since: String,
+pub struct Holder {
+    /// Its process.
+    pub pid: u32,
+    /// When that started, in the system's own terms.
+    #[serde(default)]
+    started: String,
+    /// What it does.
+    pub task: String,
+    /// Since when it has had the lock, RFC 3339.
+    pub since: String,
+}
+
+impl Holder {
+    /// Who has the lock at `path` now; none where nobody has. Asking takes nothing from those who wait.
+    pub fn of(path: &Path) -> Option<Self> {
+        let holder: Self = serde_json::from_slice(&std::fs::read(path).ok()?).ok()?;
+        let is_it = process::started(holder.pid).is_some_and(|started| started == holder.started);
+        is_it.then_some(holder)
+    }
+
+    /// For how long it has had it.
+    pub fn age(&self) -> Option<Duration> {
+        let age = humantime::parse_rfc3339(&self.since).ok()?.elapsed().ok()?;
+        Some(Duration::from_secs(age.as_secs()))
+    }
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // Nobody has it from now on; what cannot be written is told by the process being gone.
+        drop(self.file.set_len(0));
+    }
 }
 
 impl Lock {
@@ -89,7 +119,9 @@ impl Lock {
     /// Says who has it, for others who wait.
     fn sign(mut self, task: &str) -> Result<Self> {
         let since = humantime::format_rfc3339_seconds(SystemTime::now()).to_string();
-        let holder = Holder { pid: std::process::id(), task: task.to_owned(), since };
+        let pid = std::process::id();
+        let started = process::started(pid).unwrap_or_default();
+        let holder = Holder { pid, started, task: task.to_owned(), since };
         let sign = |file: &mut File| -> std::io::Result<()> {
             file.set_len(0)?;
             file.rewind()?;
@@ -118,10 +150,8 @@ fn is_still_there(_: &File, path: &Path) -> bool {
 }
 
 fn describe(path: &Path) -> String {
-    let holder: Option<Holder> = std::fs::read(path).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
-    let Some(holder) = holder else { return "another task".to_owned() };
-    let age = humantime::parse_rfc3339(&holder.since).ok().and_then(|since| since.elapsed().ok());
-    let age = age.map(|age| format!(", for {}", in_words(Duration::from_secs(age.as_secs())))).unwrap_or_default();
+    let Some(holder) = Holder::of(path) else { return "another task".to_owned() };
+    let age = holder.age().map(|age| format!(", for {}", in_words(age))).unwrap_or_default();
     format!("`{}` (process {}{age})", holder.task, holder.pid)
 }
 
@@ -141,6 +171,7 @@ mod tests {
         assert!(Lock::attempt(&path).unwrap().is_none());
         assert!(describe(&path).starts_with(&format!("`up` (process {}", std::process::id())));
         drop(first);
+        assert_eq!(Holder::of(&path), None);
         assert!(Lock::attempt(&path).unwrap().is_some());
     }
 

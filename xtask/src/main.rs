@@ -12,6 +12,7 @@ mod lock;
 mod log_file;
 mod plan;
 mod process;
+mod product;
 mod project;
 mod runner;
 mod settings;
@@ -61,9 +62,11 @@ fn run(cli: Cli, name: String, terminal: &Arc<Terminal>) -> Result<u8> {
         return task::completions::run(&arguments);
     }
     let interrupt = Interrupt::install(terminal)?;
+    let project = Project::find()?;
+    process::mark(project.root());
     let context = Context {
         terminal: Arc::clone(terminal),
-        project: Project::find()?,
+        project,
         runner: Box::new(Processes::new(Arc::clone(terminal), CancelToken::on(&interrupt), cli.dry_run)),
         interrupt,
         dry_run: cli.dry_run,

@@ -158,6 +158,25 @@ impl Plan {
         Self { lanes: vec![Lane { name: name.to_owned(), actions, result: result.to_owned() }] }
     }
 
+    /// An error where two lanes have one name, or one waits for another that is not there: it would wait for ever.
+    pub fn check(&self) -> anyhow::Result<()> {
+        for (index, lane) in self.lanes.iter().enumerate() {
+            let is_twice = self.lanes[..index].iter().any(|other| other.name == lane.name);
+            anyhow::ensure!(!is_twice, "two lanes are named {}; this is a mistake in xtask", lane.name);
+            for action in &lane.actions {
+                if let Action::After(other) = action {
+                    let is_there = other != &lane.name && self.lanes.iter().any(|lane| lane.name == *other);
+                    anyhow::ensure!(
+                        is_there,
+                        "{} waits for {other}, which is no lane; this is a mistake in xtask",
+                        lane.name
+                    );
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// Whether there is nothing to do.
     pub fn is_empty(&self) -> bool {
         self.lanes.iter().all(|lane| lane.actions.is_empty())
@@ -230,5 +249,24 @@ impl fmt::Display for Action {
             Self::Remove(path) => write!(f, "rm -rf {}", shell(path)),
             Self::Rotate(path) => write!(f, "# cut {} if it has grown large", shell(path)),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lane(name: &str, after: &[&str]) -> Lane {
+        let actions = after.iter().map(|other| Action::After((*other).to_owned())).collect();
+        Lane { name: name.to_owned(), actions, result: String::new() }
+    }
+
+    #[test]
+    fn a_wait_for_a_lane_that_is_not_there_is_found_before_it_begins() {
+        let check = |lanes| Plan { lanes }.check().map_err(|error| error.to_string());
+        assert!(check(vec![lane("a", &[]), lane("b", &["a"])]).is_ok());
+        assert!(check(vec![lane("a", &["c"])]).unwrap_err().starts_with("a waits for c, which is no lane"));
+        assert!(check(vec![lane("a", &["a"])]).is_err(), "for itself");
+        assert!(check(vec![lane("a", &[]), lane("a", &[])]).unwrap_err().contains("two lanes are named a"));
     }
 }

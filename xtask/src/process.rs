@@ -1,12 +1,15 @@
 //! Processes of the system: whether one is still the one that was meant, and signals to it.
 
 use std::collections::BTreeSet;
-use std::path::Path;
-use std::sync::{Mutex, PoisonError};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
+
+use crate::interrupt::CancelToken;
+use crate::wait::{self, Poll};
 
 /// A process that was started to stay, as its record file says.
 ///
@@ -28,6 +31,12 @@ impl Record {
         let pid = std::process::id();
         let started = started(pid).context("cannot tell when this process started")?;
         Ok(Self { pid, started, since: humantime::format_rfc3339_millis(SystemTime::now()).to_string() })
+    }
+
+    /// The record of a running process; none where there is no such process.
+    pub fn of(pid: u32) -> Option<Self> {
+        let since = humantime::format_rfc3339_millis(SystemTime::now()).to_string();
+        Some(Self { pid, started: started(pid)?, since })
     }
 
     /// The record in that file; none when there is no file, or one that a crash left half-written.
@@ -84,6 +93,101 @@ pub fn working_in(folder: &Path) -> Vec<u32> {
 pub fn all() -> impl Iterator<Item = u32> {
     let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
     entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+}
+
+/// The running processes with one of these names, as the system has them; none where it does not show them.
+pub fn named(names: &[&str]) -> Vec<(u32, String)> {
+    let name = |pid: u32| Some(std::fs::read_to_string(format!("/proc/{pid}/comm")).ok()?.trim().to_owned());
+    let is_it = |(pid, name): &(u32, String)| names.contains(&name.as_str()) && started(*pid).is_some();
+    all().filter_map(|pid| Some((pid, name(pid)?))).filter(is_it).collect()
+}
+
+/// The words that a process was started with; none where the system does not show them.
+pub fn words(pid: u32) -> Vec<String> {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    text.split('\0').map(str::to_owned).collect()
+}
+
+/// The folder that a process works in, also one that was removed since.
+pub fn working_folder(pid: u32) -> Option<PathBuf> {
+    link(pid, "cwd")
+}
+
+/// The program that a process runs, also one that was removed since.
+pub fn program(pid: u32) -> Option<PathBuf> {
+    link(pid, "exe")
+}
+
+fn link(pid: u32, name: &str) -> Option<PathBuf> {
+    let target = std::fs::read_link(format!("/proc/{pid}/{name}")).ok()?;
+    let text = target.to_string_lossy();
+    // proc_pid_exe(5) and proc_pid_cwd(5): what was removed is shown like this.
+    Some(text.strip_suffix(" (deleted)").map_or_else(|| target.clone(), PathBuf::from))
+}
+
+/// The variable that tells a step's process, and all that it starts, which task of which checkout has started it. A
+/// task that is killed leaves them behind, and the next one ends them.
+pub const STARTED_BY: &str = "XTASK_STARTED_BY";
+
+/// The value of [`STARTED_BY`] for what this process starts.
+static MARK: OnceLock<String> = OnceLock::new();
+
+/// From now on what is started is marked as started by this process for that checkout.
+pub fn mark(root: &Path) {
+    let pid = std::process::id();
+    let session = system::session(pid).unwrap_or_default();
+    let mark = format!("{pid} {session} {} {}", started(pid).unwrap_or_default(), root.display());
+    drop(MARK.set(mark));
+}
+
+/// The mark for what is started now; none before [`mark`].
+pub fn current_mark() -> Option<&'static str> {
+    MARK.get().map(String::as_str)
+}
+
+/// Ends what killed tasks of that checkout have left running: steps, and what those had started. Services carry no mark.
+pub fn end_orphans(root: &Path, warn: &dyn Fn(String)) -> Result<()> {
+    let orphans: Vec<Record> = all().filter(|pid| is_orphan(*pid, root)).filter_map(Record::of).collect();
+    for (signal, timeout) in [("TERM", 5), ("KILL", 5)] {
+        let running: Vec<&Record> = orphans.iter().filter(|record| record.is_running()).collect();
+        if running.is_empty() {
+            return Ok(());
+        }
+        if signal == "TERM" {
+            warn(format!("ending {} that a killed task has left running", in_words(&running)));
+        }
+        running.iter().try_for_each(|record| record.signal(signal).map(drop))?;
+        wait::until(Duration::from_secs(timeout), &CancelToken::never(), || {
+            let is_over = orphans.iter().all(|record| !record.is_running());
+            Ok(if is_over { Poll::Ready(()) } else { Poll::Pending(String::new()) })
+        })?;
+    }
+    Ok(())
+}
+
+fn in_words(records: &[&Record]) -> String {
+    let names = records.iter().map(|record| {
+        let program = words(record.pid).first().map(|word| word.rsplit('/').next().unwrap_or(word).to_owned());
+        format!("{} (process {})", program.unwrap_or_default(), record.pid)
+    });
+    names.collect::<Vec<_>>().join(", ")
+}
+
+/// Whether a process was started by a task of that checkout which is no more. One that made a session of its own has
+/// left the task by intent, as servers do that build tools keep.
+fn is_orphan(pid: u32, root: &Path) -> bool {
+    let environment = std::fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+    let prefix = format!("{STARTED_BY}=");
+    let mark = environment.split(|byte| *byte == 0).find_map(|variable| variable.strip_prefix(prefix.as_bytes()));
+    let Some(mark) = mark.map(|mark| String::from_utf8_lossy(mark).into_owned()) else { return false };
+    let mut parts = mark.splitn(4, ' ');
+    let (Some(owner), Some(session), Some(start), Some(folder)) =
+        (parts.next(), parts.next(), parts.next(), parts.next())
+    else {
+        return false;
+    };
+    let is_gone = owner.parse().is_ok_and(|owner| started(owner).is_none_or(|now| now != start));
+    Path::new(folder) == root && is_gone && system::session(pid).is_some_and(|own| own == session)
 }
 
 /// The process groups that end with us: those of the steps that are running.
@@ -215,6 +319,12 @@ mod system {
         }
     }
 
+    /// The session that a process is in: `/proc/<pid>/stat`, `proc_pid_stat(5)`; none where the system does not tell.
+    pub fn session(pid: u32) -> Option<String> {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        Some(stat.rsplit_once(')')?.1.split_ascii_whitespace().nth(3)?.to_owned())
+    }
+
     /// The start in clock ticks since boot, and the boot: `/proc/<pid>/stat`, `proc_pid_stat(5)`.
     #[cfg(target_os = "linux")]
     pub fn started(pid: u32) -> Option<String> {
@@ -291,6 +401,10 @@ mod system {
 
     pub fn describe_exit(status: ExitStatus) -> String {
         status.code().map_or_else(|| "no exit code".to_owned(), |code| format!("exit code {code}"))
+    }
+
+    pub fn session(_: u32) -> Option<String> {
+        None
     }
 
     pub fn started(_: u32) -> Option<String> {

@@ -58,7 +58,8 @@ impl Project {
         &self.root
     }
 
-    fn home(&self) -> &Path {
+    /// The folder of the state and the settings.
+    pub fn home(&self) -> &Path {
         self.elsewhere.as_deref().unwrap_or(&self.root)
     }
 

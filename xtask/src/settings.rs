@@ -5,10 +5,13 @@
 
 use std::fmt::Write as _;
 use std::path::Path;
+use std::sync::OnceLock;
 
 use anyhow::{Context, Result};
+use serde::Deserialize;
 
 use crate::failure::{Exit, Failure};
+use crate::product;
 use crate::project::Project;
 
 /// In the template, stands where each checkout gets a secret of its own.
@@ -29,12 +32,42 @@ struct Entry {
 }
 
 impl Settings {
-    /// What the file says, checked against the template.
+    /// What the file says, checked against the template. What only the template has, has its default.
     pub fn load(project: &Project) -> Result<Self> {
         let template = Self::template(project)?;
-        let settings = read(&project.settings())?;
+        let mut settings = read(&project.settings())?;
         settings.check(&template, project)?;
+        settings.add_defaults(&template);
         Ok(settings)
+    }
+
+    /// The lines that the file lacks, each with its comment, as the template has them: secrets are new ones.
+    pub fn missing_lines(project: &Project) -> Result<(Vec<String>, String)> {
+        let own = read(&project.settings())?;
+        let text = Self::generate(project)?;
+        let (mut names, mut lines, mut comment) = (Vec::new(), String::new(), String::new());
+        for line in text.lines() {
+            match line.split_once('=').filter(|(name, _)| !name.starts_with('#')) {
+                Some((name, _)) => {
+                    if !own.entries.iter().any(|entry| entry.name == name) {
+                        names.push(name.to_owned());
+                        lines.push_str(&format!("\n{comment}{line}\n"));
+                    }
+                    comment.clear();
+                }
+                None if line.starts_with("# ") && !line.starts_with("# ---") => comment.push_str(&format!("{line}\n")),
+                None => comment.clear(),
+            }
+        }
+        Ok((names, lines))
+    }
+
+    fn add_defaults(&mut self, template: &Self) {
+        for entry in &template.entries {
+            if !self.entries.iter().any(|own| own.name == entry.name) {
+                self.entries.push(entry.clone());
+            }
+        }
     }
 
     /// What the template says.
@@ -80,6 +113,11 @@ impl Settings {
         self.entries.iter().map(|entry| (entry.name.as_str(), entry.value.as_str()))
     }
 
+    /// The settings as a file's text, without comments.
+    pub fn text(&self) -> String {
+        self.iter().fold(String::new(), |text, (name, value)| format!("{text}{name}={value}\n"))
+    }
+
     /// The values that must not be shown.
     pub fn secrets(&self) -> impl Iterator<Item = &str> {
         self.iter().filter(|(name, value)| is_secret(name) && !value.is_empty()).map(|(_, value)| value)
@@ -92,11 +130,12 @@ impl Settings {
         }
         let path = project.settings();
         let what = if problems.len() == 1 { "a setting is" } else { "settings are" };
-        Err(Failure::new(Exit::Missing, format!("{what} wrong or missing in {}", project.relative(&path)))
+        let is_missing = problems.iter().any(|problem| problem.ends_with("is missing"));
+        let failure = Failure::new(Exit::Missing, format!("{what} wrong or missing in {}", project.relative(&path)))
             .details(problems)
-            .hint(format!("edit {}; .env.docker.example explains each setting", path.display()))
-            .hint("cargo xtask env init --force, which makes the file anew with other secrets")
-            .into())
+            .hint(format!("edit {}; .env.docker.example explains each setting", project.relative(&path)));
+        let failure = if is_missing { failure.hint("cargo xtask env init --add-missing") } else { failure };
+        Err(failure.into())
     }
 
     /// Everything that is wrong, by name and never by value.
@@ -104,8 +143,8 @@ impl Settings {
         let mut problems = Vec::new();
         for entry in &template.entries {
             match self.entries.iter().find(|own| own.name == entry.name) {
-                // One that may be empty may as well not be there: a file from before it was invented goes on working.
-                None if entry.value.is_empty() => {}
+                // One that has a default may as well not be there: a file from before it was invented goes on working.
+                None if entry.value != GENERATE => {}
                 None => problems.push(format!("{} is missing", entry.name)),
                 Some(own) if own.value.is_empty() && !entry.value.is_empty() => {
                     problems.push(format!("{} is empty", entry.name));
@@ -127,11 +166,42 @@ impl Settings {
     }
 }
 
-/// Whether a setting's value must not be shown, by what its name ends with.
+/// One setting of the backend, as it declares it.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Declared {
+    /// The environment variable.
+    pub name: String,
+    /// Whether the backend refuses to start without it.
+    pub required: bool,
+    /// Whether its value must not be shown.
+    pub secret: bool,
+    /// What is used where it is not set.
+    pub default: Option<String>,
+    /// One sentence for a person.
+    pub description: String,
+}
+
+#[derive(Deserialize)]
+struct Declaration {
+    settings: Vec<Declared>,
+}
+
+/// Every setting of the backend, by its own declaration, in its order.
+pub fn declared() -> &'static [Declared] {
+    static DECLARED: OnceLock<Vec<Declared>> = OnceLock::new();
+    DECLARED.get_or_init(|| parse_declaration(product::DECLARATION).expect("a test reads it"))
+}
+
+/// What `config --json` of the backend's own program prints.
+pub fn parse_declaration(text: &str) -> Result<Vec<Declared>> {
+    let declaration: Declaration = serde_json::from_str(text).context("the backend's declaration of its settings")?;
+    Ok(declaration.settings)
+}
+
+/// Whether a setting's value must not be shown: as the backend declares it, or the stack.
 pub fn is_secret(name: &str) -> bool {
-    ["SECRET", "PASSWORD", "TOKEN", "KEY", "_URL"].iter().any(|end| name.ends_with(end))
-        // The one address among the settings; it holds no password.
-        && name != "FRONTEND_URL"
+    let is_declared = declared().iter().any(|setting| setting.name == name && setting.secret);
+    is_declared || product::setting::SECRETS_OF_THE_STACK.contains(&name)
 }
 
 fn read(path: &Path) -> Result<Settings> {
@@ -221,7 +291,8 @@ mod tests {
 
     #[test]
     fn everything_that_is_wrong_is_told_at_once() {
-        let template = settings("SECRET=<generated>\nPORT=3000\nOPTIONAL=\nNEWER=\nLEVEL=info\nOTHER=x\n");
+        let template =
+            settings("SECRET=<generated>\nPORT=3000\nOPTIONAL=\nNEWER=\nLEVEL=info\nKEY=<generated>\nOTHER=x\n");
         let own = settings("SECRET=<generated>\nPORT=70000\nOPTIONAL=\nLEVEL=\nTYPO=1\n");
         assert_eq!(
             own.problems(&template),
@@ -229,11 +300,11 @@ mod tests {
                 "SECRET was not generated",
                 "PORT must be a whole number from 1 to 65535",
                 "LEVEL is empty",
-                "OTHER is missing",
+                "KEY is missing",
                 "TYPO is not a setting that anything reads",
             ]
         );
-        assert_eq!(template.problems(&template), ["SECRET was not generated"]);
+        assert_eq!(template.problems(&template), ["SECRET was not generated", "KEY was not generated"]);
     }
 
     #[test]
@@ -244,11 +315,12 @@ mod tests {
     }
 
     #[test]
-    fn secrets_are_told_by_their_names() {
+    fn a_secret_is_one_that_the_backend_or_the_stack_declares() {
+        assert!(!declared().is_empty());
         for name in ["JWT_SECRET", "POSTGRES_PASSWORD", "HEALTH_TOKEN", "DATABASE_URL"] {
             assert!(is_secret(name), "{name}");
         }
-        for name in ["PORT", "FRONTEND_URL", "LOG_LEVEL"] {
+        for name in ["PORT", "FRONTEND_URL", "LOG_LEVEL", "SOME_OTHER_SECRET"] {
             assert!(!is_secret(name), "{name}");
         }
     }

@@ -15,3 +15,4 @@ pub mod redis;
 pub mod shellcheck;
 pub mod system;
 pub mod tar;
+pub mod version;

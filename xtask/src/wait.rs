@@ -32,17 +32,26 @@ pub fn until<T>(
     cancel: &CancelToken,
     mut look: impl FnMut() -> Result<Poll<T>>,
 ) -> Result<Waited<T>> {
-    let deadline = Instant::now() + timeout;
+    let deadline = Instant::now().checked_add(timeout);
     loop {
         cancel.check()?;
         let last_seen = match look()? {
             Poll::Ready(value) => return Ok(Waited::Done(value)),
             Poll::Pending(seen) => seen,
         };
-        if Instant::now() >= deadline {
+        if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
             return Ok(Waited::TimedOut(last_seen));
         }
         pause(INTERVAL);
+    }
+}
+
+/// What an error of a connection means, in words: what the system says of a timeout is a riddle.
+pub fn describe_io(error: &std::io::Error) -> String {
+    match error.kind() {
+        std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut => "no answer in time".to_owned(),
+        std::io::ErrorKind::ConnectionRefused => "nothing listens there".to_owned(),
+        _ => error.to_string(),
     }
 }
 

@@ -4,10 +4,10 @@ use std::time::SystemTime;
 
 use clap::{Args, Subcommand, ValueEnum};
 
-use super::{Engine, ServerOrigin};
-use crate::stack::engine::EngineChoice;
+use crate::stack::detect::EngineChoice;
 use crate::stack::logs;
-use crate::stack::thunder::Service;
+use crate::stack::servers::Origin;
+use crate::stack::service::Service;
 
 /// Whether to print JSON.
 #[derive(Debug, Args)]
@@ -23,6 +23,16 @@ pub struct Locked {
     /// How long to wait for another task that is changing the stack
     #[arg(long, default_value_t = 600, value_name = "SECONDS")]
     pub lock_timeout: u64,
+}
+
+/// `down`
+#[derive(Debug, Args)]
+pub struct Down {
+    /// postgres, redis, backend, with what needs them; all, if none is named
+    #[arg(value_name = "SERVICE", value_parser = service())]
+    pub services: Vec<Service>,
+    #[command(flatten)]
+    pub lock: Locked,
 }
 
 /// `env`
@@ -41,6 +51,9 @@ pub enum EnvCommand {
         /// Make it anew where there is one; the old one is kept as .env.docker.old
         #[arg(long)]
         force: bool,
+        /// Add the settings that the file lacks, as the example has them
+        #[arg(long, conflicts_with = "force")]
+        add_missing: bool,
     },
     /// Compare .env.docker with .env.docker.example
     Check(Json),
@@ -63,10 +76,10 @@ pub enum EnvCommand {
 pub struct Servers {
     /// What runs the stack: Docker where it answers, else processes of this machine
     #[arg(long, value_enum, default_value_t)]
-    pub engine: Engine,
+    pub engine: EngineChoice,
     /// Which PostgreSQL and Redis: the machine's own, portable ones that are fetched once, or the first that is there
     #[arg(long, value_enum, default_value_t)]
-    pub servers: ServerOrigin,
+    pub servers: Origin,
 }
 
 /// Whether and how `up` has the backend watched.
@@ -110,8 +123,8 @@ impl Servers {
     /// Which engine is meant: other servers of this machine say so as well.
     pub fn engine_choice(&self) -> EngineChoice {
         match (self.engine, self.servers) {
-            (Engine::Auto, ServerOrigin::System | ServerOrigin::Portable) => EngineChoice::Host,
-            (engine, _) => engine.into(),
+            (EngineChoice::Auto, Origin::System | Origin::Portable) => EngineChoice::Host,
+            (engine, _) => engine,
         }
     }
 }
@@ -119,7 +132,7 @@ impl Servers {
 impl Up {
     /// Which engine is meant: the image that ships says so as well.
     pub fn engine_choice(&self) -> EngineChoice {
-        if self.production && self.servers.engine == Engine::Auto {
+        if self.production && self.servers.engine == EngineChoice::Auto {
             EngineChoice::Docker
         } else {
             self.servers.engine_choice()
@@ -171,7 +184,7 @@ pub struct Logs {
     #[arg(short, long)]
     pub follow: bool,
     /// How many lines of what was said before
-    #[arg(short = 'n', long = "lines", default_value_t = 200, value_name = "N")]
+    #[arg(short = 'n', long = "lines", visible_alias = "tail", default_value_t = 200, value_name = "N")]
     pub lines: usize,
     /// Only what was said since then: 10m, 2h, 2026-11-21T14:00:00Z
     #[arg(long, value_parser = logs::since, value_name = "TIME")]
@@ -262,10 +275,10 @@ pub struct Bench {
     pub runs: Option<u16>,
     /// Which engine's stack
     #[arg(long, value_enum, default_value = "host")]
-    pub engine: Engine,
+    pub engine: EngineChoice,
     /// Which PostgreSQL and Redis
     #[arg(long, value_enum, default_value_t)]
-    pub servers: ServerOrigin,
+    pub servers: Origin,
     /// Print one JSON document on stdout
     #[arg(long)]
     pub json: bool,
@@ -307,6 +320,20 @@ pub struct Migrate {
 pub enum MigrateCommand {
     /// Apply what is pending
     Run,
+    /// Write the files of a new migration, with the time as their version
+    #[command(
+        after_help = "Examples:\n  cargo xtask migrate add report_severity\n  cargo xtask migrate add 'index reports by program'"
+    )]
+    Add {
+        /// What it does, in a few words
+        name: String,
+    },
+    /// Revert the newest migration by its down file as it was applied, and apply it as it is now; its data is lost
+    Redo {
+        /// Do not ask
+        #[arg(short, long)]
+        yes: bool,
+    },
     /// Show every migration; exits with 5 unless all are applied
     Status(Json),
 }
@@ -340,10 +367,10 @@ pub struct Ci {
     pub parts: Vec<CiPart>,
     /// What runs the journey's stack; processes, if left away
     #[arg(long, value_enum, default_value = "host")]
-    pub engine: Engine,
+    pub engine: EngineChoice,
     /// Which PostgreSQL and Redis
     #[arg(long, value_enum, default_value_t)]
-    pub servers: ServerOrigin,
+    pub servers: Origin,
 }
 
 /// A part of `ci`.

@@ -49,6 +49,9 @@ struct Running {
 impl Plan {
     /// Does what the plan says.
     pub fn run(&self, context: &TaskContext) -> Outcome {
+        if let Err(error) = self.check() {
+            return Outcome { started: Vec::new(), result: Err(error) };
+        }
         let run = Run {
             context,
             cancel: CancelToken::on(&context.interrupt),
@@ -57,7 +60,9 @@ impl Plan {
             children: Mutex::default(),
             failure: Mutex::default(),
         };
-        let lanes: Vec<&Lane> = self.lanes.iter().filter(|lane| !lane.actions.is_empty()).collect();
+        let (lanes, empty): (Vec<&Lane>, Vec<&Lane>) = self.lanes.iter().partition(|lane| !lane.actions.is_empty());
+        // Nothing is to be done in them, so that they are done.
+        lock(&run.done).extend(empty.iter().map(|lane| lane.name.clone()));
         let names: Vec<String> = lanes.iter().map(|lane| lane.name.clone()).collect();
         let progress = context.terminal.progress(&names);
         std::thread::scope(|scope| {
@@ -208,8 +213,8 @@ impl Run<'_> {
         // What is over in a blink needs no line.
         if matches!(wait::until(BLINK, &self.cancel, is_done)?, Waited::TimedOut(_)) {
             line.state(&format!("wait for {other}"));
-            // The other lane has limits of its own, and its failure requests the cancel.
-            wait::until(Duration::from_hours(24), &self.cancel, is_done)?;
+            // The other lane has timeouts of its own, and its failure cancels this wait.
+            wait::until(Duration::MAX, &self.cancel, is_done)?;
         }
         Ok(())
     }

@@ -2,17 +2,25 @@
 
 use std::ffi::OsString;
 
+use crate::process::{STARTED_BY, current_mark};
 use crate::step::Step;
 
 /// Every variable of the step's process.
 pub fn of(step: &Step) -> Vec<(OsString, OsString)> {
     let inherited = std::env::vars_os().filter(|(name, _)| {
         let name = name.to_string_lossy();
-        if step.is_isolated() { is_basic(&name) } else { !is_cargo_private(&name) }
+        if step.is_isolated() { is_basic(&name) } else { !is_cargo_private(&name) && name != STARTED_BY }
     });
     let own = step.variables().map(|(name, value)| (name.into(), value.to_owned()));
     let mut all: Vec<_> = inherited.filter(|(name, _)| !step.variables().any(|(own, _)| *name == *own)).collect();
     all.extend(own);
+    all
+}
+
+/// The same for a process that ends with the task, which is marked as such.
+pub fn marked(step: &Step) -> Vec<(OsString, OsString)> {
+    let mut all = of(step);
+    all.extend(current_mark().map(|mark| (STARTED_BY.into(), mark.into())));
     all
 }
 

@@ -176,7 +176,7 @@ pub fn not_started(step: &Step, error: anyhow::Error) -> anyhow::Error {
 fn expression(step: &Step) -> duct::Expression {
     #[expect(clippy::disallowed_methods, reason = "the runner is where processes are started")]
     let expression = duct::cmd(step.program().as_os_str(), step.arguments());
-    let expression = expression.full_env(environment::of(step)).unchecked();
+    let expression = expression.full_env(environment::marked(step)).unchecked();
     let expression = match step.working_folder() {
         Some(folder) => expression.dir(folder),
         None => expression,

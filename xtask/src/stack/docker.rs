@@ -1,35 +1,42 @@
 //! The Docker engine: the stack as containers, by compose.
 
-pub mod belongings;
 pub mod boot;
 pub mod image;
 pub mod policy;
 mod readiness;
-mod up;
+pub mod resources;
+mod start;
 
 use std::path::PathBuf;
 use std::time::SystemTime;
 
 use anyhow::Result;
 
+use super::engine::{Engine, Standing, Start};
 use super::folder::StackFolder;
-use super::ground;
-use super::host::not_up;
-use super::report::{RunState, Seen, Watch};
-use super::state::{Engine, Server, Source, State};
-use super::thunder::{self, Ports, Service};
+use super::foundation;
+use super::logs::LogSource;
+use super::ports::Ports;
+use super::report::{RunState, Seen, View, Watch};
+use super::request::Request;
+use super::service::Service;
+use super::state::{EngineKind, Server, Source, State};
 use super::watch::files::Files;
 use super::watch::report::WatchReport;
 use crate::context::Context;
 use crate::failure::{Exit, Failure};
-use crate::plan::{Action, Plan};
-use crate::runner::{self, Output, Runner};
+use crate::file;
+use crate::plan::{Action, Lane, Plan};
+use crate::process;
+use crate::product::setting::{GIT_COMMIT, WATCH_POLL};
+use crate::product::{self, BINARY, SLUG};
+use crate::runner::{self, Launch, Output, Runner};
 use crate::settings::Settings;
 use crate::step::Step;
 use crate::terminal::Terminal;
-use crate::tool::backend::Thunder;
+use crate::tool::backend::{Program, Variable};
 use crate::tool::cargo;
-use crate::tool::compose::{Compose, Container};
+use crate::tool::compose::{self, Compose, Container};
 use crate::tool::docker::{self, Kind};
 
 /// The compose file of the local stack.
@@ -39,55 +46,46 @@ pub const PRODUCTION: &str = "infra/compose.production.yaml";
 /// What images are built by.
 pub const DOCKERFILE: &str = "infra/Dockerfile";
 /// Seconds that containers are given to end, where compose cannot be asked for each one's own.
-const GRACE: u64 = 30;
-/// The lane that starts the servers.
-const SERVERS: &str = "containers";
+const STOP: u64 = 30;
+/// The lane that starts and stops containers.
+const CONTAINERS: &str = "containers";
+/// The least that has to be free on the disk, for our own files; the daemon's disk may be another.
+const DISK: u64 = 50_000_000;
+/// The variable that tells the watcher in a container which migrations are in a commit.
+pub const COMMITTED_MIGRATIONS: &str = "COMMITTED_MIGRATIONS";
 
 /// The stack of a checkout on the Docker engine.
 pub struct Docker<'a> {
     context: &'a Context,
     folder: StackFolder,
-    state: Option<State>,
 }
 
-/// What is to be seen of all services.
-pub struct View {
-    services: Vec<(Service, Seen)>,
+/// What compose is told of the backend.
+#[derive(Debug, Clone, Copy)]
+struct Form<'s> {
+    /// The image that ships; none where it runs from source.
+    production: Option<&'s str>,
+    replicas: u16,
+    watch: bool,
+    polls: bool,
 }
 
-impl View {
-    /// What is to be seen of one.
-    pub fn of(&self, service: Service) -> Seen {
-        let found = self.services.iter().find(|(name, _)| *name == service);
-        found.map_or_else(|| stopped(service), |(_, seen)| seen.clone())
-    }
-}
-
-fn stopped(service: Service) -> Seen {
-    let log = format!("cargo xtask logs {service}");
-    Seen {
-        state: RunState::Stopped,
-        pid: None,
-        container: None,
-        age: None,
-        server: None,
-        ended: None,
-        log,
-        watch: None,
+impl<'s> Form<'s> {
+    /// As it is now.
+    fn of(state: &'s State) -> Self {
+        Self {
+            production: state.containers.production.as_deref(),
+            replicas: state.containers.replicas,
+            watch: state.watch,
+            polls: state.polls,
+        }
     }
 }
 
 impl<'a> Docker<'a> {
     /// The stack of the context's checkout.
-    pub fn open(context: &'a Context) -> Result<Self> {
-        let folder = StackFolder::of(&context.project, None);
-        let state = State::load(&folder.state())?;
-        Ok(Self { context, folder, state })
-    }
-
-    /// What it is; none when it was never started here.
-    pub fn state(&self) -> Option<&State> {
-        self.state.as_ref()
+    pub fn open(context: &'a Context) -> Self {
+        Self { context, folder: StackFolder::of(&context.project, None) }
     }
 
     fn runner(&self) -> &dyn Runner {
@@ -95,212 +93,297 @@ impl<'a> Docker<'a> {
     }
 
     /// Compose, told where the stack listens and which image is the backend's.
-    fn compose(&self, ports: Ports, production: Option<&str>, replicas: u16, watch: bool) -> Compose {
-        let last = ports.backend.saturating_add(replicas.saturating_sub(1));
-        let range = if replicas > 1 { format!("{}-{last}", ports.backend) } else { ports.backend.to_string() };
-        let mut variables = vec![
-            ("BACKEND_PORT", ports.backend.to_string()),
-            ("POSTGRES_PORT", ports.postgres.to_string()),
-            ("REDIS_PORT", ports.redis.to_string()),
-            ("GIT_COMMIT", ground::commit(self.context)),
-        ];
-        if production.is_none() && !watch {
-            variables.push(("BACKEND_COMMAND", thunder::UNWATCHED.to_owned()));
+    fn compose(&self, ports: &Ports, form: Form<'_>) -> Compose {
+        let mut variables: Vec<(&'static str, String)> = Vec::new();
+        for service in Service::ALL {
+            variables.push((service.definition().port_setting(), ports.of(service).to_string()));
         }
-        if let Some(image) = production {
-            variables.push(("THUNDER_IMAGE", image.to_owned()));
+        variables.push((GIT_COMMIT, foundation::commit(self.context)));
+        if form.polls {
+            variables.push((WATCH_POLL, "true".to_owned()));
+        }
+        if let Some(image) = form.production {
+            let port = ports.of(Service::Backend);
+            let last = port.saturating_add(form.replicas.saturating_sub(1));
+            let range = if form.replicas > 1 { format!("{port}-{last}") } else { port.to_string() };
+            variables.push((product::IMAGE_VARIABLE, image.to_owned()));
             variables.push(("BACKEND_PORTS", range));
+        } else if form.watch {
+            let committed = foundation::committed_migrations(self.context).unwrap_or_default();
+            variables.push((COMMITTED_MIGRATIONS, committed.join(",")));
+        } else {
+            variables.push(("BACKEND_COMMAND", product::UNWATCHED.to_owned()));
         }
         Compose {
             project: project(self.context),
             root: self.context.project.root().to_owned(),
-            file: if production.is_some() { PRODUCTION } else { DEVELOPMENT },
+            file: if form.production.is_some() { PRODUCTION } else { DEVELOPMENT },
             env_file: self.context.project.settings(),
             variables,
         }
     }
 
     /// Compose, told what the stack is now.
-    fn current(&self) -> Result<Compose> {
-        let state = self.state.as_ref().ok_or_else(|| not_up(Service::Backend))?;
+    fn current(&self, state: &State) -> Result<Compose> {
         // Compose fills them in whatever it is asked, and would tell of the first wrong one only.
         Settings::load(&self.context.project)?;
-        let containers = &state.containers;
-        Ok(self.compose(state.ports, containers.production.as_deref(), containers.replicas, state.watch))
+        Ok(self.compose(&state.ports, Form::of(state)))
     }
 
-    fn containers(&self) -> Result<Vec<Container>> {
-        let Some(state) = self.state.as_ref().filter(|state| state.engine == Engine::Docker) else {
-            return Ok(Vec::new());
+    fn containers(&self, state: Option<&State>) -> Result<Vec<Container>> {
+        let in_containers = |state: &&State| state.engine == EngineKind::Docker && state.containers.exist;
+        let Some(state) = state.filter(in_containers) else { return Ok(Vec::new()) };
+        let Ok(compose) = self.current(state) else {
+            // Compose does nothing without its settings; the daemon tells all the same.
+            let said = runner::read_well(self.runner(), &docker::containers_of(&project(self.context)))?;
+            return Ok(compose::parse_labelled(&said));
         };
-        if !state.containers.exist {
-            return Ok(Vec::new());
-        }
-        readiness::all(&self.current()?, self.runner()).map_err(|why| {
+        readiness::all(&compose, self.runner()).map_err(|why| {
             Failure::new(Exit::Failed, format!("cannot look at the containers: {why}"))
                 .hint("cargo xtask doctor")
                 .into()
         })
     }
 
-    /// Whether that service is running.
-    pub fn is_running(&self, service: Service) -> Result<bool> {
-        Ok(is_running(&self.containers()?, service))
-    }
-
-    /// What is to be seen of the services.
-    pub fn see(&self) -> Result<View> {
-        let containers = self.containers()?;
-        let production = self.state.as_ref().and_then(|state| state.containers.production.clone());
-        let see = |service: &Service| (*service, self.see_service(*service, &containers, production.as_deref()));
-        Ok(View { services: Service::ALL.iter().map(see).collect() })
-    }
-
-    fn see_service(&self, service: Service, containers: &[Container], production: Option<&str>) -> Seen {
+    fn see_service(&self, service: Service, containers: &[Container], state: &State) -> Seen {
         let own: Vec<&Container> = containers.iter().filter(|one| one.service == service.name()).collect();
         // Of several, the one that does not run has something to tell.
         let told = own.iter().find(|container| container.state != "running").or(own.first());
-        let Some(told) = told else { return stopped(service) };
-        let state = self.runner().read(&docker::state(&told.name)).ok().as_ref().and_then(docker::parse_state);
+        let Some(told) = told else { return Seen::nothing(service) };
+        let found = self.runner().read(&docker::state(&told.name)).ok().as_ref().and_then(docker::parse_state);
         let is_running = own.iter().all(|container| container.state == "running");
-        let started = state.as_ref().and_then(|state| humantime::parse_rfc3339(&state.started_at).ok());
+        let started = found.as_ref().and_then(|found| humantime::parse_rfc3339(&found.started_at).ok());
         let names: Vec<&str> = own.iter().map(|container| container.name.as_str()).collect();
-        let ended = state.as_ref().map(|state| match (state.is_out_of_memory, told.state.as_str()) {
+        let ended = found.as_ref().map(|found| match (found.is_out_of_memory, told.state.as_str()) {
             (true, _) => "it used more memory than it may, and was killed".to_owned(),
-            (_, "restarting") => format!("it ends with exit code {}, again and again", state.exit_code),
-            _ => format!("it ended with exit code {}", state.exit_code),
+            (_, "restarting") => format!("it ends with exit code {}, again and again", found.exit_code),
+            _ => format!("it ended with exit code {}", found.exit_code),
         });
+        let image = service.definition().image().or(state.containers.production.as_deref());
         Seen {
             state: if is_running { RunState::Running } else { RunState::Exited },
-            pid: None,
             container: Some(names.join(" ")),
             age: started.filter(|_| is_running).and_then(|started| SystemTime::now().duration_since(started).ok()),
-            server: thunder::image(service, production).map(server_of),
+            server: image.map(server_of),
             ended,
-            log: format!("cargo xtask logs {service}"),
-            watch: (service == Service::Backend && is_running).then(|| self.see_watch(&told.name)).flatten(),
+            watch: (service.is_built() && is_running && state.watch).then(|| self.see_watch(&told.name)).flatten(),
+            ..Seen::nothing(service)
         }
     }
 
     /// What the watcher in the container says of itself.
     fn see_watch(&self, container: &str) -> Option<Watch> {
-        self.state.as_ref().filter(|state| state.watch)?;
-        let path = Files::at(PathBuf::from(thunder::CONTAINER_WATCH)).report();
+        let path = Files::at(PathBuf::from(product::CONTAINER_WATCH)).report();
         let said = self.runner().read(&docker::read_file(container, &path)).ok().filter(Output::is_success)?;
         Some(Watch { running: true, says: WatchReport::parse(said.stdout.as_bytes()) })
     }
 
-    fn write_state(&self) -> Result<()> {
-        let Some(state) = &self.state else { return Ok(()) };
-        state.store(&self.folder.state())
+    fn is_running(&self, state: &State, service: Service) -> Result<bool> {
+        Ok(is_running(&self.containers(Some(state))?, service))
+    }
+}
+
+impl Engine for Docker<'_> {
+    fn kind(&self) -> EngineKind {
+        EngineKind::Docker
     }
 
-    /// Stops what is running, keeping the data; false when nothing was.
-    pub fn down(&mut self) -> Result<bool> {
-        let names = runner::lines(self.runner(), &docker::belongings(Kind::Container, &project(self.context)))?;
-        let was_wanted = self.state.as_ref().is_some_and(|state| !state.wanted.is_empty());
-        let mut actions = Vec::new();
-        if !names.is_empty() {
-            // Compose knows the order in which they go; without its settings it does nothing at all.
-            match self.current() {
-                Ok(compose) => actions.push(Action::Run(compose.down())),
-                Err(_) => actions
-                    .extend([docker::stop_all(&names, GRACE), docker::remove_containers(&names)].map(Action::Run)),
+    fn folder(&self) -> &StackFolder {
+        &self.folder
+    }
+
+    fn settle(&self, _: Option<&State>) -> Result<()> {
+        process::end_orphans(self.context.project.root(), &|text| self.context.terminal.warn(text))?;
+        for folder in [self.folder.root().to_owned(), self.folder.run(), self.context.project.home().to_owned()] {
+            file::remove_drafts(&folder)?;
+        }
+        Ok(())
+    }
+
+    fn rediscover(&self) -> Result<Option<State>> {
+        let found = resources::all(self.context, None)?;
+        if !found.iter().any(|(kind, _)| matches!(kind, Kind::Container | Kind::Volume)) {
+            return Ok(None);
+        }
+        let mut state = State::new(EngineKind::Docker, foundation::usual_ports(self.context));
+        state.containers.exist = true;
+        state.watch = true;
+        for service in Service::ALL {
+            let name = format!("{}-{service}-1", project(self.context));
+            let said = self.runner().read(&docker::published_port(&name))?;
+            if let Some(port) = docker::parse_published_port(&said) {
+                state.ports.set(service, port);
+                state.want(&[service]);
             }
         }
-        let plan = Plan::of(SERVERS, actions, "stopped");
-        if self.context.dry_run {
-            plan.print(&self.context.terminal)?;
-            return Ok(!names.is_empty());
-        }
-        plan.run(self.context).result?;
-        if let Some(state) = self.state.as_mut().filter(|state| !state.wanted.is_empty()) {
-            state.wanted.clear();
-            self.write_state()?;
-        }
-        Ok(was_wanted || !names.is_empty())
+        Ok(Some(state))
     }
 
-    /// Stops these services for good, also after somebody has asked for an end of everything else.
-    pub fn force_stop(&mut self, services: &[Service]) -> Result<()> {
-        let compose = self.current()?;
+    fn standing(&self, state: Option<&State>, request: &Request, watch: bool) -> Result<Vec<(Service, Standing)>> {
+        let containers = self.containers(state)?;
+        let is_as_wanted = state.is_some_and(|state| {
+            state.containers.production.is_some() == request.production
+                && state.containers.replicas == request.replicas
+                && state.watch == watch
+        });
+        let standing = |service: Service| match is_running(&containers, service) {
+            false => Standing::Absent,
+            true if service.is_built() && !is_as_wanted => Standing::Outdated,
+            true => Standing::Current,
+        };
+        Ok(request.services.iter().map(|service| (*service, standing(*service))).collect())
+    }
+
+    fn running(&self, state: Option<&State>) -> Result<Vec<Service>> {
+        let containers = self.containers(state)?;
+        Ok(Service::ALL.into_iter().filter(|service| is_running(&containers, *service)).collect())
+    }
+
+    fn check(&self) -> Result<()> {
+        foundation::check(&[self.folder.root()], DISK)
+    }
+
+    fn prepared(&self) -> String {
+        format!("{} in containers", project(self.context))
+    }
+
+    fn start(&self, start: &Start<'_>, state: &mut State) -> Result<Vec<Lane>> {
+        start::lanes(self, start, state)
+    }
+
+    fn rehearse(&self, _: &Settings, state: &State) -> Result<Vec<Lane>> {
+        let compose = self.current(state)?;
+        let is_from_source = state.containers.production.is_none();
+        let mut actions = Vec::new();
+        let serves = self.is_running(state, Service::Backend)?;
+        if is_from_source && serves {
+            actions.push(build_inside(&compose));
+        }
+        // In a container of its own, which gets the settings as they are now.
+        let check = Program::by(compose.run_once(Service::Backend.name(), &[BINARY.to_owned()])).check_settings();
+        actions.push(Action::Run(check));
+        if serves && self.is_running(state, Service::Postgres)? {
+            let drafts = foundation::drafts(self.context);
+            actions.push(Action::Run(program_inside(&compose).migrate(foundation::MIGRATION_TIMEOUT, &drafts)));
+        }
+        Ok(vec![Lane { name: "build".to_owned(), actions, result: "ready to start again".to_owned() }])
+    }
+
+    fn stop(&self, state: Option<&State>, services: &[Service]) -> Result<Vec<Lane>> {
+        let actions = if services.len() == Service::ALL.len() {
+            self.stop_all(state)?
+        } else {
+            let containers = self.containers(state)?;
+            let is_there = |service: &Service| containers.iter().any(|one| one.service == service.name());
+            let names: Vec<&str> = services.iter().filter(|one| is_there(one)).rev().map(|one| one.name()).collect();
+            match state.filter(|_| !names.is_empty()) {
+                Some(state) => vec![Action::Run(self.current(state)?.remove(&names))],
+                None => Vec::new(),
+            }
+        };
+        Ok(vec![Lane { name: CONTAINERS.to_owned(), actions, result: "stopped".to_owned() }])
+    }
+
+    fn take_back(&self, start: &Start<'_>, state: &State, _: &[Launch]) -> Result<Vec<Service>> {
+        start::take_back(self, start, state)
+    }
+
+    fn force_stop(&self, state: &State, services: &[Service]) -> Result<()> {
+        let compose = self.current(state)?;
         let names: Vec<&str> = services.iter().rev().map(|service| service.name()).collect();
         let is_all = services.len() == Service::ALL.len();
         let step = if is_all { compose.down() } else { compose.remove(&names) };
-        runner::read_well(&*self.context.runner.without_cancel(), &step)?;
-        if let Some(state) = &mut self.state {
-            state.wanted.retain(|service| !services.contains(service));
+        runner::read_well(&*self.context.runner.without_cancel(), &step).map(drop)
+    }
+
+    fn see(&self, state: Option<&State>) -> Result<View> {
+        let containers = self.containers(state)?;
+        Ok(match state {
+            Some(state) => View::of_each(|service| self.see_service(service, &containers, state)),
+            None => View::of_each(Seen::nothing),
+        })
+    }
+
+    fn inside(&self, state: &State, service: Service, command: &[String]) -> Result<Step> {
+        let settings = Settings::load(&self.context.project)?;
+        foundation::hide(self.context, &settings);
+        let compose = self.current(state)?;
+        let mut variables = Vec::new();
+        // The image that ships is given nothing that production does not give it.
+        if state.containers.production.is_none() || !service.is_built() {
+            for other in Service::ALL {
+                variables.extend(inside_variables(other, &settings)?);
+            }
         }
-        self.write_state()
+        Ok(compose.exec(service.name(), &variables, Terminal::has_input(), command))
     }
 
-    /// Stops these services, so that `up` starts them anew. The backend is built before, so that one that does not
-    /// compile leaves the old one running.
-    pub fn stop_for_restart(&self, services: &[Service]) -> Result<()> {
-        let compose = self.current()?;
-        let mut actions = Vec::new();
-        if services.contains(&Service::Backend) && self.is_from_source() && self.is_running(Service::Backend)? {
-            actions.push(build_inside(&compose));
-        }
-        let names: Vec<&str> = services.iter().rev().map(|service| service.name()).collect();
-        actions.push(Action::Run(compose.remove(&names)));
-        self.print_or_run(&Plan::of(SERVERS, actions, "stopped"))
-    }
-
-    fn print_or_run(&self, plan: &Plan) -> Result<()> {
-        if self.context.dry_run { plan.print(&self.context.terminal) } else { plan.run(self.context).result }
-    }
-
-    fn is_from_source(&self) -> bool {
-        self.state.as_ref().is_none_or(|state| state.containers.production.is_none())
-    }
-
-    /// A command inside of a service's container.
-    pub fn inside(&self, service: Service, command: &[String]) -> Result<Step> {
-        if !self.is_running(service)? {
-            return Err(not_up(service).into());
-        }
-        let variables: &[(&str, &str)] = match service {
-            Service::Postgres => &[("PGUSER", thunder::ROLE), ("PGDATABASE", thunder::DATABASE)],
-            Service::Redis | Service::Backend => &[],
-        };
-        Ok(self.current()?.exec(service.name(), variables, Terminal::has_input(), command))
-    }
-
-    /// The words that open a shell or a client in a service's container.
-    pub fn shell(&self, service: Service) -> Result<Vec<String>> {
-        let word = match service {
-            Service::Postgres => "psql",
-            Service::Redis => "redis-cli",
-            Service::Backend if self.is_from_source() => "bash",
-            Service::Backend => {
+    fn shell(&self, state: &State, service: Service) -> Result<(Vec<String>, Plan)> {
+        let word = match service.definition().client() {
+            Some(client) => client.programs[0],
+            None if state.containers.production.is_none() => "bash",
+            None => {
                 return Err(Failure::new(Exit::Failed, "the image that ships has no shell")
-                    .hint("cargo xtask exec backend -- thunder migrate status")
-                    .hint("cargo xtask logs backend")
+                    .hint(format!("cargo xtask exec {service} -- {BINARY} migrate status"))
+                    .hint(format!("cargo xtask logs {service}"))
                     .into());
             }
         };
-        Ok(vec![word.to_owned()])
+        Ok((vec![word.to_owned()], Plan::default()))
     }
 
-    /// The backend's own program inside of its container, and what makes it first.
-    pub fn thunder(&self, service: Service) -> Result<(Thunder, Plan)> {
-        for needed in [service, Service::Backend] {
-            if !self.is_running(needed)? {
-                return Err(not_up(needed).into());
-            }
+    fn program(&self, state: &State) -> Result<(Program, Plan)> {
+        if !self.is_running(state, Service::Backend)? {
+            return Err(super::service::not_up(Service::Backend).into());
         }
-        let compose = self.current()?;
-        let program = compose.exec(Service::Backend.name(), &[], false, &[thunder::BINARY.to_owned()]);
-        let build = self.is_from_source().then(|| build_inside(&compose));
-        Ok((Thunder::by(program), Plan::of("build", build.into_iter().collect(), "done")))
+        let compose = self.current(state)?;
+        let build = state.containers.production.is_none().then(|| build_inside(&compose));
+        Ok((program_inside(&compose), Plan::of("build", build.into_iter().collect(), "done")))
     }
 
-    /// What the services have said and, if wanted, go on saying.
-    pub fn logs(&self, services: &[Service], lines: usize, follow: bool) -> Result<Step> {
-        let names: Vec<&str> = services.iter().map(|service| service.name()).collect();
-        Ok(self.current()?.logs(&names, lines, follow))
+    fn serving_program(&self, state: &State) -> Result<(Program, Plan, String)> {
+        // The container has the program; here it would first have to be compiled.
+        let program = program_inside(&self.current(state)?);
+        Ok((program, Plan::default(), product::CONTAINER_URL.to_owned()))
     }
+
+    fn logs(&self, state: Option<&State>, services: &[Service], lines: usize) -> Result<LogSource> {
+        let state = state.ok_or_else(|| super::service::not_up(Service::Backend))?;
+        let compose = self.current(state)?;
+        let names: Vec<&str> = services.iter().map(|service| service.name()).collect();
+        let (history, follow) = (compose.logs(&names, lines, false), compose.logs(&names, 0, true));
+        Ok(LogSource::Steps { history: Box::new(history), follow: Box::new(follow) })
+    }
+}
+
+impl Docker<'_> {
+    /// What stops every container of the stack, also where compose's settings are gone.
+    fn stop_all(&self, state: Option<&State>) -> Result<Vec<Action>> {
+        let is_in_containers = state.is_none_or(|state| state.containers.exist);
+        if !is_in_containers {
+            return Ok(Vec::new());
+        }
+        let names = runner::lines(self.runner(), &docker::resources(Kind::Container, &project(self.context)))?;
+        if names.is_empty() {
+            return Ok(Vec::new());
+        }
+        // Compose knows the order in which they go; without its settings it does nothing at all.
+        Ok(match state.map(|state| self.current(state)) {
+            Some(Ok(compose)) => vec![Action::Run(compose.down())],
+            _ => [docker::stop_all(&names, STOP), docker::remove_containers(&names)].map(Action::Run).into(),
+        })
+    }
+}
+
+/// The variables that the clients of a service read inside of the stack's network, as they do on this machine.
+fn inside_variables(service: Service, settings: &Settings) -> Result<Vec<Variable>> {
+    let mut variables = service.definition().client_variables(service.definition().container_port(), settings)?;
+    for variable in &mut variables {
+        if variable.value == "127.0.0.1" {
+            service.name().clone_into(&mut variable.value);
+        }
+    }
+    Ok(variables)
 }
 
 /// Whether the image is there; a daemon that does not answer is an error, and not a "no".
@@ -310,13 +393,18 @@ pub fn has_image(runner: &dyn Runner, name: &str) -> Result<bool> {
 
 /// The name under which Docker knows what belongs to this checkout.
 pub fn project(context: &Context) -> String {
-    format!("{}-{:08x}", thunder::SLUG, context.project.number())
+    format!("{SLUG}-{:08x}", context.project.number())
+}
+
+/// The backend's program in the container that serves, whose settings may be older than the file's.
+fn program_inside(compose: &Compose) -> Program {
+    Program::by(compose.exec(Service::Backend.name(), &[], false, &[BINARY.to_owned()]))
 }
 
 /// Builds the backend in the container that serves.
 fn build_inside(compose: &Compose) -> Action {
-    let words: Vec<String> = cargo::build_words(false).iter().map(|word| (*word).to_owned()).collect();
-    let step = compose.exec(Service::Backend.name(), &[], false, &words).with_purpose("build the backend");
+    let step =
+        compose.exec(Service::Backend.name(), &[], false, &cargo::build_words()).with_purpose("build the backend");
     Action::Follow(cargo::quietly(step), cargo::progress)
 }
 
@@ -344,15 +432,14 @@ mod tests {
     #[test]
     fn the_compose_files_and_the_dockerfile_name_the_images_that_are_looked_for() {
         let compose = include_str!("../../../infra/compose.yaml");
-        for service in [Service::Postgres, Service::Redis] {
-            let image = thunder::image(service, None).unwrap();
+        for image in Service::ALL.iter().filter_map(|service| service.definition().image()) {
             assert!(compose.contains(&format!("image: {image}\n")), "{image}");
         }
         let dockerfile = include_str!("../../../infra/Dockerfile");
         let from: Vec<&str> = dockerfile.lines().filter(|line| line.starts_with("FROM ")).collect();
-        assert_eq!(from[0], format!("FROM {} AS base", thunder::RUST_IMAGE));
+        assert_eq!(from[0], format!("FROM {} AS base", product::RUST_IMAGE));
         assert!(
-            thunder::RUST_IMAGE.contains(env!("CARGO_PKG_RUST_VERSION")),
+            product::RUST_IMAGE.contains(env!("CARGO_PKG_RUST_VERSION")),
             "the toolchain that the workspace asks for"
         );
     }
@@ -361,5 +448,13 @@ mod tests {
     fn a_servers_version_is_in_its_images_name() {
         let server = server_of("postgres:15-bookworm");
         assert_eq!((server.product.as_str(), server.version.as_str()), ("PostgreSQL", "15"));
+    }
+
+    #[test]
+    fn clients_inside_are_told_the_other_containers_names() {
+        let settings = Settings::parse("POSTGRES_PASSWORD=a\nREDIS_PASSWORD=b\n").unwrap();
+        let variables = inside_variables(Service::Postgres, &settings).unwrap();
+        let value = |name: &str| variables.iter().find(|variable| variable.name == name).map(|one| one.value.as_str());
+        assert_eq!((value("PGHOST"), value("PGPORT")), (Some("postgres"), Some("5432")));
     }
 }

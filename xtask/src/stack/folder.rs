@@ -2,8 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use super::thunder::{SLUG, Service};
+use super::service::Service;
 use super::watch::files::Files;
+use crate::product::SLUG;
 use crate::project::Project;
 use crate::step::User;
 use crate::tool::system;
@@ -60,6 +61,21 @@ impl StackFolder {
         self.root.join("stack.json")
     }
 
+    /// The same once more, for the case that the other is gone.
+    pub fn state_copy(&self) -> PathBuf {
+        self.run().join("stack.json")
+    }
+
+    /// What tells of running processes, and what else is good for as long as there is a stack.
+    pub fn run(&self) -> PathBuf {
+        self.root.join("run")
+    }
+
+    /// The settings that the stack was started with last.
+    pub fn settings_copy(&self) -> PathBuf {
+        self.run().join("settings")
+    }
+
     /// Who is using or changing the stack.
     pub fn lock(&self) -> PathBuf {
         self.root.join("lock")
@@ -67,12 +83,12 @@ impl StackFolder {
 
     /// Which process a service is.
     pub fn record(&self, service: Service) -> PathBuf {
-        self.root.join("run").join(format!("{service}.json"))
+        self.run().join(format!("{service}.json"))
     }
 
     /// What the backend's watcher keeps.
     pub fn watch(&self) -> Files {
-        Files::at(self.root.join("run"))
+        Files::at(self.run())
     }
 
     /// What a service says.
@@ -102,7 +118,7 @@ impl StackFolder {
 
     /// The password that the role has, so that another one in the settings is noticed.
     pub fn postgres_password(&self) -> PathBuf {
-        self.root.join("run").join("postgres.password")
+        self.run().join("postgres.password")
     }
 
     /// Redis' folder.
@@ -127,7 +143,14 @@ impl StackFolder {
 
     /// Everything that a stack makes, in the order in which it is removed: what is not here, is not ours.
     pub fn everything(&self) -> Vec<PathBuf> {
-        vec![self.postgres.clone(), self.redis(), self.root.join("logs"), self.root.join("run"), self.state()]
+        vec![
+            self.postgres.clone(),
+            self.redis(),
+            self.root.join("logs"),
+            self.run(),
+            self.state(),
+            self.state().with_extension("json.unreadable"),
+        ]
     }
 }
 

@@ -2,14 +2,24 @@
 //!
 //! Each service puts a time at the start of its lines in its own way. A line without one belongs to the line before.
 
+use std::cell::RefCell;
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::PathBuf;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
+
+use anyhow::Result;
 
 use super::folder::StackFolder;
-use super::thunder::Service;
+use super::service::Service;
+use crate::interrupt::CancelToken;
 use crate::log_file::{KEPT, older};
+use crate::runner::{Runner, read_well};
+use crate::step::Step;
+use crate::wait;
+
+/// How often a log that is followed is cut when it grows large.
+const CUT: Duration = Duration::from_secs(10);
 
 /// One line of one service.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,6 +30,56 @@ pub struct Line {
     pub service: Service,
     /// The line as it stands in the log.
     pub text: String,
+}
+
+/// Where the lines of services come from.
+pub enum LogSource {
+    /// From files.
+    Files(Reader),
+    /// From the output of commands: what was said, and what is said from then on.
+    Steps {
+        /// Prints what was said.
+        history: Box<Step>,
+        /// Goes on printing what is said.
+        follow: Box<Step>,
+    },
+}
+
+impl LogSource {
+    /// What was said up to now, in the order of time.
+    pub fn history(&mut self, runner: &dyn Runner) -> Result<Vec<Line>> {
+        match self {
+            Self::Files(reader) => Ok(reader.history()),
+            Self::Steps { history, .. } => {
+                let said = read_well(runner, history)?;
+                Ok(merged(said.lines().filter_map(of_container).collect()))
+            }
+        }
+    }
+
+    /// Tells `heard` each line that is said from now on, until it is cancelled, `is_over` or `heard` has heard enough.
+    pub fn follow(
+        self,
+        runner: &dyn Runner,
+        cancel: &CancelToken,
+        is_over: &dyn Fn() -> bool,
+        heard: &dyn Fn(&Line) -> Result<()>,
+    ) -> Result<()> {
+        match self {
+            Self::Files(reader) => reader.follow(cancel, is_over, heard),
+            Self::Steps { follow, .. } => {
+                let failure = RefCell::new(None);
+                let outcome = runner.run(&follow, cancel, &|_, said| {
+                    let Some(line) = of_container(said) else { return };
+                    if let Err(error) = heard(&line) {
+                        failure.borrow_mut().get_or_insert(error);
+                        cancel.cancel();
+                    }
+                });
+                failure.into_inner().map_or(outcome, Err)
+            }
+        }
+    }
 }
 
 /// Reads logs, and what comes to them later.
@@ -62,6 +122,27 @@ impl Reader {
         merged(lines)
     }
 
+    fn follow(
+        mut self,
+        cancel: &CancelToken,
+        is_over: &dyn Fn() -> bool,
+        heard: &dyn Fn(&Line) -> Result<()>,
+    ) -> Result<()> {
+        let mut cut = Instant::now();
+        loop {
+            let is_last = is_over();
+            self.news().iter().try_for_each(heard)?;
+            if cut.elapsed() > CUT {
+                self.sources.iter().try_for_each(|source| crate::log_file::rotate(&source.path))?;
+                cut = Instant::now();
+            }
+            if cancel.is_cancelled() || is_last {
+                return cancel.check();
+            }
+            wait::pause(INTERVAL);
+        }
+    }
+
     /// What was written since the last call.
     pub fn news(&mut self) -> Vec<Line> {
         let mut lines = Vec::new();
@@ -73,7 +154,7 @@ impl Reader {
 }
 
 /// A line of `docker compose logs --timestamps`: `backend-1  | 2026-11-21T17:00:00.123456789Z what was said`.
-pub fn of_container(line: &str) -> Option<Line> {
+fn of_container(line: &str) -> Option<Line> {
     let (name, rest) = line.split_once('|')?;
     // Compose clears the line of a terminal that it does not write to.
     let name = anstream::adapter::strip_str(name).to_string();
@@ -110,33 +191,10 @@ impl Source {
         let rest = self.rest.split_off(end + 1);
         let whole = std::mem::replace(&mut self.rest, rest);
         for text in String::from_utf8_lossy(&whole).lines() {
-            self.last_time = time_of(self.service, text).unwrap_or(self.last_time);
+            self.last_time = self.service.definition().log_time(text).unwrap_or(self.last_time);
             lines.push(Line { time: self.last_time, service: self.service, text: text.to_owned() });
         }
     }
-}
-
-/// The time that the line of a service says.
-fn time_of(service: Service, text: &str) -> Option<SystemTime> {
-    match service {
-        // 2026-11-21 14:03:37.954 UTC [12532] LOG:  …
-        Service::Postgres => humantime::parse_rfc3339_weak(text.get(..23)?).ok(),
-        // 12345:M 21 Nov 2026 14:03:37.954 * …
-        Service::Redis => redis_time(text),
-        Service::Backend => {
-            // {"timestamp":"2026-11-21T14:03:37.954321Z",… or 2026-11-21T14:03:37.954321Z  INFO …
-            let text = text.strip_prefix("{\"timestamp\":\"").unwrap_or(text);
-            humantime::parse_rfc3339(text.split([' ', '"']).next()?).ok()
-        }
-    }
-}
-
-fn redis_time(text: &str) -> Option<SystemTime> {
-    const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
-    let mut words = text.split_ascii_whitespace().skip(1);
-    let (day, month, year, time) = (words.next()?, words.next()?, words.next()?, words.next()?);
-    let month = MONTHS.iter().position(|name| *name == month)? + 1;
-    humantime::parse_rfc3339_weak(&format!("{year}-{month:02}-{day} {time}")).ok()
 }
 
 /// The moment that `--since` names: a duration before now, or a time.
@@ -149,7 +207,7 @@ pub fn since(text: &str) -> Result<SystemTime, String> {
 }
 
 /// How often a followed log is looked at.
-pub const INTERVAL: Duration = Duration::from_millis(100);
+const INTERVAL: Duration = Duration::from_millis(100);
 
 #[cfg(test)]
 mod tests {
@@ -166,21 +224,6 @@ mod tests {
 
     fn seconds(time: SystemTime) -> u64 {
         time.duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs() % 86_400
-    }
-
-    #[test]
-    fn every_service_says_the_time_in_its_own_way() {
-        let clock = 14 * 3600 + 3 * 60 + 37;
-        for (service, text) in [
-            (Service::Postgres, "2026-11-21 14:03:37.954 UTC [12532] LOG:  database system is ready"),
-            (Service::Redis, "12345:M 21 Nov 2026 14:03:37.954 * Ready to accept connections"),
-            (Service::Backend, "2026-11-21T14:03:37.954321Z  INFO thunder: listening"),
-            (Service::Backend, r#"{"timestamp":"2026-11-21T14:03:37.954321Z","level":"INFO"}"#),
-        ] {
-            assert_eq!(time_of(service, text).map(seconds), Some(clock), "{text}");
-        }
-        assert_eq!(time_of(Service::Backend, "thread 'main' panicked at src/main.rs"), None);
-        assert_eq!(time_of(Service::Postgres, "ä".repeat(12).as_str()), None);
     }
 
     fn folder_with(logs: &[(Service, &str)]) -> (xshell::TempDir, StackFolder) {

@@ -73,14 +73,29 @@ fn in_proc(port: u16) -> Option<Holder> {
     })
 }
 
+/// The port on which a process listens; none where it listens on none, or the system does not tell.
+pub fn port_of(pid: u32) -> Option<u16> {
+    let tables = ["/proc/net/tcp", "/proc/net/tcp6"].map(|path| std::fs::read_to_string(path).unwrap_or_default());
+    let files = std::fs::read_dir(format!("/proc/{pid}/fd")).ok()?.flatten();
+    let sockets: Vec<String> =
+        files.filter_map(|file| Some(std::fs::read_link(file.path()).ok()?.to_string_lossy().into_owned())).collect();
+    let ports = tables.iter().flat_map(|table| listeners(table));
+    ports.filter(|(_, _, inode)| sockets.contains(&format!("socket:[{inode}]"))).map(|(port, ..)| port).next()
+}
+
 /// The user and the socket that listen on the port, in a table as proc(5) describes it.
 fn listener(table: &str, port: u16) -> Option<(u32, u64)> {
+    listeners(table).find(|(listening, ..)| *listening == port).map(|(_, uid, inode)| (uid, inode))
+}
+
+/// Every port that somebody listens on, with the user and the socket.
+fn listeners(table: &str) -> impl Iterator<Item = (u16, u32, u64)> {
     const LISTEN: &str = "0A";
-    table.lines().skip(1).find_map(|line| {
+    table.lines().skip(1).filter_map(|line| {
         let fields: Vec<&str> = line.split_ascii_whitespace().collect();
         let (_, local_port) = fields.get(1)?.rsplit_once(':')?;
-        let is_it = u16::from_str_radix(local_port, 16).ok()? == port && *fields.get(3)? == LISTEN;
-        is_it.then(|| Some((fields.get(7)?.parse().ok()?, fields.get(9)?.parse().ok()?)))?
+        let port = u16::from_str_radix(local_port, 16).ok().filter(|_| fields.get(3) == Some(&LISTEN))?;
+        Some((port, fields.get(7)?.parse().ok()?, fields.get(9)?.parse().ok()?))
     })
 }
 
@@ -108,6 +123,7 @@ mod tests {
     #[test]
     fn our_own_listener_is_this_process() {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        assert_eq!(port_of(std::process::id()), Some(listener.local_addr().unwrap().port()));
         let Some(Holder::Process { pid, .. }) = in_proc(listener.local_addr().unwrap().port()) else {
             panic!("we may see ourselves");
         };

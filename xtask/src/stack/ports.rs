@@ -1,17 +1,21 @@
 //! Which ports a stack listens on.
 //!
-//! A checkout asks for the usual ports. Where one is taken, the whole stack moves to a block that is derived from the
-//! checkout's path, so that it is the same every time, and the state file remembers it.
+//! A checkout asks for the ports in its settings. A service whose port is taken moves to its place in a block that is
+//! derived from the checkout's path, so that it is the same every time, and the state remembers it; the others stay.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Result;
+use serde::{Deserialize, Serialize};
 
-use super::thunder::{Ports, Service};
+use super::service::Service;
 use crate::failure::{Exit, Failure};
 use crate::lock::Lock;
+use crate::product::SLUG;
+use crate::settings::Settings;
 use crate::tool::system;
 
 /// Blocks begin here: below what systems give out to clients (Linux from 32768, macOS from 49152).
@@ -23,6 +27,41 @@ const WIDTH: u16 = 10;
 /// How many blocks are tried.
 const TRIES: u32 = 50;
 
+/// A port for each service.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Ports(BTreeMap<Service, u16>);
+
+impl Ports {
+    /// The port that the function gives each service.
+    pub fn of_each(port: impl Fn(Service) -> u16) -> Self {
+        Self(Service::ALL.into_iter().map(|service| (service, port(service))).collect())
+    }
+
+    /// The ports that the settings ask for.
+    pub fn from_settings(settings: &Settings) -> Result<Self> {
+        let port = |service: Service| -> Result<(Service, u16)> {
+            Ok((service, settings.require(service.definition().port_setting())?.parse()?))
+        };
+        Ok(Self(Service::ALL.into_iter().map(port).collect::<Result<_>>()?))
+    }
+
+    /// The ports of the block that starts there.
+    pub fn block(start: u16) -> Self {
+        Self::of_each(|service| start + service.definition().port_offset())
+    }
+
+    /// The port of one service; that of the first block for one that a state from before it was invented lacks.
+    pub fn of(&self, service: Service) -> u16 {
+        self.0.get(&service).copied().unwrap_or(FIRST + service.definition().port_offset())
+    }
+
+    /// Gives one service another port.
+    pub fn set(&mut self, service: Service, port: u16) {
+        self.0.insert(service, port);
+    }
+}
+
 /// The ports that were chosen, and those that were wanted and taken.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Choice {
@@ -32,33 +71,30 @@ pub struct Choice {
     pub taken: Vec<(Service, u16)>,
 }
 
-/// The ports to use: `wanted` where those of the services in `starting` are free, else the first free block of the
-/// checkout with that number. Services that run already keep theirs.
+/// The ports to use. Each service in `starting` has the wanted one where that is free, else its place in the first block
+/// of the checkout with that number in which it is free. Services that run already keep theirs.
 pub fn choose(
-    wanted: Ports,
+    wanted: &Ports,
     number: u32,
     starting: &[Service],
     is_free: &mut dyn FnMut(u16) -> bool,
 ) -> Result<Choice> {
-    let wishes = starting.iter().map(|service| (*service, wanted.of(*service)));
-    let taken: Vec<(Service, u16)> = wishes.filter(|(_, port)| !is_free(*port)).collect();
-    if taken.is_empty() {
-        return Ok(Choice { ports: wanted, taken });
-    }
-    for attempt in 0..TRIES {
-        let block = own_block(number.wrapping_add(attempt));
-        if starting.iter().all(|service| is_free(block.of(*service))) {
-            let mut ports = wanted;
-            for service in starting {
-                ports.set(*service, block.of(*service));
-            }
-            return Ok(Choice { ports, taken });
+    let (mut ports, mut taken) = (wanted.clone(), Vec::new());
+    for service in starting {
+        let port = wanted.of(*service);
+        if is_free(port) {
+            continue;
         }
+        taken.push((*service, port));
+        let places = (0..TRIES).map(|attempt| own_block(number.wrapping_add(attempt)).of(*service));
+        let Some(free) = places.into_iter().find(|place| *place != port && is_free(*place)) else {
+            return Err(Failure::new(Exit::Missing, format!("no free port for {service}: {TRIES} places are taken"))
+                .hint(format!("set {} in .env.docker to a port that is free", service.definition().port_setting()))
+                .into());
+        };
+        ports.set(*service, free);
     }
-    let last = own_block(number.wrapping_add(TRIES - 1));
-    Err(Failure::new(Exit::Missing, format!("no free ports: {TRIES} blocks up to {} are taken", last.backend))
-        .hint("set BACKEND_PORT, POSTGRES_PORT and REDIS_PORT in .env.docker to ports that are free")
-        .into())
+    Ok(Choice { ports, taken })
 }
 
 /// The block of the checkout with that number.
@@ -109,6 +145,7 @@ pub fn row(count: u16, claims: &mut Claims) -> Result<u16> {
 pub struct Claims {
     folder: PathBuf,
     locks: Vec<Lock>,
+    own: BTreeSet<u16>,
     is_dry: bool,
 }
 
@@ -116,8 +153,8 @@ impl Claims {
     /// No claims yet; in a dry run none are made.
     pub fn new(is_dry: bool) -> Self {
         // All checkouts of a user share it. Other users' stacks are seen by their listeners.
-        let folder = std::env::temp_dir().join(format!("thunder-ports-{}", system::own_uid()));
-        let claims = Self { folder, locks: Vec::new(), is_dry };
+        let folder = std::env::temp_dir().join(format!("{SLUG}-ports-{}", system::own_uid()));
+        let claims = Self { folder, locks: Vec::new(), own: BTreeSet::new(), is_dry };
         if !is_dry {
             claims.clear_abandoned();
         }
@@ -136,11 +173,14 @@ impl Claims {
 
     /// Claims the port; false when somebody listens on it or has claimed it.
     pub fn take(&mut self, port: u16) -> bool {
+        if self.own.contains(&port) {
+            return false;
+        }
         if is_taken(port) {
             return false;
         }
         if self.is_dry {
-            return true;
+            return self.own.insert(port);
         }
         match Lock::attempt(&self.folder.join(port.to_string())) {
             Ok(Some(lock)) => self.locks.push(lock),
@@ -148,7 +188,7 @@ impl Claims {
             // Without a place for claims it is as it would be without claims.
             Err(_) => {}
         }
-        true
+        self.own.insert(port)
     }
 }
 
@@ -166,43 +206,59 @@ impl Drop for Claims {
 mod tests {
     use super::*;
 
-    const WANTED: Ports = Ports { postgres: 5432, redis: 6379, backend: 3000 };
-
-    #[test]
-    fn free_ports_are_taken_as_they_are_wanted() {
-        let choice = choose(WANTED, 7, &Service::ALL, &mut |_| true).unwrap();
-        assert_eq!(choice, Choice { ports: WANTED, taken: Vec::new() });
+    fn wanted() -> Ports {
+        Ports::of_each(|service| match service {
+            Service::Postgres => 5432,
+            Service::Redis => 6379,
+            Service::Backend => 3000,
+        })
     }
 
     #[test]
-    fn one_taken_port_moves_the_whole_stack() {
-        let choice = choose(WANTED, 7, &Service::ALL, &mut |port| port != 6379).unwrap();
-        assert_eq!(choice.ports, Ports { backend: 20_070, postgres: 20_071, redis: 20_072 });
-        assert_eq!(choice.taken, [(Service::Redis, 6379)]);
+    fn free_ports_are_taken_as_they_are_wanted() {
+        let choice = choose(&wanted(), 7, &Service::ALL, &mut |_| true).unwrap();
+        assert_eq!(choice, Choice { ports: wanted(), taken: Vec::new() });
+    }
+
+    #[test]
+    fn only_what_is_taken_moves() {
+        let choice = choose(&wanted(), 7, &Service::ALL, &mut |port| port != 6379).unwrap();
+        let mut moved = wanted();
+        moved.set(Service::Redis, 20_072);
+        assert_eq!(choice, Choice { ports: moved, taken: vec![(Service::Redis, 6379)] });
     }
 
     #[test]
     fn what_runs_stays_where_it_is() {
-        let choice = choose(WANTED, 7, &[Service::Backend], &mut |port| port != 3000).unwrap();
-        assert_eq!(choice.ports, Ports { backend: 20_070, ..WANTED });
+        let choice = choose(&wanted(), 7, &[Service::Backend], &mut |port| port != 3000).unwrap();
+        assert_eq!((choice.ports.of(Service::Backend), choice.ports.of(Service::Redis)), (20_070, 6379));
     }
 
     #[test]
-    fn a_taken_block_leads_to_the_next_and_never_past_the_range() {
-        let choice = choose(WANTED, 999, &Service::ALL, &mut |port| port != 3000 && port != 29_991).unwrap();
-        assert_eq!(choice.ports.backend, 20_000);
-        assert!(choose(WANTED, 0, &Service::ALL, &mut |_| false).is_err());
+    fn a_taken_place_leads_to_the_next_block_and_never_past_the_range() {
+        let choice = choose(&wanted(), 999, &Service::ALL, &mut |port| port != 3000 && port != 29_990).unwrap();
+        assert_eq!((choice.ports.of(Service::Backend), choice.ports.of(Service::Postgres)), (20_000, 5432));
+        assert!(choose(&wanted(), 0, &Service::ALL, &mut |_| false).is_err());
+    }
+
+    #[test]
+    fn a_service_that_moved_stays_in_its_block_when_another_has_to_move_as_well() {
+        let mut claims = Claims::new(true);
+        let mut moved = wanted();
+        moved.set(Service::Postgres, own_block(7).of(Service::Postgres));
+        let choice = choose(&moved, 7, &Service::ALL, &mut |port| port != 6379 && claims.take(port)).unwrap();
+        assert_eq!(choice.ports.of(Service::Redis), own_block(7).of(Service::Redis));
     }
 
     #[test]
     fn a_claimed_port_is_taken_for_others_until_the_claim_is_dropped() {
         let mut first = Claims::new(false);
-        let ports = throw_away_block(&mut first).unwrap();
+        let port = throw_away_block(&mut first).unwrap().of(Service::Redis);
         let mut second = Claims::new(false);
-        assert!(!second.take(ports.redis));
-        assert!(Claims::new(true).take(ports.redis), "a dry run claims nothing, and nobody listens");
+        assert!(!second.take(port));
+        assert!(Claims::new(true).take(port), "a dry run claims nothing, and nobody listens");
         drop(first);
-        assert!(second.take(ports.redis));
+        assert!(second.take(port));
     }
 
     #[test]

@@ -1,17 +1,21 @@
 //! How the stack is: each service's state, health, address and age, in one answer.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::Result;
 use serde::Serialize;
 
-use super::state::{Engine, Server, Source, State};
-use super::thunder::{self, DATABASE, HEALTH_PATH, ROLE, Service};
+use super::service::{Service, local};
+use super::state::{EngineKind, Server, Source, State};
 use super::watch::report::WatchReport;
 use crate::failure::{Exit, Failure};
+use crate::lock::Holder;
+use crate::project::Project;
 use crate::settings::Settings;
-use crate::tool::{backend, postgres, redis};
+
+/// The tasks that start services: while one of them runs, what does not run yet is no crash.
+const STARTING: [&str; 3] = ["up", "watch", "restart"];
 
 /// How the stack is.
 #[derive(Debug, Serialize)]
@@ -20,11 +24,17 @@ pub struct Report {
     /// The checkout.
     pub root: String,
     /// What runs it; none when it was never started.
-    pub engine: Option<Engine>,
+    pub engine: Option<EngineKind>,
     /// All of it in a word.
     pub state: Overall,
     /// Where the API answers.
     pub url: Option<String>,
+    /// The task that is changing the stack now.
+    pub task: Option<Holder>,
+    /// Why the last start failed, where it did.
+    pub failure: Option<String>,
+    /// Processes that belong to it and that no record tells of, as name and number.
+    pub strays: Vec<(String, u32)>,
     /// Each part.
     pub services: Vec<ServiceReport>,
 }
@@ -35,6 +45,8 @@ pub struct Report {
 pub enum Overall {
     /// What should run runs and is healthy.
     Up,
+    /// A task is starting it.
+    Starting,
     /// Something that should run does not, or is not healthy.
     Degraded,
     /// Nothing should run.
@@ -51,7 +63,7 @@ pub struct ServiceReport {
     /// Whether it does.
     pub state: RunState,
     /// Whether it answers as it should; none when it does not run.
-    pub health: Option<Health>,
+    pub health: Option<HealthState>,
     /// What is wrong, if anything is.
     pub detail: Option<String>,
     /// Where it listens.
@@ -109,12 +121,21 @@ pub struct Seen {
     pub watch: Option<Watch>,
 }
 
+/// What an engine sees of all services.
+#[derive(Debug, Clone, Default)]
+pub struct View {
+    services: BTreeMap<Service, Seen>,
+    strays: Vec<(String, u32)>,
+}
+
 /// Whether a service runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum RunState {
     /// It does.
     Running,
+    /// A task is starting it.
+    Starting,
     /// It was started, and ended by itself.
     Exited,
     /// It was not started, or was stopped.
@@ -124,43 +145,118 @@ pub enum RunState {
 /// Whether a service answers as it should.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Health {
+pub enum HealthState {
     /// It does.
     Healthy,
     /// It does not.
     Unhealthy,
 }
 
+/// What a service that answers as it should tells of itself.
+#[derive(Debug, Clone, Default)]
+pub struct Health {
+    /// What it is, where it tells.
+    pub about: Option<About>,
+}
+
+/// What a service tells of itself.
+#[derive(Debug, Clone)]
+pub struct About {
+    /// The product.
+    pub product: String,
+    /// Its version.
+    pub version: String,
+    /// The commit it was built from.
+    pub commit: String,
+}
+
+impl View {
+    /// What the function sees of each service.
+    pub fn of_each(see: impl Fn(Service) -> Seen) -> Self {
+        Self { services: Service::ALL.into_iter().map(|service| (service, see(service))).collect(), strays: Vec::new() }
+    }
+
+    /// The same, with processes that no record tells of.
+    pub fn with_strays(self, strays: Vec<(String, u32)>) -> Self {
+        Self { strays, ..self }
+    }
+}
+
+impl Seen {
+    /// A service of which there is nothing.
+    pub fn nothing(service: Service) -> Self {
+        Self {
+            state: RunState::Stopped,
+            pid: None,
+            container: None,
+            age: None,
+            server: None,
+            ended: None,
+            log: format!("cargo xtask logs {service}"),
+            watch: None,
+        }
+    }
+}
+
 impl Report {
     /// Asks every service.
-    pub fn of(root: &str, state: Option<&State>, settings: Option<&Settings>, seen: impl Fn(Service) -> Seen) -> Self {
+    pub fn of(
+        project: &Project,
+        state: Option<&State>,
+        settings: Option<&Settings>,
+        view: &View,
+        task: Option<Holder>,
+    ) -> Self {
+        let starter = task.as_ref().filter(|task| STARTING.contains(&task.task.as_str()));
         let services: Vec<ServiceReport> = Service::ALL
             .into_iter()
-            .map(|service| ServiceReport::of(service, seen(service), state, settings))
+            .map(|service| {
+                let seen = view.services.get(&service).cloned().unwrap_or_else(|| Seen::nothing(service));
+                ServiceReport::of(service, seen, state, settings, starter)
+            })
             .collect();
-        let wanted: Vec<&ServiceReport> = services.iter().filter(|service| service.wanted).collect();
-        let overall = if wanted.is_empty() {
-            Overall::Down
-        } else if wanted.iter().all(|service| service.is_well()) {
-            Overall::Up
-        } else {
-            Overall::Degraded
+        let mut wanted = services.iter().filter(|service| service.wanted).peekable();
+        let overall = match (wanted.peek().is_none(), view.strays.is_empty()) {
+            (true, true) if starter.is_none() => Overall::Down,
+            (_, true) if wanted.all(ServiceReport::is_well) => Overall::Up,
+            _ if starter.is_some() => Overall::Starting,
+            _ => Overall::Degraded,
         };
-        let has_backend = services.iter().any(|service| service.name == Service::Backend && service.health.is_some());
+        let backend = services.iter().find(|service| service.name == Service::Backend && service.health.is_some());
         Self {
             schema_version: 1,
-            root: root.to_owned(),
+            root: project.root().display().to_string(),
             engine: state.map(|state| state.engine),
             state: overall,
-            url: state.filter(|_| has_backend).map(|state| thunder::backend_url(state.ports)),
+            url: backend.and_then(|backend| backend.address.clone()),
+            failure: state.and_then(|state| state.failure.clone()),
+            strays: view.strays.clone(),
+            task,
             services,
         }
     }
 
     /// A failure unless everything that should run does and is healthy.
     pub fn check(&self) -> Result<()> {
-        if self.state != Overall::Degraded {
-            return Ok(());
+        match self.state {
+            Overall::Up | Overall::Down => Ok(()),
+            Overall::Starting => {
+                let task = self.task.as_ref().map_or("up", |task| task.task.as_str());
+                let age = self.task.as_ref().and_then(Holder::age).unwrap_or_default();
+                let what = format!("`{task}` has been starting the stack for {}", humantime::format_duration(age));
+                Err(Failure::new(Exit::Unhealthy, what).hint("cargo xtask up, which waits for it").into())
+            }
+            Overall::Degraded => Err(self.what_is_bad().into()),
+        }
+    }
+
+    fn what_is_bad(&self) -> Failure {
+        if !self.strays.is_empty() {
+            let named = self.strays.iter().map(|(name, pid)| format!("{name} (process {pid})"));
+            return Failure::new(Exit::Unhealthy, "processes of this stack run that no record tells of")
+                .details(named)
+                .hint("cargo xtask up, which ends them and starts the stack anew; the data is kept")
+                .hint("cargo xtask down, which ends them");
         }
         let bad: Vec<&ServiceReport> =
             self.services.iter().filter(|service| service.wanted && !service.is_well()).collect();
@@ -168,43 +264,58 @@ impl Report {
         let what = if names.len() == 1 { "is" } else { "are" };
         let failure = Failure::new(Exit::Unhealthy, format!("{} {what} not as it should be", names.join(" and ")));
         let failure = failure.details(bad.iter().map(|service| {
-            let why = service.detail.clone().unwrap_or_else(|| "it ended by itself".to_owned());
+            let why = service.detail.clone().unwrap_or_else(|| "it does not run".to_owned());
             format!("{}: {why}", service.name)
         }));
-        let has_exited = bad.iter().any(|service| service.state != RunState::Running || service.lost_its_watcher());
-        let failure = if has_exited { failure.hint("cargo xtask up") } else { failure.hint("cargo xtask restart") };
-        Err(failure.hint(format!("cargo xtask logs {}", names.join(" "))).into())
+        let has_ended = bad.iter().any(|service| service.state != RunState::Running || service.lost_its_watcher());
+        let failure = if has_ended { failure.hint("cargo xtask up") } else { failure.hint("cargo xtask restart") };
+        failure.hint(format!("cargo xtask logs {}", names.join(" ")))
     }
 }
 
 impl ServiceReport {
     /// Whether it answers, and is kept up to date where it should be.
     fn is_well(&self) -> bool {
-        self.health == Some(Health::Healthy) && !self.lost_its_watcher()
+        self.health == Some(HealthState::Healthy) && !self.lost_its_watcher()
     }
 
     fn lost_its_watcher(&self) -> bool {
         self.wanted && self.watch.as_ref().is_some_and(|watch| !watch.running)
     }
 
-    fn of(service: Service, seen: Seen, state: Option<&State>, settings: Option<&Settings>) -> Self {
+    fn of(
+        service: Service,
+        seen: Seen,
+        state: Option<&State>,
+        settings: Option<&Settings>,
+        starter: Option<&Holder>,
+    ) -> Self {
         let wanted = state.is_some_and(|state| state.wanted.contains(&service));
-        let running = match seen.state {
-            RunState::Stopped if wanted => RunState::Exited,
-            running => running,
+        let failure = state.and_then(|state| state.failure.as_ref());
+        let (running, why) = match (seen.state, starter) {
+            (RunState::Running, _) => (RunState::Running, None),
+            (_, Some(task)) if wanted => {
+                let age = task.age().map(|age| format!(", for {}", humantime::format_duration(age)));
+                (RunState::Starting, Some(format!("starting, by `{}`{}", task.task, age.unwrap_or_default())))
+            }
+            (_, None) if wanted && failure.is_some() => {
+                let why = failure.map(|why| format!("stopped, because the last start failed: {why}"));
+                (RunState::Stopped, why)
+            }
+            (RunState::Exited, _) => (RunState::Exited, seen.ended.or_else(|| Some("it ended by itself".to_owned()))),
+            _ if wanted => (RunState::Exited, seen.ended.or_else(|| Some("it is gone".to_owned()))),
+            _ => (RunState::Stopped, None),
         };
-        let port = state.map(|state| state.ports.of(service)).filter(|_| running != RunState::Stopped);
-        let server = seen.server.filter(|_| running != RunState::Stopped);
+        let is_there = running != RunState::Stopped;
+        let port = state.map(|state| state.ports.of(service)).filter(|_| is_there);
+        let server = seen.server.filter(|_| is_there);
         let mut report = Self {
             name: service,
             wanted,
             state: running,
             health: None,
-            detail: None,
-            address: port.map(|port| match service {
-                Service::Backend => format!("http://127.0.0.1:{port}"),
-                Service::Postgres | Service::Redis => format!("127.0.0.1:{port}"),
-            }),
+            detail: why,
+            address: port.map(|port| service.definition().address(port)),
             port,
             pid: seen.pid,
             container: seen.container,
@@ -216,10 +327,8 @@ impl ServiceReport {
             log: seen.log,
             watch: seen.watch,
         };
-        match running {
-            RunState::Running => report.examine(port.unwrap_or_default(), settings),
-            RunState::Exited => report.detail = Some(seen.ended.unwrap_or_else(|| "it ended by itself".to_owned())),
-            RunState::Stopped => {}
+        if running == RunState::Running {
+            report.examine(port.unwrap_or_default(), settings);
         }
         if report.detail.is_none() {
             report.detail = report.of_watch();
@@ -238,20 +347,16 @@ impl ServiceReport {
     }
 
     fn examine(&mut self, port: u16, settings: Option<&Settings>) {
-        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-        let answer = match self.name {
-            Service::Postgres => postgres::ping(address, ROLE, DATABASE),
-            Service::Redis => match settings.and_then(|settings| settings.get(thunder::REDIS_PASSWORD)) {
-                Some(password) => redis::ping(address, password),
-                None => Err("its password is not in the settings".to_owned()),
-            },
-            Service::Backend => backend::health(address, HEALTH_PATH).map(|health| {
-                self.product = Some(thunder::PRODUCT.to_owned());
-                self.version = Some(health.version);
-                self.commit = Some(health.commit);
-            }),
-        };
-        self.health = Some(if answer.is_ok() { Health::Healthy } else { Health::Unhealthy });
-        self.detail = answer.err();
+        let answer = self.name.definition().health(local(port), settings);
+        self.health = Some(if answer.is_ok() { HealthState::Healthy } else { HealthState::Unhealthy });
+        match answer {
+            Ok(Health { about: Some(about) }) => {
+                self.product = Some(about.product);
+                self.version = Some(about.version);
+                self.commit = Some(about.commit);
+            }
+            Ok(Health { about: None }) => {}
+            Err(why) => self.detail = Some(why),
+        }
     }
 }

@@ -6,28 +6,28 @@ use std::time::Duration;
 use anyhow::Result;
 
 use super::folder::StackFolder;
-use super::ground;
-use super::host::lanes::{self, BackendFacts, DataFacts, PREPARE, Recipe};
-use super::host::{self, service_user};
-use super::ports::{self, Claims};
+use super::host::recipe::{self, PREPARE, Recipe, Source};
+use super::host::{self, service_user, stop};
+use super::ports::{self, Claims, Ports};
 use super::servers::{Origin, Search};
-use super::thunder::{self, Ports, Service};
+use super::service::Service;
+use super::{environment, foundation};
 use crate::context::Context;
 use crate::file;
 use crate::lock::Lock;
 use crate::plan::{Action, Folder, Lane, Plan};
+use crate::product::TEMPLATE_DATABASE;
+use crate::product::setting::{GENERATED, POSTGRES_PASSWORD, REDIS_PASSWORD};
 use crate::settings::{self, Settings};
 use crate::step::User;
-use crate::tool::backend::Thunder;
 use crate::tool::postgres::Durability;
-use crate::tool::{backend, system};
 
-/// The database that is migrated once and copied for each test.
-pub const TEMPLATE: &str = "thunder_template";
 /// Nobody but a task that clears up can have the lock, and only for a moment.
 const LOCK: Duration = Duration::from_secs(5);
 /// How long each server may take to become ready.
 const READY: Duration = Duration::from_mins(1);
+/// How long the migrations of the template may take.
+const MIGRATED: Duration = Duration::from_mins(5);
 
 /// A throw-away stack; gone when it is dropped.
 pub struct Scratch<'a> {
@@ -53,11 +53,11 @@ impl<'a> Scratch<'a> {
         let folder = folder(root, user.as_ref());
         let lock = context.lock(&folder.lock(), LOCK)?;
         let mut text = String::new();
-        for name in [thunder::POSTGRES_PASSWORD, thunder::REDIS_PASSWORD, "JWT_SECRET", "JWT_REFRESH_SECRET"] {
+        for name in [POSTGRES_PASSWORD, REDIS_PASSWORD].iter().chain(GENERATED) {
             text.push_str(&format!("{name}={}\n", settings::secret()?));
         }
         let settings = Settings::parse(&text)?;
-        ground::hide(context, &settings);
+        foundation::hide(context, &settings);
         let mut claims = Claims::new(context.dry_run);
         let ports = ports::throw_away_block(&mut claims)?;
         Ok(Self { context, folder, settings, ports, _claims: claims, user, is_started: false, _lock: lock })
@@ -65,58 +65,65 @@ impl<'a> Scratch<'a> {
 
     /// What starts both servers and migrates the template with the backend's binary.
     pub fn plan(&self, origin: Origin) -> Result<Plan> {
-        let recipe = self.recipe(Vec::new());
-        let search = self.search(origin);
-        let template = Lane {
-            name: "template".to_owned(),
-            actions: vec![
-                lanes::build(&self.backend()?),
-                Action::After(Service::Postgres.to_string()),
-                Action::Run(
-                    Thunder::with(&host::binary()?, &self.backend_environment()?).migrate(Duration::from_mins(5)),
-                ),
-            ],
-            result: "migrated".to_owned(),
-        };
-        let postgres = recipe.postgres(search.postgres(None)?, self.data_facts())?;
-        let redis = recipe.redis(search.redis()?)?;
-        Ok(Plan { lanes: vec![self.prepare(), postgres, redis, template] })
+        let recipe = self.recipe(origin, Vec::new(), Some(self.source()?));
+        let actions = vec![
+            recipe::build(recipe.source()?),
+            Action::After(Service::Postgres.to_string()),
+            Action::Run(recipe.program()?.migrate(MIGRATED, &[])),
+        ];
+        let template = Lane { name: "template".to_owned(), actions, result: "migrated".to_owned() };
+        let mut lanes = vec![self.prepare()];
+        for service in Service::ALL.into_iter().filter(|service| !service.is_built()) {
+            lanes.push(service.definition().host_lane(&recipe)?.lane);
+        }
+        lanes.push(template);
+        Ok(Plan { lanes })
     }
 
     /// What starts PostgreSQL with the template made of these migrations, without the backend: for when that cannot be
     /// built.
     pub fn plan_of_schema(&self, origin: Origin, migrations: Vec<String>) -> Result<Plan> {
-        let found = self.search(origin).postgres(None)?;
-        let postgres = self.recipe(migrations).postgres(found, self.data_facts())?;
+        let recipe = self.recipe(origin, migrations, None);
+        let postgres = Service::Postgres.definition().host_lane(&recipe)?.lane;
         Ok(Plan { lanes: vec![self.prepare(), postgres] })
     }
 
-    fn recipe(&self, schema: Vec<String>) -> Recipe<'_> {
+    fn recipe<'s>(&'s self, origin: Origin, schema: Vec<String>, source: Option<Source<'s>>) -> Recipe<'s> {
         Recipe {
             folder: &self.folder,
             settings: &self.settings,
-            ports: self.ports,
+            ports: &self.ports,
+            search: Search {
+                project: &self.context.project,
+                runner: &*self.context.runner,
+                origin,
+                user: self.user.as_ref(),
+            },
             user: self.user.clone(),
             durability: Durability::None,
             timeout: READY,
-            database: TEMPLATE,
+            database: TEMPLATE_DATABASE,
             schema,
+            beside: Vec::new(),
+            source,
         }
     }
 
-    fn search(&self, origin: Origin) -> Search<'_> {
-        Search { project: &self.context.project, runner: &*self.context.runner, origin, user: self.user.as_ref() }
-    }
-
-    fn data_facts(&self) -> DataFacts {
-        let locales = self.context.runner.read(&system::locales()).unwrap_or_default();
-        let locale = system::choose_locale(&locales.stdout);
-        DataFacts { exists: false, has_other_password: false, is_occupied: false, dead_lock_file: None, locale }
+    fn source(&self) -> Result<Source<'_>> {
+        Ok(Source {
+            root: self.context.project.root(),
+            binary: host::binary()?,
+            commit: "test".to_owned(),
+            is_colored: self.context.terminal.is_colored(),
+            migration_timeout: MIGRATED,
+            drafts: Vec::new(),
+            watcher: None,
+            replaces: false,
+        })
     }
 
     fn prepare(&self) -> Lane {
-        let run = self.folder.root().join("run");
-        let actions = vec![Action::Folder(Folder { path: run, mode: 0o700, owner: None })];
+        let actions = vec![Action::Folder(Folder { path: self.folder.run(), mode: 0o700, owner: None })];
         Lane { name: PREPARE.to_owned(), actions, result: "throw-away servers".to_owned() }
     }
 
@@ -126,35 +133,14 @@ impl<'a> Scratch<'a> {
         plan.run(self.context).result
     }
 
-    fn backend(&self) -> Result<BackendFacts<'_>> {
-        Ok(BackendFacts {
-            watcher: None,
-            root: self.context.project.root(),
-            binary: host::binary()?,
-            commit: String::new(),
-            is_colored: self.context.terminal.is_colored(),
-            migration_timeout: READY,
-        })
-    }
-
-    /// The environment in which the backend's binary works on the template.
-    fn backend_environment(&self) -> Result<Vec<backend::Variable>> {
-        let mut environment = thunder::backend_environment(&self.settings, self.ports, "test")?;
-        let url = self.database_url(TEMPLATE)?;
-        for variable in environment.iter_mut().filter(|variable| variable.name == "DATABASE_URL") {
-            variable.value.clone_from(&url);
-        }
-        Ok(environment)
-    }
-
     /// How to reach one of its databases.
     pub fn database_url(&self, database: &str) -> Result<String> {
-        thunder::database_url(&self.settings, self.ports, database)
+        environment::database_url(&self.settings, &self.ports, database)
     }
 
     /// How to reach its Redis.
     pub fn redis_url(&self) -> Result<String> {
-        thunder::redis_url(&self.settings, self.ports)
+        environment::redis_url(&self.settings, &self.ports)
     }
 
     /// A place for a folder that goes with it.
@@ -186,8 +172,8 @@ fn folder(root: PathBuf, user: Option<&User>) -> StackFolder {
 
 /// Nothing in it is worth an orderly end, but PostgreSQL's shared memory is.
 fn stop(context: &Context, folder: &StackFolder) -> Result<()> {
-    for service in [Service::Redis, Service::Postgres] {
-        let stop = lanes::stop(folder, service, Duration::ZERO);
+    for service in Service::ALL.into_iter().rev().filter(|service| !service.is_built()) {
+        let stop = stop::of(folder, service, Duration::ZERO);
         crate::plan::stop_service(&stop, &|text| context.terminal.warn(text))?;
     }
     Ok(())

@@ -6,24 +6,24 @@ use anyhow::Result;
 
 use super::portable::{self, Package, Way};
 use super::state::{Server, Source};
-use super::thunder::{POSTGRES_MINIMUM, REDIS_MINIMUM};
 use crate::failure::{Exit, Failure};
 use crate::plan::Action;
+use crate::product::{POSTGRES_MINIMUM, REDIS_MINIMUM};
 use crate::project::Project;
 use crate::runner::{Output, Runner};
 use crate::step::User;
 use crate::tool::system::{self, install_command};
-use crate::tool::{postgres, redis};
+use crate::tool::{postgres, redis, version};
 
 /// Which servers may be used.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
 pub enum Origin {
-    /// The machine's own, portable ones where there are none.
+    /// The machine's own, portable ones where there are none
     #[default]
     Auto,
-    /// The machine's own only.
+    /// The machine's own only
     System,
-    /// Portable ones only.
+    /// Portable ones only
     Portable,
 }
 
@@ -69,13 +69,13 @@ impl Search<'_> {
     pub fn postgres(&self, data_major: Option<u32>) -> Result<Found> {
         let mut looked = Vec::new();
         let suits = |version: &str| {
-            let major = postgres::major(version).unwrap_or(0);
+            let major = version::major(version).unwrap_or(0);
             data_major.map_or(major >= POSTGRES_MINIMUM, |data| major == data)
         };
         if self.origin != Origin::Portable {
             let mut servers = self.system_postgres(&mut looked);
             // Production's version first; else the oldest that will do, being the nearest.
-            servers.sort_by_key(|server| postgres::major(&server.version));
+            servers.sort_by_key(|server| version::major(&server.version));
             for server in servers {
                 if suits(&server.version) {
                     return Ok(Found { server, fetch: Vec::new() });
@@ -114,7 +114,7 @@ impl Search<'_> {
                     looked.push(format!("{}: does not run", program.display()));
                     continue;
                 };
-                if redis::major(&version) < Some(REDIS_MINIMUM) {
+                if version::major(&version) < Some(REDIS_MINIMUM) {
                     looked.push(format!("{}: is {version}, and {REDIS_MINIMUM} or newer is needed", program.display()));
                     continue;
                 }

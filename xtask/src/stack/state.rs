@@ -1,12 +1,17 @@
 //! What a stack is: its engine, its ports, its servers and which of its services should run.
+//!
+//! It is kept in two files, so that one that is removed or spoilt loses nothing.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
-use super::thunder::{Ports, Service};
+use super::folder::StackFolder;
+use super::ports::Ports;
+use super::service::Service;
 use crate::failure::{Exit, Failure};
 use crate::file;
 use crate::plan::{Action, Write};
@@ -19,14 +24,24 @@ const MODE: u32 = 0o644;
 /// What runs the stack.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Engine {
+pub enum EngineKind {
     /// Processes of this machine.
     Host,
     /// Containers.
     Docker,
 }
 
-impl fmt::Display for Engine {
+impl EngineKind {
+    /// The other one.
+    pub fn other(self) -> Self {
+        match self {
+            Self::Host => Self::Docker,
+            Self::Docker => Self::Host,
+        }
+    }
+}
+
+impl fmt::Display for EngineKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Host => f.write_str("host"),
@@ -75,18 +90,26 @@ pub struct Server {
 pub struct State {
     schema_version: u32,
     /// What runs it.
-    pub engine: Engine,
+    pub engine: EngineKind,
     /// Which services should run.
     pub wanted: Vec<Service>,
     /// Where they listen; remembered when the stack is down.
     pub ports: Ports,
-    /// The database server.
-    pub postgres: Option<Server>,
-    /// The cache server.
-    pub redis: Option<Server>,
+    /// What the settings asked for when the ports were chosen: an edit since then counts.
+    #[serde(default)]
+    pub asked: Option<Ports>,
+    /// The servers that are processes of this machine.
+    #[serde(default)]
+    pub servers: BTreeMap<Service, Server>,
     /// Whether the backend is built and reloaded at each change.
     #[serde(default)]
     pub watch: bool,
+    /// Whether its watcher looks at intervals.
+    #[serde(default)]
+    pub polls: bool,
+    /// Why the last start failed, where it did; then what it had started was stopped.
+    #[serde(default)]
+    pub failure: Option<String>,
     /// What there is of it in containers.
     #[serde(default)]
     pub containers: Containers,
@@ -120,15 +143,17 @@ impl Default for Containers {
 
 impl State {
     /// A stack that is down.
-    pub fn new(engine: Engine, ports: Ports) -> Self {
+    pub fn new(engine: EngineKind, ports: Ports) -> Self {
         Self {
             schema_version: SCHEMA,
             engine,
             wanted: Vec::new(),
             ports,
-            postgres: None,
-            redis: None,
+            asked: None,
+            servers: BTreeMap::new(),
             watch: false,
+            polls: false,
+            failure: None,
             containers: Containers::default(),
         }
     }
@@ -140,28 +165,41 @@ impl State {
         self.wanted.dedup();
     }
 
-    /// What the file says; none when there is no file.
-    pub fn load(path: &Path) -> Result<Option<Self>> {
-        let bytes = match std::fs::read(path) {
-            Ok(bytes) => bytes,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(error).with_context(|| format!("cannot read {}", path.display())),
-        };
-        let state: Self = serde_json::from_slice(&bytes).map_err(|error| unreadable(path, &error.to_string()))?;
-        if state.schema_version != SCHEMA {
-            return Err(unreadable(path, "it was written by another version of xtask"));
+    /// What either of the files says; none when there is none.
+    pub fn load(folder: &StackFolder) -> Result<Option<Self>> {
+        match read(&folder.state()) {
+            Ok(Some(state)) => Ok(Some(state)),
+            first => match read(&folder.state_copy()) {
+                Ok(Some(state)) => Ok(Some(state)),
+                _ => first,
+            },
         }
-        Ok(Some(state))
     }
 
-    /// The action that writes the file.
-    pub fn write(&self, path: &Path) -> Result<Action> {
-        Ok(Action::Write(Write { path: path.to_owned(), text: self.text()?, mode: MODE }))
+    /// The same for a task that holds the lock: files that cannot be understood are set aside, which is told. What runs
+    /// and what data there is can be found without them.
+    pub fn load_or_set_aside(folder: &StackFolder, warn: &dyn Fn(String)) -> Result<Option<Self>> {
+        let Err(error) = Self::load(folder) else { return Self::load(folder) };
+        for path in [folder.state(), folder.state_copy()].into_iter().filter(|path| path.exists()) {
+            let aside = path.with_extension("json.unreadable");
+            std::fs::rename(&path, &aside).with_context(|| format!("cannot set {} aside", path.display()))?;
+            warn(format!("{error:#}; it is now {}", aside.display()));
+        }
+        Ok(None)
     }
 
-    /// Writes the file at once.
-    pub fn store(&self, path: &Path) -> Result<()> {
-        file::write(path, self.text()?.as_bytes(), MODE)
+    /// The actions that write the files.
+    pub fn write(&self, folder: &StackFolder) -> Result<[Action; 2]> {
+        let text = self.text()?;
+        let write = |path: PathBuf| Action::Write(Write { path, text: text.clone(), mode: MODE });
+        Ok([write(folder.state_copy()), write(folder.state())])
+    }
+
+    /// Writes the files at once.
+    pub fn store(&self, folder: &StackFolder) -> Result<()> {
+        let text = self.text()?;
+        file::write(&folder.state_copy(), text.as_bytes(), MODE)?;
+        file::write(&folder.state(), text.as_bytes(), MODE)
     }
 
     fn text(&self) -> Result<String> {
@@ -169,9 +207,22 @@ impl State {
     }
 }
 
+fn read(path: &Path) -> Result<Option<State>> {
+    let bytes = match std::fs::read(path) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error).with_context(|| format!("cannot read {}", path.display())),
+    };
+    let state: State = serde_json::from_slice(&bytes).map_err(|error| unreadable(path, &error.to_string()))?;
+    if state.schema_version != SCHEMA {
+        return Err(unreadable(path, "it was written by another version of xtask"));
+    }
+    Ok(Some(state))
+}
+
 fn unreadable(path: &Path, why: &str) -> anyhow::Error {
     Failure::new(Exit::Failed, format!("{} cannot be understood: {why}", path.display()))
-        .hint("cargo xtask clean, which removes the stack and its data")
+        .hint("cargo xtask up, which sets the file aside and finds what runs and the data without it")
         .into()
 }
 
@@ -179,24 +230,50 @@ fn unreadable(path: &Path, why: &str) -> anyhow::Error {
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_state_comes_back_as_it_was_written() {
-        let folder = xshell::Shell::new().unwrap().create_temp_dir().unwrap();
-        let path = folder.path().join("stack.json");
-        assert_eq!(State::load(&path).unwrap(), None);
-        let mut state = State::new(Engine::Host, Ports::block(20_000));
+    fn folder() -> (tempfile::TempDir, StackFolder) {
+        let temporary = tempfile::tempdir().unwrap();
+        let folder = StackFolder::at(temporary.path().to_owned(), None, "x");
+        (temporary, folder)
+    }
+
+    fn state() -> State {
+        let mut state = State::new(EngineKind::Host, Ports::block(20_000));
         state.wanted = vec![Service::Redis];
-        let Action::Write(file) = state.write(&path).unwrap() else { panic!("a write") };
-        std::fs::write(&path, file.text).unwrap();
-        assert_eq!(State::load(&path).unwrap(), Some(state));
+        state
     }
 
     #[test]
-    fn what_cannot_be_understood_is_an_error_with_a_way_out() {
-        let folder = xshell::Shell::new().unwrap().create_temp_dir().unwrap();
-        let path = folder.path().join("stack.json");
-        std::fs::write(&path, "{").unwrap();
-        let error = State::load(&path).unwrap_err();
-        assert!(error.downcast_ref::<Failure>().unwrap().hints()[0].starts_with("cargo xtask clean"));
+    fn a_state_comes_back_as_it_was_written_from_either_file() {
+        let (_temporary, folder) = folder();
+        assert_eq!(State::load(&folder).unwrap(), None);
+        state().store(&folder).unwrap();
+        assert_eq!(State::load(&folder).unwrap(), Some(state()));
+        std::fs::write(folder.state(), "{").unwrap();
+        assert_eq!(State::load(&folder).unwrap(), Some(state()), "the file is spoilt");
+        std::fs::remove_file(folder.state()).unwrap();
+        assert_eq!(State::load(&folder).unwrap(), Some(state()), "the file is gone");
+    }
+
+    #[test]
+    fn what_cannot_be_understood_costs_no_data() {
+        let (_temporary, folder) = folder();
+        std::fs::write(folder.state(), "{").unwrap();
+        let error = State::load(&folder).unwrap_err();
+        let hints = error.downcast_ref::<Failure>().unwrap().hints();
+        assert!(hints.iter().all(|hint| !hint.contains("clean")), "{hints:?}");
+        assert_eq!(State::load_or_set_aside(&folder, &|_| ()).unwrap(), None);
+        assert_eq!(std::fs::read_to_string(folder.root().join("stack.json.unreadable")).unwrap(), "{");
+        assert_eq!(State::load(&folder).unwrap(), None);
+    }
+
+    #[test]
+    fn a_state_from_before_a_service_was_invented_is_read() {
+        let (_temporary, folder) = folder();
+        let text = r#"{"schema_version":1,"engine":"host","wanted":["redis"],"ports":{"redis":6379},
+                       "postgres":null,"redis":null,"containers":{"exist":false,"production":null,"development":null,"images":[]}}"#;
+        std::fs::write(folder.state(), text).unwrap();
+        let state = State::load(&folder).unwrap().unwrap();
+        assert_eq!(state.ports.of(Service::Redis), 6379);
+        assert!(state.ports.of(Service::Postgres) > 0);
     }
 }

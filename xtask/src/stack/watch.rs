@@ -9,6 +9,8 @@ mod events;
 pub mod files;
 mod fleet;
 mod place;
+pub mod probe;
+mod queries;
 pub mod report;
 mod server;
 mod sources;
@@ -20,7 +22,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::Result;
 
-use self::build::{Job, Outcome};
+use self::build::{Job, Outcome, Prepared};
 use self::events::Events;
 use self::files::Files;
 use self::fleet::{Fleet, Role, START};
@@ -160,7 +162,7 @@ impl<'scope, 'env> Watcher<'scope, 'env> {
     }
 
     fn run(mut self) -> Result<u8> {
-        self.say(&format!("watching {}", crate::stack::thunder::SOURCES[0]));
+        self.say(&format!("watching {}", crate::product::SOURCES[0]));
         self.prepare();
         loop {
             match self.receive() {
@@ -208,9 +210,9 @@ impl<'scope, 'env> Watcher<'scope, 'env> {
         self.seen = snapshot;
         let was_busy = self.cancel();
         if self.served.as_ref() == Some(&self.seen) && self.fleet.is_serving() {
-            self.say(&format!("{difference} changed back to what serves"));
             self.shown.clear();
-            return self.stand(Phase::Idle, None);
+            self.stand(Phase::Idle, None);
+            return self.say(&format!("{difference} changed back to what serves"));
         }
         self.say(&format!("{difference} changed{}", if was_busy { "; starting over" } else { "" }));
         self.retry = None;
@@ -287,7 +289,10 @@ impl<'scope, 'env> Watcher<'scope, 'env> {
         match outcome {
             Outcome::Cancelled => None,
             Outcome::Failed(problem) => self.fail(problem, 1),
-            Outcome::Prepared(prepared) => {
+            Outcome::Prepared(mut prepared) => {
+                if let Err(error) = self.keep_metadata(&mut prepared) {
+                    return self.fail(error.into(), 1);
+                }
                 self.show(&prepared.warnings);
                 for line in &prepared.migrated {
                     self.say(&format!("migration {line}"));
@@ -311,6 +316,22 @@ impl<'scope, 'env> Watcher<'scope, 'env> {
                 }
             }
         }
+    }
+
+    /// Writes what the database said about changed queries. It is known from now on, so that it is no change.
+    fn keep_metadata(&mut self, prepared: &mut Prepared) -> Result<()> {
+        let metadata = std::mem::take(&mut prepared.metadata);
+        for (path, text) in &metadata {
+            file::write(&self.place.root().join(path), text, 0o644)?;
+            self.seen.add(path, text);
+            prepared.snapshot.add(path, text);
+        }
+        if let Some(folder) = metadata.first().and_then(|(path, _)| path.parent()) {
+            let count = metadata.len();
+            let what = if count == 1 { "a changed query".to_owned() } else { format!("{count} changed queries") };
+            self.say(&format!("asked the database about {what}; its answer is in {}", folder.display()));
+        }
+        Ok(())
     }
 
     /// The next server is ready: it is the one that serves now, and the one before finishes what it has begun.

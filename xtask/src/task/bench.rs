@@ -15,13 +15,16 @@ use serde::Serialize;
 
 use self::by_hand::Script;
 use self::sample::{Ratio, Sample};
-use crate::cli::{Bench, BenchWhat, Engine, ServerOrigin};
+use crate::cli::{Bench, BenchWhat};
 use crate::context::Context;
 use crate::file;
-use crate::plan::Plan;
+use crate::product::SLUG;
 use crate::runner::read_well;
 use crate::settings::Settings;
-use crate::stack::host::{self, lanes};
+use crate::stack::detect::EngineChoice;
+use crate::stack::folder::StackFolder;
+use crate::stack::host::Host;
+use crate::stack::servers::Origin;
 use crate::step::Step;
 use crate::terminal::{FAINT, STRONG, Table};
 use crate::tool::cargo;
@@ -58,8 +61,8 @@ pub fn run(context: &Context, arguments: &Bench) -> Result<u8> {
     let figures = match (arguments.what, arguments.engine) {
         (BenchWhat::Image, _) => image::figures(&bench)?,
         (BenchWhat::Reload, engine) => reload::figures(&bench, engine)?,
-        (BenchWhat::Stack, Engine::Docker) => containers::figures(&bench)?,
-        (BenchWhat::Stack, Engine::Auto | Engine::Host) => {
+        (BenchWhat::Stack, EngineChoice::Docker) => containers::figures(&bench)?,
+        (BenchWhat::Stack, EngineChoice::Auto | EngineChoice::Host) => {
             let mut figures = vec![bench.cold_build()?, bench.overhead()?];
             figures.extend(bench.stack()?);
             figures
@@ -103,9 +106,9 @@ fn table(figures: &[Figure], runs: u16) -> String {
 struct Run<'a> {
     context: &'a Context,
     runs: u16,
-    origin: ServerOrigin,
+    origin: Origin,
     xtask: PathBuf,
-    folder: PathBuf,
+    folder: tempfile::TempDir,
 }
 
 impl Figure {
@@ -125,16 +128,13 @@ impl Drop for Run<'_> {
     fn drop(&mut self) {
         // Whatever was being measured when it ended: nothing may be left running.
         drop(self.context.runner.read(&self.task(&["clean", "--yes"])));
-        if let Err(error) = file::remove(&self.folder) {
-            self.context.terminal.warn(format!("{error:#}"));
-        }
     }
 }
 
 impl<'a> Run<'a> {
     fn new(context: &'a Context, arguments: &Bench) -> Result<Self> {
-        let folder = std::env::temp_dir().join(format!("thunder-bench-{}", std::process::id()));
-        file::create(&folder)?;
+        let folder = tempfile::Builder::new().prefix("bench-").tempdir()?;
+        file::set_mode(folder.path(), 0o755)?;
         let xtask = std::env::current_exe().context("cannot tell where xtask itself is")?;
         // A build of the image from nothing takes minutes.
         let runs = arguments.runs.unwrap_or(match arguments.what {
@@ -154,7 +154,7 @@ impl<'a> Run<'a> {
         let root = self.context.project.root();
         Step::new(format!("run {}", words.join(" ")), &self.xtask)
             .args(words.iter().copied())
-            .env("XTASK_STATE", self.folder.join("xtask"))
+            .env("XTASK_STATE", self.folder.path().join("xtask"))
             .env("CARGO_MANIFEST_DIR", root.join("xtask"))
             .folder(root)
     }
@@ -168,7 +168,7 @@ impl<'a> Run<'a> {
 
     fn cold_build(&self) -> Result<Figure> {
         self.say("xtask's build from nothing");
-        let target = self.folder.join("target");
+        let target = self.folder.path().join("target");
         let mut seconds = Vec::new();
         for _ in 0..self.runs {
             file::remove(&target)?;
@@ -215,9 +215,9 @@ impl<'a> Run<'a> {
     fn stack(&self) -> Result<[Figure; 3]> {
         self.say("`up` from nothing, with data, and after `clean`");
         let origin = match self.origin {
-            ServerOrigin::Auto => "auto",
-            ServerOrigin::System => "system",
-            ServerOrigin::Portable => "portable",
+            Origin::Auto => "auto",
+            Origin::System => "system",
+            Origin::Portable => "portable",
         };
         let up = ["up", "--engine", "host", "--servers", origin];
         // Once without measuring: builds the backend, fetches portable servers, and tells which servers there are.
@@ -254,13 +254,12 @@ impl<'a> Run<'a> {
 
     /// The same steps as somebody would type them, with the servers that the stack used and settings of its own.
     fn script(&self) -> Result<Script> {
-        let state = self.folder.join("xtask");
-        let stack =
-            crate::stack::state::State::load(&state.join(".stack/stack.json"))?.context("the stack has no state")?;
+        let state = self.folder.path().join("xtask");
+        let stack = crate::stack::state::State::load(&StackFolder::at(state.join(".stack"), None, SLUG))?;
+        let stack = stack.context("the stack has no state")?;
         let settings = Settings::parse(&std::fs::read_to_string(state.join(".env.docker"))?)?;
-        let build = Plan::of("build", vec![lanes::build(&host::Host::open(self.context)?.backend_facts()?)], "done");
-        build.run(self.context).result?;
-        Script::new(&self.folder.join("by-hand"), self.context.project.root(), &stack, &settings)
+        Host::open(self.context).build()?.run(self.context).result?;
+        Script::new(&self.folder.path().join("by-hand"), self.context.project.root(), &stack, &settings)
     }
 }
 

@@ -6,14 +6,14 @@ use serde::Serialize;
 use crate::cli::BuildProd;
 use crate::context::Context;
 use crate::failure::{Exit, Failure};
-use crate::file::{self, human_size};
+use crate::file::human_size;
 use crate::plan::{Action, Plan};
 use crate::settings::Settings;
-use crate::stack::docker::belongings;
+use crate::stack::detect;
 use crate::stack::docker::boot::{self, Boot};
 use crate::stack::docker::image::{self, Image};
 use crate::stack::docker::policy::{self, Layer};
-use crate::stack::engine;
+use crate::stack::docker::resources;
 use crate::terminal::{FAINT, GOOD, STRONG, Table};
 use crate::tool::docker;
 
@@ -34,7 +34,7 @@ pub struct Report {
 /// Builds the image of what is checked out and answers for it.
 pub fn run(context: &Context, arguments: &BuildProd) -> Result<u8> {
     let terminal = &context.terminal;
-    engine::look_for_docker(&*context.runner)?;
+    detect::look_for_docker(&*context.runner)?;
     let image = Image::of(context, arguments.tag.as_deref());
     if image.is_dirty() {
         terminal.warn("files differ from the commit, so that the image is of no commit and says -dirty");
@@ -53,7 +53,7 @@ pub fn run(context: &Context, arguments: &BuildProd) -> Result<u8> {
         }
         return Ok(0);
     }
-    belongings::remember_image(context, &image.tag)?;
+    resources::remember_image(context, &image.tag)?;
     Plan::of("build", vec![Action::Follow(step, image::progress)], &image.tag).run(context).result?;
 
     terminal.note("looking into every layer …");
@@ -86,13 +86,11 @@ pub fn inspect(context: &Context, tag: &str) -> Result<(u64, Vec<Layer>)> {
     let runner = &*context.runner;
     let description = policy::describe(runner, tag)?;
     let history = policy::history(runner, tag)?;
-    let folder = std::env::temp_dir().join(format!("thunder-image-{}", std::process::id()));
-    file::create(&folder)?;
+    let folder = tempfile::tempdir()?;
     let settings = Settings::load(&context.project).ok();
     let secrets: Vec<&str> = settings.iter().flat_map(Settings::secrets).collect();
-    let outcome = policy::unpack(runner, tag, &folder)
+    let outcome = policy::unpack(runner, tag, folder.path())
         .and_then(|contents| policy::violations(&description, &history, &contents, &secrets));
-    file::remove(&folder)?;
     let violations = outcome?;
     if !violations.is_empty() {
         return Err(Failure::new(Exit::Failed, format!("{tag} must not ship as it is")).details(violations).into());

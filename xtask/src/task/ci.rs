@@ -6,9 +6,10 @@ use anyhow::Result;
 use clap::ValueEnum as _;
 
 use super::{check, test};
-use crate::cli::{Ci, CiPart, Engine, Servers, Test};
+use crate::cli::{Ci, CiPart, Servers, Test};
 use crate::context::Context;
 use crate::interrupt::CancelToken;
+use crate::stack::detect::EngineChoice;
 use crate::terminal::{GOOD, NOTICE, STRONG};
 use crate::tool::cargo;
 
@@ -27,7 +28,7 @@ pub fn run(context: &Context, arguments: &Ci) -> Result<u8> {
             CiPart::Check => check::run(context, false)?,
             CiPart::Systems => other_systems(context)?,
             CiPart::Test => {
-                let servers = Servers { engine: Engine::Host, servers: arguments.servers };
+                let servers = Servers { engine: EngineChoice::Host, servers: arguments.servers };
                 test::run(context, &Test { package: None, servers, args: Vec::new() })?
             }
             CiPart::Journey => journey::run(context, arguments.engine, arguments.servers)?,

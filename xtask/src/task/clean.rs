@@ -7,67 +7,69 @@ use anyhow::Result;
 use crate::cli::Clean;
 use crate::context::Context;
 use crate::file::{human_size, size};
-use crate::plan::Plan;
-use crate::stack::docker::belongings;
+use crate::plan::{Lane, Plan};
+use crate::stack::Stack;
+use crate::stack::docker::resources;
 use crate::stack::host::Host;
 use crate::stack::scratch;
-use crate::stack::thunder::Service;
 
 /// Names what goes, asks, and removes it.
 pub fn run(context: &Context, arguments: &Clean) -> Result<u8> {
     let terminal = &context.terminal;
-    if !context.project.state().exists() && belongings::all(context, None)?.is_empty() {
+    if !context.project.state().exists() && !Stack::find_lost(context)? {
         terminal.note("there is nothing to remove");
         return Ok(0);
     }
     let lock = context.lock_stack(Duration::from_secs(arguments.lock.lock_timeout))?;
-    let mut host = Host::open_for_removal(context, lock.as_ref())?;
+    let host = Host::open(context);
+    let files = host.files()?;
+    let mut stack = Stack::open_locked(context, lock.as_ref())?;
     // Under the lock: an `up` that went on until now may have made more.
-    let in_docker = belongings::all(context, host.state())?;
-    let belongings = host.belongings()?;
+    let in_docker = resources::all(context, stack.state())?;
     // Throw-away stacks that a killed task left behind; those of a running one are left alone.
     let abandoned = if context.dry_run { Vec::new() } else { scratch::abandoned(context)? };
-    let running: Vec<Service> = Service::ALL.into_iter().filter(|service| host.is_running(*service)).collect();
-    if belongings.is_empty() && running.is_empty() && abandoned.is_empty() && in_docker.is_empty() {
-        host.remove(&[], lock.as_ref())?;
+    let running = stack.running()?;
+    let is_nothing = files.is_empty() && running.is_empty() && abandoned.is_empty() && in_docker.is_empty();
+    if is_nothing {
         terminal.note("there is nothing to remove");
+    } else {
+        for service in &running {
+            terminal.note(format!("stops    {service}"));
+        }
+        for path in &files {
+            terminal.note(format!("removes  {} ({})", context.project.relative(path), human_size(size(path))));
+        }
+        for (kind, name) in &in_docker {
+            terminal.note(format!("removes  the {} {name}", kind.name()));
+        }
+        for path in &abandoned {
+            let path = context.project.relative(path);
+            terminal.note(format!("removes  {path}, left behind by a task that was killed"));
+        }
+        if !arguments.yes && !context.dry_run {
+            context.confirm("Remove all of this?", "--yes")?;
+        }
+    }
+    stack.down(&[])?;
+    // Asked again: stopping has removed some, and written others.
+    let in_docker = if context.dry_run { in_docker } else { resources::all(context, stack.state())? };
+    let docker =
+        Lane { name: "docker".to_owned(), actions: resources::removal(&in_docker), result: "removed".to_owned() };
+    let plan = Plan { lanes: [host.removal(&host.files()?).lanes, vec![docker]].into_iter().flatten().collect() };
+    if context.dry_run {
+        plan.print(terminal)?;
         return Ok(0);
     }
-    for service in &running {
-        terminal.note(format!("stops    {service}"));
+    plan.run(context).result?;
+    scratch::clear_abandoned(context)?;
+    if let Some(lock) = &lock {
+        for path in host.remove_folder(lock)? {
+            let is_used = path == stack.folder().throw_away();
+            let why = if is_used { "in use by a running task" } else { "which the stack did not make" };
+            terminal.note(format!("leaves   {}, {why}", context.project.relative(&path)));
+        }
     }
-    for path in &belongings {
-        terminal.note(format!("removes  {} ({})", context.project.relative(path), human_size(size(path))));
-    }
-    for (kind, name) in &in_docker {
-        terminal.note(format!("removes  the {} {name}", kind.name()));
-    }
-    for path in &abandoned {
-        terminal.note(format!("removes  {}, left behind by a task that was killed", context.project.relative(path)));
-    }
-    if !arguments.yes && !context.dry_run {
-        context.confirm("Remove all of this?", "--yes")?;
-    }
-    host.down()?;
-    let removal = Plan::of("docker", belongings::removal(&in_docker), "removed");
-    if context.dry_run {
-        removal.print(terminal)?;
-    } else {
-        removal.run(context).result?;
-    }
-    if !context.dry_run {
-        scratch::clear_abandoned(context)?;
-    }
-    let others = host.remove(&belongings, lock.as_ref())?;
-    for path in others {
-        let why = if path == host.folder().throw_away() {
-            "in use by a running task"
-        } else {
-            "which the stack did not make"
-        };
-        terminal.note(format!("leaves   {}, {why}", context.project.relative(&path)));
-    }
-    if !context.dry_run {
+    if !is_nothing {
         terminal.note("removed; the next `cargo xtask up` migrates from nothing");
     }
     Ok(0)

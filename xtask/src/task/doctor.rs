@@ -6,19 +6,20 @@ use serde::Serialize;
 use crate::context::Context;
 use crate::failure::{Exit, Failure};
 use crate::file::human_size;
+use crate::product::{POSTGRES_MINIMUM, REDIS_MINIMUM};
 use crate::runner::Output;
 use crate::settings::Settings;
-use crate::stack::engine;
+use crate::stack::detect;
 use crate::stack::folder::StackFolder;
 use crate::stack::host;
 use crate::stack::servers::{Found, Origin, Search};
+use crate::stack::service::Service;
 use crate::stack::state::Source;
-use crate::stack::thunder::{POSTGRES_MINIMUM, Ports, REDIS_MINIMUM, Service};
-use crate::stack::{owner, ports};
+use crate::stack::{Stack, foundation, owner, ports};
 use crate::step::Step;
 use crate::terminal::{BAD, FAINT, GOOD, NOTICE, Table};
 use crate::tool::system::{self, Package, install_command};
-use crate::tool::{cargo, git, postgres};
+use crate::tool::{cargo, git, postgres, version};
 
 /// One thing that was looked at.
 #[derive(Debug, Serialize)]
@@ -53,7 +54,7 @@ struct Document<'a> {
 
 /// Prints what was found; exits with 3 if the stack could not start.
 pub fn run(context: &Context, json: bool) -> Result<u8> {
-    let checks = checks(context)?;
+    let checks = checks(context);
     let ok = checks.iter().all(|check| !check.is_in_the_way());
     if json {
         context.terminal.json(&Document { schema_version: 1, ok, checks: &checks })?;
@@ -119,7 +120,7 @@ fn print(context: &Context, checks: &[Check]) -> Result<()> {
     Ok(())
 }
 
-fn checks(context: &Context) -> Result<Vec<Check>> {
+fn checks(context: &Context) -> Vec<Check> {
     let mut checks = vec![rust(context), compiler(), git(context), nextest(context)];
     if cfg!(unix) {
         let user = host::service_user();
@@ -142,8 +143,8 @@ fn checks(context: &Context) -> Result<Vec<Check>> {
     }
     checks.push(docker(context));
     checks.push(settings(context));
-    checks.extend(ports(context)?);
-    Ok(checks)
+    checks.extend(ports(context));
+    checks
 }
 
 fn ask(context: &Context, step: &Step) -> Option<String> {
@@ -152,20 +153,11 @@ fn ask(context: &Context, step: &Step) -> Option<String> {
     Some(output.stdout.lines().next().unwrap_or_default().trim().to_owned())
 }
 
-/// The second word of `rustc 1.95.0 (…)` and its like.
-fn version_word(line: &str) -> String {
-    line.split_whitespace().find(|word| word.starts_with(|c: char| c.is_ascii_digit())).unwrap_or(line).to_owned()
-}
-
-fn numbers(version: &str) -> Vec<u32> {
-    version.split(['.', '-']).map_while(|part| part.parse().ok()).collect()
-}
-
 fn rust(context: &Context) -> Check {
     let minimum = env!("CARGO_PKG_RUST_VERSION");
     let check = Check::new("Rust", true).minimum(minimum);
-    match ask(context, &cargo::rustc_version(context.project.root())).map(|line| version_word(&line)) {
-        Some(version) if numbers(&version) >= numbers(minimum) => check.found(Status::Ok, version),
+    match ask(context, &cargo::rustc_version(context.project.root())).map(|line| version::word(&line).to_owned()) {
+        Some(version) if version::numbers(&version) >= version::numbers(minimum) => check.found(Status::Ok, version),
         Some(version) => check.found(Status::Missing, version).fix("rustup update stable"),
         None => check.fix("https://rustup.rs"),
     }
@@ -183,7 +175,7 @@ fn compiler() -> Check {
 fn git(context: &Context) -> Check {
     let check = Check::new("git", false);
     match ask(context, &git::version()) {
-        Some(line) => check.found(Status::Ok, version_word(&line)),
+        Some(line) => check.found(Status::Ok, version::word(&line).to_owned()),
         None => check.fix(format!("{}, or the stack cannot say its commit", install_command(Package::Git))),
     }
 }
@@ -191,7 +183,7 @@ fn git(context: &Context) -> Check {
 fn nextest(context: &Context) -> Check {
     let check = Check::new("cargo-nextest", false);
     match ask(context, &cargo::nextest_version(context.project.root())) {
-        Some(line) => check.found(Status::Ok, version_word(&line)),
+        Some(line) => check.found(Status::Ok, version::word(&line).to_owned()),
         None => check.fix("cargo install --locked cargo-nextest, or tests run with cargo test"),
     }
 }
@@ -238,7 +230,7 @@ fn disk(folder: &StackFolder) -> Check {
 
 fn docker(context: &Context) -> Check {
     let check = Check::new("Docker", false);
-    match engine::look_for_docker(&*context.runner) {
+    match detect::look_for_docker(&*context.runner) {
         Ok(found) => {
             let kind = found.kind.map(|kind| format!(", {kind}")).unwrap_or_default();
             check.found(Status::Ok, format!("Engine {}, Compose {}{kind}", found.engine, found.compose))
@@ -265,23 +257,20 @@ fn settings(context: &Context) -> Check {
 }
 
 /// A taken port is in nobody's way: the stack moves. But it is good to know before.
-fn ports(context: &Context) -> Result<Vec<Check>> {
+fn ports(context: &Context) -> Vec<Check> {
     if cfg!(not(unix)) {
-        return Ok(Vec::new());
+        return Vec::new();
     }
-    let Ok(stack) = host::Host::open(context) else { return Ok(Vec::new()) };
-    let wanted = match stack.state() {
-        Some(state) => state.ports,
-        None if context.project.is_second() => ports::own_block(context.project.number()),
-        None => Ports::from_settings(&Settings::template(&context.project)?)?,
-    };
+    let Ok(stack) = Stack::open(context) else { return Vec::new() };
+    let wanted = stack.state().map_or_else(|| foundation::usual_ports(context), |state| state.ports.clone());
+    let running = stack.running().unwrap_or_default();
     let names =
         [(Service::Postgres, "PostgreSQL's port"), (Service::Redis, "Redis' port"), (Service::Backend, "API's port")];
-    Ok(names
+    names
         .into_iter()
         .map(|(service, name)| {
             let (check, port) = (Check::new(name, false), wanted.of(service));
-            if stack.is_running(service) {
+            if running.contains(&service) {
                 return check.found(Status::Ok, format!("{port}, in use by this stack"));
             }
             if !ports::is_taken(port) {
@@ -290,21 +279,7 @@ fn ports(context: &Context) -> Result<Vec<Check>> {
             let owner = owner::of_port(port, &*context.runner);
             check
                 .found(Status::Warning, format!("{port} is taken by {owner}"))
-                .fix("`up` moves the stack to ports of its own, and says so")
+                .fix("`up` moves this service to a port of its own, and says so")
         })
-        .collect())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn versions_are_compared_by_their_numbers() {
-        assert!(numbers("1.100.0") > numbers("1.95"));
-        assert!(numbers("1.95.0-nightly") >= numbers("1.95"));
-        assert!(numbers("1.94.1") < numbers("1.95"));
-        assert_eq!(version_word("rustc 1.95.0 (59807616e 2026-04-14)"), "1.95.0");
-        assert_eq!(version_word("git version 2.47.3"), "2.47.3");
-    }
+        .collect()
 }

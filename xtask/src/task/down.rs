@@ -4,21 +4,43 @@ use std::time::Duration;
 
 use anyhow::Result;
 
-use crate::cli::Locked;
+use crate::cli::Down;
 use crate::context::Context;
-use crate::stack::engine::Stack;
+use crate::lock::Lock;
+use crate::stack::Stack;
+use crate::stack::service::in_words;
 
 /// Stops what runs and keeps the data.
-pub fn run(context: &Context, arguments: &Locked) -> Result<u8> {
-    // Nothing is made in a checkout that never had a stack.
-    let was_up = context.project.state().is_dir() && {
-        let lock = context.lock_stack(Duration::from_secs(arguments.lock_timeout))?;
-        Stack::open_locked(context, lock.as_ref())?.down()?
+pub fn run(context: &Context, arguments: &Down) -> Result<u8> {
+    // Nothing is made in a checkout that never had a stack, or lost what told of it and has nothing running.
+    let is_known = context.project.state().is_dir();
+    let was_up = if is_known || Stack::find_lost(context)? {
+        let lock = context.lock_stack(Duration::from_secs(arguments.lock.lock_timeout))?;
+        let was_up = Stack::open_locked(context, lock.as_ref())?.down(&arguments.services)?;
+        if !is_known {
+            remove_folder(context, lock.as_ref());
+        }
+        was_up
+    } else {
+        false
     };
     if context.dry_run {
         return Ok(0);
     }
-    let message = if was_up { "the stack is down; its data is kept" } else { "the stack was not running" };
+    let message = match (was_up, arguments.services.as_slice()) {
+        (true, []) => "the stack is down; its data is kept".to_owned(),
+        (true, services) => format!("{} stopped, with what needs it; the data is kept", in_words(services)),
+        (false, []) => "the stack was not running".to_owned(),
+        (false, services) => format!("{} was not running", in_words(services)),
+    };
     context.terminal.note(message);
     Ok(0)
+}
+
+/// The folder was made for the lock alone.
+fn remove_folder(context: &Context, lock: Option<&Lock>) {
+    if let Some(lock) = lock {
+        drop(lock.remove_file());
+    }
+    drop(std::fs::remove_dir(context.project.state()));
 }

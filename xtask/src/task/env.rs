@@ -1,21 +1,29 @@
 //! The local settings.
 
+use std::io::Write as _;
+
 use anyhow::{Context as _, Result};
+use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use crate::cli::EnvCommand;
 use crate::context::Context;
 use crate::failure::{Exit, Failure};
 use crate::file;
+use crate::product::DATABASE;
+use crate::runner::Output;
 use crate::settings::{Settings, is_secret};
-use crate::stack::ground;
-use crate::stack::host::Host;
-use crate::stack::thunder::{self, Ports};
+use crate::stack::host::{self, Host};
+use crate::stack::ports::Ports;
+use crate::stack::service::Service;
+use crate::stack::{Stack, environment, foundation};
+use crate::tool::backend::Program;
 
 /// Makes, checks or shows them.
 pub fn run(context: &Context, command: EnvCommand) -> Result<u8> {
     match command {
-        EnvCommand::Init { force } => init(context, force),
+        EnvCommand::Init { force: _, add_missing: true } => add_missing(context),
+        EnvCommand::Init { force, add_missing: false } => init(context, force),
         EnvCommand::Check(arguments) => check(context, arguments.json),
         EnvCommand::Show { reveal, json } => show(context, reveal, json),
     }
@@ -27,6 +35,7 @@ fn init(context: &Context, force: bool) -> Result<u8> {
     if path.exists() && !force {
         return Err(Failure::new(Exit::Refused, format!("{name} is there already, and stays as it is"))
             .hint("cargo xtask env check")
+            .hint("cargo xtask env init --add-missing, which adds what it lacks")
             .hint("cargo xtask env init --force, which makes it anew with other secrets")
             .into());
     }
@@ -35,6 +44,7 @@ fn init(context: &Context, force: bool) -> Result<u8> {
         context.terminal.data(format!("# write {name} ({} lines, mode 600)", text.lines().count()))?;
         return Ok(0);
     }
+    file::remove_drafts(context.project.home())?;
     let _lock = if context.project.state().is_dir() { context.lock_stack(std::time::Duration::ZERO)? } else { None };
     if path.exists() {
         let old = path.with_extension("docker.old");
@@ -46,8 +56,45 @@ fn init(context: &Context, force: bool) -> Result<u8> {
     Ok(0)
 }
 
+/// Adds the settings that only the template has, as it has them.
+fn add_missing(context: &Context) -> Result<u8> {
+    let path = context.project.settings();
+    let name = context.project.relative(&path);
+    let (names, lines) = Settings::missing_lines(&context.project)?;
+    if names.is_empty() {
+        context.terminal.note(format!("{name} has every setting"));
+        return Ok(0);
+    }
+    if context.dry_run {
+        context.terminal.data(format!("# add {} to {name}", names.join(", ")))?;
+        return Ok(0);
+    }
+    let mut file =
+        std::fs::OpenOptions::new().append(true).open(&path).with_context(|| format!("cannot open {name}"))?;
+    file.write_all(lines.as_bytes()).with_context(|| format!("cannot write {name}"))?;
+    context.terminal.note(format!("added {} to {name}", names.join(", ")));
+    Ok(0)
+}
+
+/// What is wrong with one setting, as the backend tells it.
+#[derive(Deserialize)]
+struct Problem {
+    name: String,
+    problem: String,
+}
+
+#[derive(Deserialize)]
+struct Problems {
+    problems: Vec<Problem>,
+}
+
+/// Compares the file with the template, and asks the backend what it makes of its settings.
 fn check(context: &Context, json: bool) -> Result<u8> {
-    let outcome = Settings::load(&context.project);
+    let name = context.project.relative(&context.project.settings()).to_string();
+    let outcome = Settings::load(&context.project).and_then(|settings| {
+        let problems = problems(context, &settings)?;
+        if problems.is_empty() { Ok(settings) } else { Err(wrong(&name, problems).into()) }
+    });
     if json {
         let problems: &[String] =
             outcome.as_ref().err().and_then(|error| error.downcast_ref::<Failure>()).map_or(&[], Failure::evidence);
@@ -55,30 +102,68 @@ fn check(context: &Context, json: bool) -> Result<u8> {
         context.terminal.json(&document)?;
     }
     let settings = outcome?;
+    if file::is_open_to_others(&context.project.settings()) {
+        context.terminal.warn(format!("others can read {name}, which holds secrets: chmod 600 {name}"));
+    }
     if !json {
         let count = settings.iter().count();
-        context.terminal.note(format!(".env.docker has all {count} settings, and they are in order"));
+        context.terminal.note(format!("{name} has all {count} settings, and the backend takes them"));
     }
     Ok(0)
 }
 
-/// The settings, and under them what the stack makes of them for the backend.
+fn wrong(name: &str, problems: Vec<String>) -> Failure {
+    let what = if problems.len() == 1 { "a setting is" } else { "settings are" };
+    Failure::new(Exit::Missing, format!("{what} wrong in {name}"))
+        .details(problems)
+        .hint(format!("edit {name}; .env.docker.example explains each setting"))
+}
+
+/// What the backend's own program finds wrong; it is built first, because an older one may know less.
+fn problems(context: &Context, settings: &Settings) -> Result<Vec<String>> {
+    foundation::hide(context, settings);
+    let ports = Ports::from_settings(settings)?;
+    let environment = environment::of_backend(settings, &ports, DATABASE, "")?;
+    let build = Host::open(context).build()?;
+    let step = Program::with(&host::binary()?, &environment).settings_problems();
+    if context.dry_run {
+        build.print(&context.terminal)?;
+        context.terminal.data(step)?;
+        return Ok(Vec::new());
+    }
+    build.run(context).result?;
+    let said: Output = context.runner.read(&step)?;
+    let found: Problems = serde_json::from_str(&said.stdout).map_err(|_| {
+        crate::runner::failure(&step, said.code, &said.lines()).details(["it does not say what is wrong".to_owned()])
+    })?;
+    Ok(found.problems.into_iter().map(|one| format!("{} {}", one.name, one.problem)).collect())
+}
+
+/// The settings as they are in use, and under them what the stack makes of them for the backend.
 fn show(context: &Context, reveal: bool, json: bool) -> Result<u8> {
     let settings = Settings::load(&context.project)?;
-    let stack = Host::open(context)?;
-    let ports = match stack.state() {
-        Some(state) => state.ports,
-        None => Ports::from_settings(&settings)?,
+    let stack = Stack::open(context)?;
+    let asked = Ports::from_settings(&settings)?;
+    let ports = stack.state().map_or_else(|| foundation::usual_ports(context), |state| state.ports.clone());
+    let in_use = |name: &str, value: &str| -> (String, &'static str) {
+        let service = Service::ALL.into_iter().find(|service| service.definition().port_setting() == name);
+        match service.filter(|service| asked.of(*service) != ports.of(*service)) {
+            Some(service) => (ports.of(service).to_string(), "the stack, which moved it"),
+            None => (value.to_owned(), ".env.docker"),
+        }
     };
-    let environment = thunder::backend_environment(&settings, ports, &ground::commit(context))?;
-    let own = settings.iter().map(|(name, value)| (name.to_owned(), value.to_owned(), ".env.docker"));
+    let environment = environment::of_clients(&settings, &ports, DATABASE, &foundation::commit(context))?;
+    let own = settings.iter().map(|(name, value)| {
+        let (value, origin) = in_use(name, value);
+        (name.to_owned(), value, is_secret(name), origin)
+    });
     let made = environment
         .iter()
         .filter(|variable| !settings.iter().any(|(name, _)| name == variable.name))
-        .map(|variable| (variable.name.clone(), variable.value.clone(), "the stack"));
+        .map(|variable| (variable.name.clone(), variable.value.clone(), variable.is_secret, "the stack"));
     let mut document = Map::new();
-    for (name, value, origin) in own.chain(made) {
-        let shown = if is_secret(&name) && !reveal && !value.is_empty() { "***".to_owned() } else { value };
+    for (name, value, is_secret, origin) in own.chain(made) {
+        let shown = if is_secret && !reveal && !value.is_empty() { "***".to_owned() } else { value };
         if json {
             document.insert(name, json!({ "value": shown, "from": origin }));
         } else {

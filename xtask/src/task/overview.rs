@@ -4,7 +4,7 @@ use anyhow::Result;
 
 use crate::cli;
 use crate::context::Context;
-use crate::stack::engine::Stack;
+use crate::stack::Stack;
 use crate::stack::report::Overall;
 use crate::terminal::{GOOD, NOTICE, STRONG, Table};
 
@@ -29,12 +29,13 @@ pub fn run(context: &Context) -> Result<u8> {
 
 fn state(context: &Context) -> String {
     let settings = crate::settings::Settings::load(&context.project).ok();
-    let report = Stack::open(context).and_then(|stack| stack.report(context, settings.as_ref()));
+    let report = Stack::open(context).and_then(|stack| stack.report(settings.as_ref()));
     match report {
         Err(error) => format!("{NOTICE}The stack cannot be looked at:{NOTICE:#} {error:#}"),
         Ok(report) => match (report.state, report.url) {
             (Overall::Up, Some(url)) => format!("{GOOD}The stack is up{GOOD:#} on {url}."),
             (Overall::Up, None) => format!("{GOOD}The stack is up{GOOD:#}, without the backend."),
+            (Overall::Starting, _) => format!("{NOTICE}The stack is starting{NOTICE:#}: cargo xtask status"),
             (Overall::Degraded, _) => format!("{NOTICE}The stack is not well{NOTICE:#}: cargo xtask status"),
             (Overall::Down, _) => "The stack is down: cargo xtask up".to_owned(),
         },

@@ -8,13 +8,13 @@ use super::status;
 use crate::cli::Restart;
 use crate::context::Context;
 use crate::failure::{Exit, Failure};
-use crate::stack::engine::Stack;
-use crate::stack::host::{Request, UpOutcome};
+use crate::stack::Stack;
+use crate::stack::request::{Request, UpOutcome};
 use crate::stack::servers::Origin;
+use crate::stack::service::Service;
 use crate::stack::state::{Source, State};
-use crate::stack::thunder::Service;
 
-/// Stops and starts the services, or all that should run.
+/// Stops and starts the services, or all that should run, once it is sure that they can be started again.
 pub fn run(context: &Context, arguments: &Restart) -> Result<u8> {
     let lock = if context.project.state().is_dir() {
         context.lock_stack(Duration::from_secs(arguments.lock.lock_timeout))?
@@ -27,20 +27,21 @@ pub fn run(context: &Context, arguments: &Restart) -> Result<u8> {
     if services.is_empty() {
         return Err(Failure::new(Exit::Unhealthy, "the stack is not running").hint("cargo xtask up").into());
     }
-    let origin = origin(stack.state());
-    stack.stop_for_restart(&services)?;
+    let state = stack.state();
     let request = Request {
         services: Service::with_needs(&services),
-        origin,
+        origin: origin(state),
         timeout: Duration::from_secs(arguments.timeout),
-        production: stack.state().is_some_and(|state| state.containers.production.is_some()),
-        replicas: stack.state().map_or(1, |state| state.containers.replicas),
-        watch: stack.state().map(|state| state.watch),
-        polls: false,
+        production: state.is_some_and(|state| state.containers.production.is_some()),
+        replicas: state.map_or(1, |state| state.containers.replicas),
+        watch: state.map(|state| state.watch),
+        polls: state.map(|state| state.polls),
     };
-    if stack.up(&request)? == UpOutcome::Planned {
+    stack.stop_for_restart(&services)?;
+    if stack.start_stopped(&request, &services)? == UpOutcome::Planned {
         return Ok(0);
     }
+    drop(lock);
     let report = status::report(context)?;
     status::print(&context.terminal, &report)?;
     report.check()?;
@@ -49,7 +50,7 @@ pub fn run(context: &Context, arguments: &Restart) -> Result<u8> {
 
 /// A restart keeps to the servers that the stack had.
 fn origin(state: Option<&State>) -> Origin {
-    let servers = state.iter().flat_map(|state| [&state.postgres, &state.redis]).flatten();
+    let servers = state.iter().flat_map(|state| state.servers.values());
     let mut sources = servers.map(|server| server.source).peekable();
     if sources.peek().is_some() && sources.all(|source| source == Source::Portable) {
         Origin::Portable

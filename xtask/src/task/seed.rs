@@ -4,13 +4,13 @@ use anyhow::Result;
 
 use crate::context::Context;
 use crate::plan::Action;
-use crate::stack::engine::Stack;
-use crate::stack::thunder::Service;
+use crate::stack::Stack;
+use crate::stack::service::Service;
 
 /// Adds the demo data that is missing.
 pub fn run(context: &Context) -> Result<u8> {
-    let (thunder, build) = Stack::open(context)?.thunder(Service::Postgres)?;
-    let step = thunder.seed();
+    let (program, build) = Stack::open(context)?.program(&[Service::Postgres])?;
+    let step = program.seed();
     if context.dry_run {
         build.print(&context.terminal)?;
         context.terminal.data(Action::Run(step))?;

@@ -4,9 +4,10 @@ use anstyle::Style;
 use anyhow::Result;
 
 use crate::context::Context;
+use crate::product::NAME;
 use crate::settings::Settings;
-use crate::stack::engine::Stack;
-use crate::stack::report::{Health, Overall, Report, RunState, ServiceReport};
+use crate::stack::Stack;
+use crate::stack::report::{HealthState, Overall, Report, RunState, ServiceReport};
 use crate::terminal::{BAD, FAINT, GOOD, NOTICE, STRONG, Table, Terminal};
 
 /// Prints the report; exits with 4 when something that should run does not.
@@ -26,20 +27,24 @@ pub fn report(context: &Context) -> Result<Report> {
     let stack = Stack::open(context)?;
     let settings = Settings::load(&context.project).ok();
     if let Some(settings) = &settings {
-        crate::stack::ground::hide(context, settings);
+        crate::stack::foundation::hide(context, settings);
     }
-    stack.report(context, settings.as_ref())
+    stack.report(settings.as_ref())
 }
 
 /// Prints the report for a person.
 pub fn print(terminal: &Terminal, report: &Report) -> Result<()> {
     let engine = report.engine.map(|engine| format!(" ({engine} engine)")).unwrap_or_default();
     let headline = match report.state {
-        Overall::Up => format!("{GOOD}Thunder is up{GOOD:#}{engine}"),
-        Overall::Degraded => format!("{BAD}Thunder is not well{BAD:#}{engine}"),
-        Overall::Down => format!("{STRONG}Thunder is down{STRONG:#}: cargo xtask up"),
+        Overall::Up => format!("{GOOD}{NAME} is up{GOOD:#}{engine}"),
+        Overall::Starting => format!("{NOTICE}{NAME} is starting{NOTICE:#}{engine}"),
+        Overall::Degraded => format!("{BAD}{NAME} is not well{BAD:#}{engine}"),
+        Overall::Down => format!("{STRONG}{NAME} is down{STRONG:#}: cargo xtask up"),
     };
     terminal.data(headline)?;
+    if let Some(why) = report.failure.as_ref().filter(|_| report.state == Overall::Down) {
+        terminal.data(format!("  the last start failed, and stopped what it had started: {why}"))?;
+    }
     if report.state == Overall::Down && report.services.iter().all(|service| service.state == RunState::Stopped) {
         return Ok(());
     }
@@ -52,8 +57,9 @@ pub fn print(terminal: &Terminal, report: &Report) -> Result<()> {
 
 fn row(service: &ServiceReport) -> [String; 6] {
     let (style, word): (Style, &str) = match (service.state, service.health) {
-        (RunState::Running, Some(Health::Healthy)) => (GOOD, "healthy"),
+        (RunState::Running, Some(HealthState::Healthy)) => (GOOD, "healthy"),
         (RunState::Running, _) => (BAD, "unhealthy"),
+        (RunState::Starting, _) => (NOTICE, "starting"),
         (RunState::Exited, _) => (BAD, "exited"),
         (RunState::Stopped, _) => (NOTICE, "stopped"),
     };

@@ -2,13 +2,15 @@
 
 use anyhow::Result;
 
-use crate::cli::{Engine, Test, TestPackage};
+use crate::cli::{Test, TestPackage};
 use crate::context::Context;
 use crate::failure::{Exit, Failure};
 use crate::interrupt::CancelToken;
 use crate::plan::Plan;
+use crate::product::TEMPLATE_DATABASE;
+use crate::stack::detect::EngineChoice;
 use crate::stack::host::{self, Host};
-use crate::stack::scratch::{Scratch, TEMPLATE};
+use crate::stack::scratch::Scratch;
 use crate::step::Step;
 use crate::tool::cargo::{self, Tests};
 
@@ -19,7 +21,7 @@ const NO_TESTS: u8 = 4;
 ///
 /// Names that only one of the packages knows are no failure of the other.
 pub fn run(context: &Context, arguments: &Test) -> Result<u8> {
-    if arguments.servers.engine == Engine::Docker {
+    if arguments.servers.engine == EngineChoice::Docker {
         return Err(Failure::new(Exit::Missing, "tests bring their own servers as processes, and never as containers")
             .hint("cargo xtask test, which needs no Docker")
             .into());
@@ -60,12 +62,12 @@ fn has_nextest(context: &Context) -> bool {
 /// Starts throw-away servers, runs the tests, and removes the servers whatever came of it.
 fn with_servers(context: &Context, arguments: &Test, step: Step) -> Result<u8> {
     let mut scratch = Scratch::new(context)?;
-    let plan = scratch.plan(arguments.servers.servers.into())?;
+    let plan = scratch.plan(arguments.servers.servers)?;
     let step = step
         .secret_env("TEST_DATABASE_URL", scratch.database_url("postgres")?)
-        .env("TEST_DATABASE_TEMPLATE", TEMPLATE)
+        .env("TEST_DATABASE_TEMPLATE", TEMPLATE_DATABASE)
         .secret_env("TEST_REDIS_URL", scratch.redis_url()?)
-        .env("TEST_THUNDER_BINARY", host::binary()?);
+        .env("TEST_BACKEND_BINARY", host::binary()?);
     if context.dry_run {
         return print(context, &plan, &step);
     }
@@ -75,8 +77,8 @@ fn with_servers(context: &Context, arguments: &Test, step: Step) -> Result<u8> {
 
 /// Builds the backend, whose binary xtask's tests run, and runs them.
 fn with_backend(context: &Context, step: Step) -> Result<u8> {
-    let plan = Host::open(context)?.build()?;
-    let step = step.env("TEST_THUNDER_BINARY", host::binary()?);
+    let plan = Host::open(context).build()?;
+    let step = step.env("TEST_BACKEND_BINARY", host::binary()?);
     // They wait for servers more than they compute.
     let threads = (2 * std::thread::available_parallelism().map_or(1, usize::from)).to_string();
     let is_unset = |name: &&str| std::env::var_os(name).is_none();

@@ -8,42 +8,48 @@ use super::status;
 use crate::cli::Up;
 use crate::context::Context;
 use crate::failure::{Exit, Failure};
-use crate::stack::docker::belongings;
-use crate::stack::engine::{self, EngineChoice, Stack};
-use crate::stack::host::{Request, UpOutcome};
-use crate::stack::state::{Engine, State};
-use crate::stack::thunder::Service;
-use crate::terminal::{GOOD, Table};
+use crate::plan::Action;
+use crate::stack::Stack;
+use crate::stack::detect::{self, EngineChoice};
+use crate::stack::docker::resources;
+use crate::stack::report::Report;
+use crate::stack::request::{Request, UpOutcome};
+use crate::stack::service::Service;
+use crate::stack::state::EngineKind;
+use crate::terminal::{GOOD, STRONG, Table};
+use crate::tool::docker;
 
 /// Starts what is not running, and returns when all of it is healthy.
 pub fn run(context: &Context, arguments: &Up) -> Result<u8> {
     let begun = Instant::now();
     let lock = context.lock_stack(Duration::from_secs(arguments.lock.lock_timeout))?;
-    let state = State::load(&context.project.state().join("stack.json"))?;
+    let stack = Stack::open_locked(context, lock.as_ref())?;
     let request = Request {
         services: Service::with_needs(&arguments.services),
-        origin: arguments.servers.servers.into(),
+        origin: arguments.servers.servers,
         timeout: Duration::from_secs(arguments.timeout),
         production: arguments.production,
         replicas: arguments.scale.unwrap_or(1),
         watch: if arguments.watching.no_watch || arguments.production { Some(false) } else { None },
-        polls: arguments.watching.poll,
+        polls: arguments.watching.poll.then_some(true),
     };
-    let engine = choose_engine(context, arguments.engine_choice(), state.as_ref(), &request)?;
-    if arguments.production && engine == Engine::Host {
+    let engine = choose_engine(context, arguments.engine_choice(), &stack, &request)?;
+    if arguments.production && engine == EngineKind::Host {
         return Err(Failure::new(Exit::Missing, "the image that ships runs in Docker only")
-            .hint("cargo xtask up --production --engine docker, which says what is in the way")
+            .hint("cargo xtask doctor, which says what is in the way of Docker")
             .into());
     }
-    let upped = Stack::open_on(engine, context, lock.as_ref())?.up(&request)?;
-    if upped == UpOutcome::Planned {
+    let outcome = stack.on(engine, lock.as_ref())?.up(&request)?;
+    if outcome == UpOutcome::Planned {
         return Ok(0);
     }
+    // What it is now is this task's own work.
+    drop(lock);
     let report = status::report(context)?;
     if arguments.json {
         context.terminal.json(&report)?;
     } else {
-        if upped == UpOutcome::Unchanged {
+        if outcome == UpOutcome::Unchanged {
             context.terminal.note("everything is running already");
         } else {
             context.terminal.note(format!("{GOOD}ready{GOOD:#} after {:.1} s", begun.elapsed().as_secs_f64()));
@@ -52,8 +58,7 @@ pub fn run(context: &Context, arguments: &Up) -> Result<u8> {
     }
     report.check()?;
     if !arguments.json {
-        let is_watched = report.services.iter().any(|service| service.watch.is_some());
-        print_next(context, &request.services, is_watched)?;
+        print_next(context, &request.services, &report)?;
     }
     Ok(0)
 }
@@ -62,21 +67,48 @@ pub fn run(context: &Context, arguments: &Up) -> Result<u8> {
 pub fn choose_engine(
     context: &Context,
     choice: EngineChoice,
-    state: Option<&State>,
+    stack: &Stack<'_>,
     request: &Request,
-) -> Result<Engine> {
-    let fetch = || belongings::fetch_images(context, &request.services);
-    let (engine, why) = engine::choose(choice, state, &*context.runner, &fetch)?;
+) -> Result<EngineKind> {
+    let fetch = || {
+        let missing = resources::missing_images(context, &request.services)?;
+        if missing.is_empty() {
+            return Ok(());
+        }
+        if context.dry_run {
+            context.terminal.data("# first, and where one cannot be had, with processes of this machine instead:")?;
+            return missing.iter().try_for_each(|image| context.terminal.data(Action::Run(docker::pull(image))));
+        }
+        resources::fetch_images(context, &missing)
+    };
+    let chosen = detect::choose(choice, stack.state(), &*context.runner, &fetch);
+    let (engine, why) = chosen.map_err(|error| match error.downcast::<Failure>() {
+        Ok(failure)
+            if choice == EngineChoice::Docker && !request.production && failure.code() == Exit::Missing as u8 =>
+        {
+            failure.hint("--engine host, which needs no Docker").into()
+        }
+        Ok(failure) => failure.into(),
+        Err(error) => error,
+    })?;
     if let Some(why) = why {
         context.terminal.note(why);
     }
     Ok(engine)
 }
 
-fn print_next(context: &Context, services: &[Service], is_watched: bool) -> Result<()> {
+fn print_next(context: &Context, services: &[Service], report: &Report) -> Result<()> {
     let mut table = Table::default();
-    if is_watched {
+    if let Some(url) = &report.url {
+        table.row(["Open:", &format!("{STRONG}{url}{STRONG:#}"), "the API"]);
+    }
+    if report.services.iter().any(|service| service.watch.is_some()) {
         table.row(["Edit:", "backend/", "is built and reloaded as soon as it is saved"]);
+    }
+    for service in services {
+        if let Some(command) = service.definition().sign_in() {
+            table.row(["Enter:", command, &format!("the {service} shell, signed in")]);
+        }
     }
     if services.contains(&Service::Backend) {
         table.row(["Next:", "cargo xtask smoke", "walk through the API"]);

@@ -4,11 +4,12 @@ use anyhow::Result;
 
 use crate::cli::WatchBackend;
 use crate::context::Context;
+use crate::product::setting::WATCH_POLL;
 use crate::settings::Settings;
 use crate::stack::folder::StackFolder;
-use crate::stack::host::{self, not_up};
+use crate::stack::host;
+use crate::stack::service::{Service, not_up};
 use crate::stack::state::State;
-use crate::stack::thunder::{Service, WATCH_POLL};
 use crate::stack::watch::files::Files;
 use crate::stack::watch::{self, Place, Start};
 
@@ -18,7 +19,7 @@ pub fn run(context: &Context, arguments: &WatchBackend) -> Result<u8> {
     let place = if arguments.in_container {
         Place::container(root, host::binary()?)
     } else {
-        let state = State::load(&StackFolder::of(&context.project, None).state())?;
+        let state = State::load(&StackFolder::of(&context.project, None))?;
         let state = state.ok_or_else(|| not_up(Service::Backend))?;
         Place::host(root, state.ports, host::binary()?)
     };

@@ -7,7 +7,9 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use crate::failure::Exit;
+use crate::settings::is_secret;
 use crate::step::Step;
+use crate::wait;
 
 /// How long a walk through the service may take.
 const SMOKE: Duration = Duration::from_mins(5);
@@ -23,18 +25,34 @@ pub struct Variable {
     pub is_secret: bool,
 }
 
+impl Variable {
+    /// One that everybody may see.
+    pub fn plain(name: &str, value: impl Into<String>) -> Self {
+        Self { name: name.to_owned(), value: value.into(), is_secret: false }
+    }
+
+    /// One that must not be shown.
+    pub fn secret(name: &str, value: impl Into<String>) -> Self {
+        Self { name: name.to_owned(), value: value.into(), is_secret: true }
+    }
+
+    /// One that is as secret as the setting's declaration says.
+    pub fn declared(name: &str, value: impl Into<String>) -> Self {
+        Self { name: name.to_owned(), value: value.into(), is_secret: is_secret(name) }
+    }
+
+    /// The step with this variable.
+    pub fn give_to(&self, step: Step) -> Step {
+        if self.is_secret { step.secret_env(&self.name, &self.value) } else { step.env(&self.name, &self.value) }
+    }
+}
+
 fn step(purpose: &str, binary: &Path, environment: &[Variable]) -> Step {
-    environment.iter().fold(Step::new(purpose, binary).isolated(), |step, variable| {
-        if variable.is_secret {
-            step.secret_env(&variable.name, &variable.value)
-        } else {
-            step.env(&variable.name, &variable.value)
-        }
-    })
+    environment.iter().fold(Step::new(purpose, binary).isolated(), |step, variable| variable.give_to(step))
 }
 
 /// The exit codes of the backend's own program that say more than that it failed; they are ours as well.
-const EXIT_CODES: &[(i32, Exit)] =
+pub const EXIT_CODES: &[(i32, Exit)] =
     &[(3, Exit::Missing), (4, Exit::Unhealthy), (5, Exit::Migrations), (6, Exit::Locked), (9, Exit::Refused)];
 
 /// Serves until SIGTERM.
@@ -43,41 +61,64 @@ pub fn serve(binary: &Path, environment: &[Variable], folder: &Path) -> Step {
 }
 
 /// The backend's own program with an environment to run in: on this machine, or inside of a container.
-pub struct Thunder {
-    program: Step,
+pub struct Program {
+    step: Step,
 }
 
-impl Thunder {
+impl Program {
     /// The binary with these variables and no others.
     pub fn with(binary: &Path, environment: &[Variable]) -> Self {
         Self::by(step("run the backend", binary, environment))
     }
 
     /// What runs the program once its arguments are added.
-    pub fn by(program: Step) -> Self {
-        Self { program: program.exit_codes(EXIT_CODES) }
+    pub fn by(step: Step) -> Self {
+        Self { step: step.exit_codes(EXIT_CODES) }
     }
 
-    /// Applies pending migrations.
-    pub fn migrate(&self, timeout: Duration) -> Step {
-        self.program.clone().with_purpose("apply migrations").args(["migrate", "run"]).timeout(timeout)
+    fn command(&self, purpose: &str) -> Step {
+        self.step.clone().with_purpose(purpose)
+    }
+
+    /// Checks the settings in its environment.
+    pub fn check_settings(&self) -> Step {
+        self.command("check the settings")
+            .args(["config", "--check"])
+            .only_reads()
+            .hint("edit .env.docker; .env.docker.example explains each setting")
+            .hint("cargo xtask env check")
+    }
+
+    /// Checks the settings in its environment, and tells what is wrong as JSON.
+    pub fn settings_problems(&self) -> Step {
+        self.command("check the settings").args(["config", "--check", "--json"]).only_reads()
+    }
+
+    /// Applies pending migrations. A draft that was altered is reverted first, and applied anew.
+    pub fn migrate(&self, timeout: Duration, drafts: &[String]) -> Step {
+        let step = self.command("apply migrations").args(["migrate", "run"]).timeout(timeout);
+        drafts.iter().fold(step, |step, version| step.args(["--draft", version])).hint("cargo xtask migrate status")
+    }
+
+    /// Reverts the newest migration and applies it as it is now.
+    pub fn redo_migration(&self, timeout: Duration) -> Step {
+        self.command("apply the newest migration again").args(["migrate", "redo"]).timeout(timeout)
     }
 
     /// Says where each migration stands.
     pub fn migration_status(&self, as_json: bool) -> Step {
-        let step = self.program.clone().with_purpose("ask for the migrations").args(["migrate", "status"]).only_reads();
-        if as_json { step.arg("--json") } else { step }.timeout(Duration::from_secs(30))
+        let step = self.command("ask for the migrations").args(["migrate", "status"]).only_reads();
+        if as_json { step.arg("--json") } else { step }
     }
 
     /// Adds demo data.
     pub fn seed(&self) -> Step {
-        self.program.clone().with_purpose("add demo data").arg("seed").timeout(Duration::from_mins(2))
+        self.command("add demo data").arg("seed").timeout(Duration::from_mins(2))
     }
 
     /// Walks through the service at `url`.
     pub fn smoke(&self, url: &str, as_json: bool) -> Step {
-        let step =
-            self.program.clone().with_purpose("walk through the service").args(["smoke", "--url", url]).timeout(SMOKE);
+        let step = self.command("walk through the service").args(["smoke", "--url", url]).timeout(SMOKE);
         if as_json { step.arg("--json") } else { step }
     }
 }
@@ -103,7 +144,7 @@ pub fn health(address: SocketAddr, path: &str) -> Result<Health, String> {
     let answer =
         minreq::get(format!("http://{address}{path}")).with_timeout(3).with_follow_redirects(false).send().map_err(
             |error| match error {
-                minreq::Error::IoError(error) => error.to_string(),
+                minreq::Error::IoError(error) => wait::describe_io(&error),
                 error => error.to_string(),
             },
         )?;

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
+use crate::product::setting::DATABASE_URL;
+use crate::product::{BINARY, PACKAGE};
 use crate::step::Step;
 
 /// How long all tests may take, with what is built for them.
@@ -35,7 +37,7 @@ fn with_progress(step: Step, is_colored: bool, args: &[&str]) -> Step {
 /// Builds a package's binary.
 pub fn build(root: &Path, package: &str, is_colored: bool) -> Step {
     with_progress(step(&format!("build the {package}"), root), is_colored, &["build", "--package", package])
-        .hint("mend what the compiler names; the stack is as it was before")
+        .hint("fix what is named above; the stack is as it was before")
 }
 
 /// Builds a package's binaries and tells of it in a form that [`Diagnosis`] reads.
@@ -77,6 +79,23 @@ struct Span {
     file_name: String,
     line_start: u64,
     is_primary: bool,
+    /// Where the macro was called that this is in.
+    expansion: Option<Box<Expansion>>,
+}
+
+#[derive(Deserialize)]
+struct Expansion {
+    span: Span,
+}
+
+impl Span {
+    /// This place, or where the macro was called that it is in: a wrong query is no error of the library's.
+    fn in_the_workspace(self) -> Self {
+        match self.expansion {
+            Some(expansion) if Path::new(&self.file_name).is_absolute() => expansion.span.in_the_workspace(),
+            _ => self,
+        }
+    }
 }
 
 impl Diagnosis {
@@ -101,17 +120,14 @@ impl Diagnosis {
         }
         list.push(rendered);
         if level.starts_with("error") && self.place.is_none() {
-            let place = spans.into_iter().find(|span| span.is_primary);
+            let place = spans.into_iter().find(|span| span.is_primary).map(Span::in_the_workspace);
             self.place = place.map(|span| (span.file_name, span.line_start));
         }
     }
 
-    /// The errors in a few words: `2 errors, the first in reports/routes.rs:41`. Paths are told from `folder` on.
-    pub fn summary(&self, folder: &str) -> String {
-        let place = self.place.as_ref().map(|(file, line)| {
-            let file = file.strip_prefix(folder).map_or(file.as_str(), |file| file.trim_start_matches('/'));
-            format!("in {file}:{line}")
-        });
+    /// The errors in a few words: `2 errors, the first in backend/src/reports/routes.rs:41`.
+    pub fn summary(&self) -> String {
+        let place = self.place.as_ref().map(|(file, line)| format!("in {file}:{line}"));
         match (self.errors.len(), place) {
             (1, Some(place)) => format!("1 error {place}"),
             (count, Some(place)) => format!("{count} errors, the first {place}"),
@@ -121,20 +137,28 @@ impl Diagnosis {
     }
 }
 
-/// The words that build the backend in its container, and before it, where it is to be watched, what watches it.
-pub fn build_words(with_watcher: bool) -> Vec<&'static str> {
-    if with_watcher {
-        // Not in one build: packages that are built together share the features of what they depend on.
-        let both = "cargo build --locked --profile xtask --package xtask --bin xtask && \
-                    cargo build --locked --package backend --bin thunder";
-        return vec!["sh", "-c", both];
-    }
-    vec!["cargo", "build", "--locked", "--package", "backend", "--bin", "thunder"]
+/// The words that build the backend in its container.
+pub fn build_words() -> Vec<String> {
+    words(&["cargo", "build", "--locked", "--package", PACKAGE, "--bin", BINARY])
+}
+
+/// The words that build the backend in a container of its own, and before it, where it is to be watched, what watches
+/// it; and then check the settings that it would get, before anything that serves is replaced.
+pub fn build_and_check_words(with_watcher: bool) -> Vec<String> {
+    // Not in one build: packages that are built together share the features of what they depend on.
+    let watcher = "cargo build --locked --profile xtask --package xtask --bin xtask";
+    let backend = format!("{} && {BINARY} config --check", build_words().join(" "));
+    let all = if with_watcher { format!("{watcher} && {backend}") } else { backend };
+    words(&["sh", "-c", &all])
+}
+
+fn words(words: &[&str]) -> Vec<String> {
+    words.iter().map(|word| (*word).to_owned()).collect()
 }
 
 /// The step, of whose output only what is not progress matters when it fails.
 pub fn quietly(step: Step) -> Step {
-    step.noise(is_noise).hint("mend what the compiler names; the stack is as it was before")
+    step.noise(is_noise).hint("fix what is named above; the stack is as it was before")
 }
 
 /// How far a build is, in a line of its output: `Building [==>  ] 45/289: serde, syn` is `45 of 289, serde`.
@@ -242,11 +266,13 @@ pub fn deny(root: &Path, checks: &[&str]) -> Step {
 
 /// Type-checks the backend against a live database and stores what it learns about each query in `store`.
 pub fn describe_queries(root: &Path, package: &str, database_url: &str, store: &Path) -> Step {
-    step("check the queries against the database", root)
-        .args(["check", "--package", package, "--all-targets"])
-        .env("SQLX_OFFLINE", "false")
-        .secret_env("DATABASE_URL", database_url)
-        .env("SQLX_OFFLINE_DIR", store)
+    let step = step("check the queries against the database", root);
+    with_live_database(step.args(["check", "--package", package, "--all-targets"]), database_url, store)
+}
+
+/// The build, with a database that is asked about every query, and whose answers are kept in `store`.
+pub fn with_live_database(build: Step, database_url: &str, store: &Path) -> Step {
+    build.env("SQLX_OFFLINE", "false").secret_env(DATABASE_URL, database_url).env("SQLX_OFFLINE_DIR", store)
 }
 
 /// Asks for the toolchain's version.
@@ -284,7 +310,7 @@ mod tests {
         let spans =
             format!("{},{}", span("backend/src/a.rs", 1, false), span("backend/src/reports/routes.rs", 41, true));
         diagnosis.hear(&message("error", "error[E0308]: mismatched types", &spans));
-        assert_eq!(diagnosis.summary("backend/src"), "1 error in reports/routes.rs:41");
+        assert_eq!(diagnosis.summary(), "1 error in backend/src/reports/routes.rs:41");
         diagnosis.hear(&message("error", "error[E0308]: mismatched types", &spans));
         diagnosis.hear(&message("error", "error: other", &span("backend/src/b.rs", 2, true)));
         diagnosis.hear(&message("error", "error: aborting due to 2 previous errors", ""));
@@ -293,10 +319,22 @@ mod tests {
         diagnosis.hear(r#"{"reason":"build-finished","success":false}"#);
         diagnosis.hear("   Compiling backend v0.1.0");
         diagnosis.hear("error: could not compile `backend`");
-        assert_eq!(diagnosis.summary("backend/src"), "2 errors, the first in reports/routes.rs:41");
-        assert_eq!(diagnosis.summary("other"), "2 errors, the first in backend/src/reports/routes.rs:41");
+        assert_eq!(diagnosis.summary(), "2 errors, the first in backend/src/reports/routes.rs:41");
         assert_eq!(diagnosis.warnings, ["warning: unused"]);
         assert_eq!(diagnosis.others, ["error: could not compile `backend`"]);
+    }
+
+    #[test]
+    fn an_error_inside_of_a_librarys_macro_is_told_where_the_macro_is_called() {
+        let called = r#"{"file_name":"backend/src/programs/queries.rs","line_start":12,"is_primary":false}"#;
+        let inside = format!(
+            r#"{{"file_name":"/home/me/.cargo/registry/src/x/sqlx-macros/src/lib.rs","line_start":1,"is_primary":true,"expansion":{{"span":{called}}}}}"#
+        );
+        let mut diagnosis = Diagnosis::default();
+        diagnosis.hear(&format!(
+            r#"{{"message":{{"level":"error","rendered":"error: no such column","spans":[{inside}]}}}}"#
+        ));
+        assert_eq!(diagnosis.summary(), "1 error in backend/src/programs/queries.rs:12");
     }
 
     #[test]

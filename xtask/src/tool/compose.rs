@@ -7,12 +7,16 @@ use serde::Deserialize;
 
 use crate::runner::Output;
 use crate::step::{Stdin, Step};
-use crate::tool::{cargo, docker};
+use crate::tool::backend::Variable;
+use crate::tool::{backend, cargo, docker};
 
 /// The oldest that is good enough, as `major, minor`: older ones cannot `extends` a service across files as here.
 pub const MINIMUM: (u32, u32) = (2, 20);
 /// How long an answer may take that needs no work.
 const ANSWER: Duration = Duration::from_secs(30);
+
+/// How long containers may take to end: longer than the longest of their own times.
+const STOP: Duration = Duration::from_mins(3);
 
 /// One project: a stack's containers, networks and volumes.
 #[derive(Debug, Clone)]
@@ -70,28 +74,32 @@ impl Compose {
 
     /// Stops containers and removes them, so that the next start makes them anew.
     pub fn remove(&self, services: &[&str]) -> Step {
-        self.step("stop the containers").args(["rm", "--stop", "--force", "--"]).args(services.iter().copied())
+        self.step("stop the containers")
+            .args(["rm", "--stop", "--force", "--"])
+            .args(services.iter().copied())
+            .timeout(STOP)
     }
 
     /// Stops containers.
     pub fn stop(&self, services: &[&str]) -> Step {
-        self.step("stop the containers").args(["stop", "--"]).args(services.iter().copied())
+        self.step("stop the containers").args(["stop", "--"]).args(services.iter().copied()).timeout(STOP)
     }
 
     /// Stops and removes every container and the network, and keeps the volumes.
     pub fn down(&self) -> Step {
-        self.step("stop the containers").args(["down", "--remove-orphans"])
+        self.step("stop the containers").args(["down", "--remove-orphans"]).timeout(STOP)
     }
 
     /// Builds the backend in a container of its own, on the volumes that it will run on.
-    pub fn build_backend(&self, name: &str, words: &[&str], is_colored: bool) -> Step {
+    pub fn build_backend(&self, name: &str, words: &[String], is_colored: bool) -> Step {
         let color = if is_colored { "always" } else { "never" };
         cargo::quietly(self.step("build the backend"))
             .args(["run", "--rm", "--no-deps", "--no-TTY", "--name", name])
             .args(["--env", "CARGO_TERM_PROGRESS_WHEN=always", "--env", "CARGO_TERM_PROGRESS_WIDTH=100"])
             .args(["--env", &format!("CARGO_TERM_COLOR={color}")])
             .arg("backend")
-            .args(words.iter().copied())
+            .args(words)
+            .exit_codes(backend::EXIT_CODES)
     }
 
     /// Every container of the project, also those that have ended.
@@ -108,12 +116,19 @@ impl Compose {
     }
 
     /// A command inside of a service's container, with a terminal where there is one.
-    pub fn exec(&self, service: &str, variables: &[(&str, &str)], has_terminal: bool, command: &[String]) -> Step {
+    pub fn exec(&self, service: &str, variables: &[Variable], has_terminal: bool, command: &[String]) -> Step {
         let purpose = format!("run {}", command.first().map_or("a command", String::as_str));
         let step = self.step(&purpose).arg("exec");
         let step = if has_terminal { step } else { step.arg("--no-TTY") };
-        let step = variables.iter().fold(step, |step, (name, value)| step.arg("--env").arg(format!("{name}={value}")));
+        // By name only: arguments can be read by everybody.
+        let step = variables.iter().fold(step, |step, variable| variable.give_to(step.args(["--env", &variable.name])));
         step.arg(service).args(command)
+    }
+
+    /// A command in a container of its own that is gone afterwards, with the variables that a service would get now.
+    pub fn run_once(&self, service: &str, command: &[String]) -> Step {
+        let purpose = format!("run {}", command.first().map_or("a command", String::as_str));
+        self.step(&purpose).args(["run", "--rm", "--no-deps", "--no-TTY", "--quiet-pull", service]).args(command)
     }
 
     /// SQL as the superuser, by the socket inside of PostgreSQL's own container, where no password is asked for.
@@ -156,10 +171,14 @@ pub fn parse_containers(output: &Output) -> Result<Vec<Container>, String> {
     parsed.map_err(|error| format!("docker compose ps says what cannot be understood: {error}"))
 }
 
-/// Compose's version as `major, minor`, from what `docker compose version --short` prints.
-pub fn parse_version(text: &str) -> Option<(u32, u32)> {
-    let mut numbers = text.trim().trim_start_matches('v').split('.');
-    Some((numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?))
+/// The containers in the answer to [`docker::containers_of`].
+pub fn parse_labelled(text: &str) -> Vec<Container> {
+    let parse = |line: &str| {
+        let mut parts = line.split('\t').map(str::to_owned);
+        let (service, name, state) = (parts.next()?, parts.next()?, parts.next()?);
+        Some(Container { name, service, state, health: String::new(), exit_code: 0 })
+    };
+    text.lines().filter_map(parse).collect()
 }
 
 /// How far a build is, in a line of its plain progress: `#12 [dependencies 2/2] RUN cargo …` or what cargo says in it.
@@ -181,7 +200,7 @@ mod tests {
 
     fn compose() -> Compose {
         Compose {
-            project: "thunder-1a2b3c4d".to_owned(),
+            project: "demo-1a2b3c4d".to_owned(),
             root: PathBuf::from("/p"),
             file: "infra/compose.yaml",
             env_file: PathBuf::from(".env.docker"),
@@ -190,7 +209,7 @@ mod tests {
     }
 
     const FLAGS: &str = "cd /p && COMPOSE_PROFILES='' COMPOSE_IGNORE_ORPHANS=true BACKEND_PORT=20000 docker compose \
-                         --project-name thunder-1a2b3c4d --file infra/compose.yaml --env-file .env.docker";
+                         --project-name demo-1a2b3c4d --file infra/compose.yaml --env-file .env.docker";
 
     #[test]
     fn every_command_names_project_file_and_settings() {
@@ -199,8 +218,15 @@ mod tests {
         assert_eq!(up, format!("{FLAGS} up --detach --no-build --no-deps --quiet-pull -- postgres redis"));
         assert_eq!(compose.down().to_string(), format!("{FLAGS} down --remove-orphans"));
         assert_eq!(compose.containers().to_string(), format!("{FLAGS} ps --all --format json"));
-        let exec = compose.exec("postgres", &[("PGUSER", "thunder")], false, &["psql".to_owned(), "-c".to_owned()]);
-        assert_eq!(exec.to_string(), format!("{FLAGS} exec --no-TTY --env PGUSER=thunder postgres psql -c"));
+        let exec = compose.exec(
+            "postgres",
+            &[Variable::secret("PGPASSWORD", "hunter22")],
+            false,
+            &["psql".to_owned(), "-c".to_owned()],
+        );
+        let exec = exec.to_string();
+        assert!(exec.ends_with(" exec --no-TTY --env PGPASSWORD postgres psql -c"), "{exec}");
+        assert!(!exec.contains("hunter22"), "{exec}");
     }
 
     #[test]
@@ -223,10 +249,10 @@ mod tests {
     }
 
     #[test]
-    fn versions_are_read_with_and_without_a_v() {
-        assert_eq!(parse_version("2.26.1-4\n"), Some((2, 26)));
-        assert_eq!(parse_version("v5.0.0"), Some((5, 0)));
-        assert_eq!(parse_version("docker-compose version 1.29"), None);
+    fn containers_are_read_without_compose() {
+        let containers = parse_labelled("redis\tt-redis-1\trunning\n\n");
+        assert_eq!(containers.len(), 1);
+        assert_eq!((containers[0].service.as_str(), containers[0].state.as_str()), ("redis", "running"));
     }
 
     #[test]

@@ -7,8 +7,8 @@ use serde::Deserialize;
 
 use crate::failure::Exit;
 use crate::runner::Output;
-use crate::settings::is_secret;
 use crate::step::Step;
+use crate::tool::backend::Variable;
 
 /// The oldest engine that is good enough, as `major, minor`.
 pub const MINIMUM: (u32, u32) = (20, 10);
@@ -90,21 +90,16 @@ pub fn make_network(name: &str, label: &str) -> Step {
     Step::new("make a network", "docker").args(["network", "create", "--label", label, name])
 }
 
+/// The answer to [`published_port`]; none where there is no such container.
+pub fn parse_published_port(output: &Output) -> Option<u16> {
+    output.stdout.lines().next()?.rsplit_once(':')?.1.trim().parse().ok()
+}
+
 /// Starts a container, and waits for its end unless a flag says `--detach`. Each variable is taken from our environment.
-pub fn run(
-    purpose: &str,
-    name: &str,
-    flags: &[&str],
-    variables: &[(&str, &str)],
-    image: &str,
-    command: &[&str],
-) -> Step {
+pub fn run(purpose: &str, name: &str, flags: &[&str], variables: &[Variable], image: &str, command: &[&str]) -> Step {
     let step = Step::new(purpose, "docker").args(["run", "--name", name]).args(flags.iter().copied());
     // By name only: arguments can be read by everybody.
-    let step = variables.iter().fold(step, |step, (name, value)| {
-        let step = step.arg("--env").arg(*name);
-        if is_secret(name) { step.secret_env(*name, *value) } else { step.env(*name, *value) }
-    });
+    let step = variables.iter().fold(step, |step, variable| variable.give_to(step.args(["--env", &variable.name])));
     step.arg(image).args(command.iter().copied()).timeout(BUSY)
 }
 
@@ -114,8 +109,8 @@ pub fn exec(container: &str, command: &[&str]) -> Step {
 }
 
 /// Asks on which port of this machine a container's port is.
-pub fn published_port(container: &str, port: u16) -> Step {
-    question("ask for a container's port").args(["port", container, &format!("{port}/tcp")])
+pub fn published_port(container: &str) -> Step {
+    question("ask for a container's port").args(["port", container])
 }
 
 /// Asks how much memory a container uses.
@@ -163,8 +158,15 @@ pub fn last_words(container: &str, lines: usize) -> Step {
     question("read what a container said").args(["logs", "--tail", &lines.to_string(), container])
 }
 
+/// Asks for the containers of a compose project, without compose: service, name and state of each, between tabs.
+pub fn containers_of(project: &str) -> Step {
+    let label = format!("label=com.docker.compose.project={project}");
+    let format = "{{.Label \"com.docker.compose.service\"}}\t{{.Names}}\t{{.State}}";
+    question("look at the containers").args(["ps", "--all", "--filter", &label, "--format", format])
+}
+
 /// Asks for what belongs to a compose project.
-pub fn belongings(kind: Kind, project: &str) -> Step {
+pub fn resources(kind: Kind, project: &str) -> Step {
     let label = format!("label=com.docker.compose.project={project}");
     let step = question("look for what belongs to the stack");
     match kind {

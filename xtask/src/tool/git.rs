@@ -26,6 +26,11 @@ pub fn files(root: &Path) -> Step {
     step("ask git for files", root).args(["ls-files", "--cached", "--others", "--exclude-standard"])
 }
 
+/// Asks for the files below a folder that the commit which is checked out has.
+pub fn committed_files(root: &Path, folder: &str) -> Step {
+    step("ask git for committed files", root).args(["ls-tree", "-r", "--name-only", "HEAD", "--", folder])
+}
+
 /// Asks for the tracked files with a line of that pattern.
 pub fn files_with(root: &Path, pattern: &str) -> Step {
     step("ask git for files", root).args(["grep", "--files-with-matches", "-I", "-E", pattern])

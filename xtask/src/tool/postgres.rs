@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::step::{Stdin, Step, User};
+use crate::tool::version;
+use crate::wait;
 
 /// How long the server is given to answer one question.
 const ANSWER: Duration = Duration::from_secs(1);
@@ -58,6 +60,11 @@ impl Programs {
     }
 }
 
+/// The step that asks the client in a folder for its version.
+pub fn client_version(folder: &Path) -> Step {
+    Step::new("ask psql for its version", folder.join("psql")).arg("--version").isolated().only_reads()
+}
+
 /// The version in what `postgres --version` says, such as `15.18` in `postgres (PostgreSQL) 15.18 (Debian …)`.
 pub fn parse_version(said: &str) -> Option<String> {
     let version = said.split_once("(PostgreSQL) ")?.1.split_whitespace().next()?;
@@ -71,14 +78,9 @@ pub fn lock_file(data: &Path, is_so: fn(u32) -> bool) -> Option<PathBuf> {
     text.lines().next()?.trim().parse().is_ok_and(is_so).then_some(path)
 }
 
-/// The major version, such as 15 of `15.18` or `15beta2`.
-pub fn major(version: &str) -> Option<u32> {
-    version.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
-}
-
 /// The major version that a data folder was made by; none where there is no data.
 pub fn data_major(data: &Path) -> Option<u32> {
-    major(std::fs::read_to_string(data.join("PG_VERSION")).ok()?.trim())
+    version::major(std::fs::read_to_string(data.join("PG_VERSION")).ok()?.trim())
 }
 
 impl Cluster {
@@ -191,7 +193,7 @@ pub fn ping(address: SocketAddr, role: &str, database: &str) -> Result<(), Strin
             Err(String::from_utf8_lossy(message.unwrap_or(b"it refuses connections")).into_owned())
         }
         Ok(_) => Err("what answers there is not PostgreSQL".to_owned()),
-        Err(error) => Err(error.to_string()),
+        Err(error) => Err(wait::describe_io(&error)),
     }
 }
 
@@ -207,13 +209,12 @@ mod tests {
 
     #[test]
     fn versions_of_several_packagers_are_read() {
-        for (said, version, number) in [
-            ("postgres (PostgreSQL) 15.18\n", "15.18", 15),
-            ("postgres (PostgreSQL) 15.19 (Debian 15.19-0+deb12u1)\n", "15.19", 15),
-            ("postgres (PostgreSQL) 18beta2 (Homebrew)\n", "18beta2", 18),
+        for (said, version) in [
+            ("postgres (PostgreSQL) 15.18\n", "15.18"),
+            ("postgres (PostgreSQL) 15.19 (Debian 15.19-0+deb12u1)\n", "15.19"),
+            ("postgres (PostgreSQL) 18beta2 (Homebrew)\n", "18beta2"),
         ] {
             assert_eq!(parse_version(said).as_deref(), Some(version));
-            assert_eq!(major(version), Some(number));
         }
         assert_eq!(parse_version("command not found"), None);
     }

@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::step::Step;
+use crate::tool::version;
+use crate::wait;
 
 /// How long the server is given to answer one question.
 const ANSWER: Duration = Duration::from_secs(1);
@@ -19,13 +21,8 @@ pub fn version(program: &Path) -> Step {
 pub fn parse_version(said: &str) -> Option<(String, String)> {
     let name = said.split_whitespace().next()?;
     let version = said.split_whitespace().find_map(|word| word.strip_prefix("v="))?;
-    major(version)?;
+    version::major(version)?;
     Some((name.to_owned(), version.to_owned()))
-}
-
-/// The major version, such as 7 of `7.0.15`.
-pub fn major(version: &str) -> Option<u32> {
-    version.split('.').next()?.parse().ok()
 }
 
 /// The server's configuration file: here and not on the command line, where everybody could read the password.
@@ -64,7 +61,7 @@ pub fn ping(address: SocketAddr, password: &str) -> Result<(), String> {
         let mut next = || answers.next().unwrap_or_else(|| Ok(String::new()));
         Ok([next()?, next()?])
     };
-    match ask().map_err(|error| error.to_string())? {
+    match ask().map_err(|error| wait::describe_io(&error))? {
         [_, pong] if pong == "+PONG" => Ok(()),
         [refusal, _] if refusal.starts_with('-') => Err(refusal[1..].to_owned()),
         [_, other] if other.starts_with('-') => Err(other[1..].to_owned()),

@@ -20,10 +20,10 @@ fn fake(checkout: &Checkout, engine: &str, compose: &str) {
 fn what_is_wrong_with_docker_is_told_with_a_way_out() {
     let checkout = Checkout::new();
     let up = |words: &[&str]| drop(checkout.xtask(&["up", "redis", "--engine", "docker"]).expect(3).says(words));
-    up(&["no Docker daemon answers: no daemon in this test", "next: sudo systemctl start docker", "--engine host"]);
+    up(&["no Docker daemon answers", "no daemon in this test", "next: sudo systemctl start docker", "--engine host"]);
     checkout
         .fake("docker", "echo 'permission denied while trying to connect to the Docker daemon socket' >&2\nexit 1\n");
-    up(&["permission denied", "usermod --append --groups docker"]);
+    up(&["you may not use Docker: not in its group", "usermod --append --groups docker"]);
     fake(&checkout, "19.03.15", "echo 2.26.1");
     up(&["Docker Engine 19.03.15 is too old; 20.10 or newer"]);
     fake(&checkout, "20.10.24", "echo 2.17.3");

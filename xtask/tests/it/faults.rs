@@ -167,18 +167,6 @@ fn a_state_folder_that_is_a_link_is_refused() {
 }
 
 #[test]
-fn a_state_that_cannot_be_understood_has_a_way_out() {
-    let checkout = Checkout::new();
-    checkout.xtask(&["up", "redis"]).expect(0);
-    let pid = checkout.pid("redis");
-    checkout.write(".stack/stack.json", "{ \"schema_version\": 99 }");
-    checkout.xtask(&["status"]).expect(1).says(&["cannot be understood", "cargo xtask clean"]);
-    checkout.xtask(&["clean", "--yes"]).expect(0);
-    until("redis is stopped all the same", || !crate::support::is_alive(pid));
-    checkout.expect_nothing_left();
-}
-
-#[test]
 fn a_record_whose_number_belongs_to_somebody_else_is_never_signalled() {
     let checkout = Checkout::new();
     checkout.xtask(&["up", "redis"]).expect(0);

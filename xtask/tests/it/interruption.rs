@@ -8,7 +8,7 @@ fn ctrl_c_while_the_backend_compiles_stops_in_order() {
     checkout.fake("cargo", "echo compiling; exec sleep 600\n");
     let up = checkout.start_until(&["up"], "✓ postgres");
     up.signal("INT");
-    up.end().expect(130).says(&["ending what this task has begun", "stopped postgres", "stopped redis", "interrupted"]);
+    up.end().expect(130).says(&["ending what this task has begun", "stopped redis, postgres", "interrupted"]);
     assert!(checkout.inhabitants().is_empty());
     assert_eq!(checkout.xtask(&["status", "--json"]).expect(0).json()["state"], "down");
 }
@@ -19,7 +19,7 @@ fn ctrl_c_while_waiting_for_health_stops_in_order() {
     checkout.fake_backend("[ \"$1\" = serve ] || exit 0\nexec sleep 600\n");
     let up = checkout.start_until(&["up"], "is healthy");
     up.signal("INT");
-    up.end().expect(130).says(&["stopped backend", "stopped postgres"]);
+    up.end().expect(130).says(&["stopped backend, redis, postgres"]);
     assert!(checkout.inhabitants().is_empty());
 }
 

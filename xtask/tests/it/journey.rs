@@ -133,11 +133,7 @@ fn a_taken_port_is_told_with_its_owner_and_the_stack_moves_and_stays_there() {
     checkout.write(".env.docker", &settings);
     let pid = std::process::id();
     let owner = format!("port {port}, for redis, is taken by ");
-    checkout.xtask(&["up", "redis"]).expect(0).says(&[
-        &owner,
-        &format!("(process {pid}"),
-        "ports of its own from now on: redis 2",
-    ]);
+    checkout.xtask(&["up", "redis"]).expect(0).says(&[&owner, &format!("(process {pid}"), "redis uses port 2"]);
     let moved = of(&checkout.status(), "redis")["port"].clone();
     drop(taken);
     checkout.xtask(&["down"]).expect(0);

@@ -11,6 +11,7 @@ mod interruption;
 mod journey;
 #[path = "../../src/task/bench/load.rs"]
 mod load;
+mod lost;
 mod portable;
 mod support;
 mod target_folder;

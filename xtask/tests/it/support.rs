@@ -20,7 +20,7 @@ fn repository() -> &'static Path {
 
 /// The backend's binary, which `cargo xtask test` has built.
 fn thunder() -> PathBuf {
-    let built = std::env::var_os("TEST_THUNDER_BINARY").map(PathBuf::from);
+    let built = std::env::var_os("TEST_BACKEND_BINARY").map(PathBuf::from);
     built.filter(|built| built.is_file()).expect("the backend is built: run the tests with `cargo xtask test`")
 }
 
@@ -77,7 +77,12 @@ impl Checkout {
         // The server's user has to get in when the tests run as root.
         fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).expect("own folder");
         let checkout = Self { folder };
-        for file in [".env.docker.example", "infra/servers/package-lock.json", "infra/servers/requirements.txt"] {
+        for file in [
+            ".env.docker.example",
+            "infra/servers/package-lock.json",
+            "infra/servers/requirements.txt",
+            "infra/servers/clients.txt",
+        ] {
             checkout.write(file, &fs::read_to_string(repository().join(file)).expect(file));
         }
         for file in ["xtask/Cargo.toml", "Cargo.toml"] {

@@ -17,7 +17,7 @@ fn the_tests_get_a_migrated_template_and_servers_of_their_own_and_nothing_stays(
         "[ -n \"$TEST_DATABASE_URL\" ] || exit 0\n\
          DATABASE_URL=\"${TEST_DATABASE_URL%/*}/$TEST_DATABASE_TEMPLATE\" REDIS_URL=$TEST_REDIS_URL \
          JWT_SECRET=0123456789abcdef0123456789abcdef JWT_REFRESH_SECRET=0123456789abcdef0123456789abcdeg \
-         \"$TEST_THUNDER_BINARY\" migrate status && echo \"args: $*\"",
+         \"$TEST_BACKEND_BINARY\" migrate status && echo \"args: $*\"",
     );
     let ran = checkout.xtask(&["test", "--", "some_test", "--nocapture"]).expect(0);
     assert!(ran.stdout.contains("applied") && !ran.stdout.contains("pending"), "{}", ran.stdout);

@@ -9,11 +9,13 @@ use serde::Serialize;
 use crate::context::Context;
 use crate::failure::{Exit, Failure};
 use crate::interrupt::CancelToken;
+use crate::product::setting::{DATABASE_URL, GENERATED, POSTGRES_PASSWORD, REDIS_URL};
+use crate::product::{self, BINARY, DATABASE, ROLE};
 use crate::runner::{self, Runner};
 use crate::settings;
-use crate::stack::thunder::{self, Service};
+use crate::stack::service::Service;
 use crate::step::Step;
-use crate::tool::backend;
+use crate::tool::backend::{self, Variable};
 use crate::tool::docker::{self, Kind};
 use crate::wait::{self, Poll, Waited};
 
@@ -83,8 +85,8 @@ impl Booth<'_> {
         let backend = self.named("backend");
         self.run("backend", image, &["--detach", "--publish", "127.0.0.1::3000"], &[])?;
         let healthy = self.wait_until_healthy(&backend)?;
-        self.read(&docker::exec(&backend, &["thunder", "healthcheck"]).with_purpose("run the image's health check"))?;
-        self.read(&docker::exec(&backend, &["thunder", "smoke", "--url", thunder::CONTAINER_URL]).timeout(SMOKE))?;
+        self.read(&docker::exec(&backend, &[BINARY, "healthcheck"]).with_purpose("run the image's health check"))?;
+        self.read(&docker::exec(&backend, &[BINARY, "smoke", "--url", product::CONTAINER_URL]).timeout(SMOKE))?;
         wait::pause(IDLE);
         let said = self.read(&docker::memory(&backend))?;
         let idle_memory_bytes = memory(&said).with_context(|| format!("docker stats says {said:?}"))?;
@@ -99,7 +101,7 @@ impl Booth<'_> {
     }
 
     fn start_servers(&self) -> Result<()> {
-        let image = |service| thunder::image(service, None).unwrap_or_default();
+        let image = |service: Service| service.definition().image().unwrap_or_default();
         let (postgres, redis) = (self.named("postgres"), self.named("redis"));
         for name in [image(Service::Postgres), image(Service::Redis)] {
             if !super::has_image(self.runner(), name)? {
@@ -109,13 +111,16 @@ impl Booth<'_> {
         let flags = |alias: &'static str| {
             ["--detach", "--network", &self.name, "--network-alias", alias, "--label", &self.label].map(str::to_owned)
         };
-        let start = |name: &str, alias, variables: &[(&str, &str)], image, command: &[&str]| {
+        let start = |name: &str, alias, variables: &[Variable], image, command: &[&str]| {
             let flags = flags(alias);
             let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
             self.read(&docker::run(&format!("start {alias}"), name, &flags, variables, image, command))
         };
-        let (user, database) = (("POSTGRES_USER", thunder::ROLE), ("POSTGRES_DB", thunder::DATABASE));
-        let variables = [("POSTGRES_PASSWORD", self.password.as_str()), user, database];
+        let variables = [
+            Variable::secret(POSTGRES_PASSWORD, &self.password),
+            Variable::plain("POSTGRES_USER", ROLE),
+            Variable::plain("POSTGRES_DB", DATABASE),
+        ];
         start(&postgres, "postgres", &variables, image(Service::Postgres), &["-c", "fsync=off"])?;
         start(&redis, "redis", &[], image(Service::Redis), &["redis-server", "--save", ""])?;
         let by_tcp = ["pg_isready", "--quiet", "--host=127.0.0.1"];
@@ -136,14 +141,12 @@ impl Booth<'_> {
 
     /// Starts the image as production does: nothing that it could write to, nothing that it may do, little that it gets.
     fn run(&self, part: &str, image: &str, flags: &[&str], command: &[&str]) -> Result<()> {
-        let database = format!("postgres://{}:{}@postgres:5432/{}", thunder::ROLE, self.password, thunder::DATABASE);
-        let (access, refresh) = (settings::secret()?, settings::secret()?);
-        let variables = [
-            ("DATABASE_URL", database.as_str()),
-            ("REDIS_URL", "redis://redis:6379"),
-            ("JWT_SECRET", &access),
-            ("JWT_REFRESH_SECRET", &refresh),
-        ];
+        let database = format!("postgres://{ROLE}:{}@postgres:5432/{DATABASE}", self.password);
+        let mut variables =
+            vec![Variable::secret(DATABASE_URL, database), Variable::secret(REDIS_URL, "redis://redis:6379")];
+        for name in GENERATED {
+            variables.push(Variable::secret(name, settings::secret()?));
+        }
         let mut all = vec!["--network", &self.name, "--label", &self.label, "--read-only", "--cap-drop", "ALL"];
         all.extend(["--security-opt", "no-new-privileges", "--memory", "256m", "--pids-limit", "128"]);
         all.extend(flags);
@@ -153,12 +156,11 @@ impl Booth<'_> {
     }
 
     fn wait_until_healthy(&self, backend: &str) -> Result<Duration> {
-        let port = self.read(&docker::published_port(backend, 3000))?;
-        let port = port.lines().next().and_then(|line| line.rsplit_once(':')?.1.trim().parse().ok());
-        let port: u16 = port.context("docker does not tell the published port")?;
+        let port = docker::parse_published_port(&self.runner().read(&docker::published_port(backend))?);
+        let port = port.context("docker does not tell the published port")?;
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         let waited = wait::until(READY, &CancelToken::on(&self.context.interrupt), || {
-            Ok(match backend::health(address, thunder::HEALTH_PATH) {
+            Ok(match backend::health(address, product::HEALTH_PATH) {
                 Ok(_) => Poll::Ready(SystemTime::now()),
                 Err(seen) => Poll::Pending(seen),
             })
@@ -181,12 +183,12 @@ impl Booth<'_> {
     fn sweep(&self) -> Result<()> {
         let runner = self.context.runner.without_cancel();
         let project = super::project(self.context);
-        let mut containers = runner::lines(&*runner, &docker::belongings(Kind::Container, &project))?;
+        let mut containers = runner::lines(&*runner, &docker::resources(Kind::Container, &project))?;
         containers.retain(|name| name.starts_with(&self.name));
         if !containers.is_empty() {
             runner::read_well(&*runner, &docker::remove_containers(&containers))?;
         }
-        if runner::lines(&*runner, &docker::belongings(Kind::Network, &project))?.contains(&self.name) {
+        if runner::lines(&*runner, &docker::resources(Kind::Network, &project))?.contains(&self.name) {
             runner::read_well(&*runner, &docker::remove(Kind::Network, std::slice::from_ref(&self.name)))?;
         }
         Ok(())

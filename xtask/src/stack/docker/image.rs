@@ -1,8 +1,8 @@
 //! The image that ships: its name, and how it is built.
 
 use crate::context::Context;
-use crate::stack::ground;
-use crate::stack::thunder::SLUG;
+use crate::product::SLUG;
+use crate::stack::foundation;
 use crate::step::Step;
 use crate::tool::{compose, docker, git};
 
@@ -23,7 +23,7 @@ impl Image {
     /// The image of what is checked out, under a tag of its version and commit or under another.
     pub fn of(context: &Context, tag: Option<&str>) -> Self {
         let version = env!("CARGO_PKG_VERSION").to_owned();
-        let revision = ground::commit(context);
+        let revision = foundation::commit(context);
         let source = context.runner.read(&git::remote(context.project.root())).unwrap_or_default().stdout;
         let tag = tag.map_or_else(|| format!("{SLUG}:{}", tag_of(&version, &revision)), str::to_owned);
         Self { tag, version, revision, source: without_credentials(source.trim()) }
@@ -83,6 +83,6 @@ mod tests {
     fn no_credentials_and_no_folders_come_into_the_labels() {
         assert_eq!(without_credentials("https://me:token@example.com/x/y.git"), "https://example.com/x/y.git");
         assert_eq!(without_credentials("git@example.com:x/y.git"), "git@example.com:x/y.git");
-        assert_eq!(without_credentials("/home/me/thunder"), "");
+        assert_eq!(without_credentials("/home/me/project"), "");
     }
 }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use crate::failure::{Exit, Failure};
 use crate::plan::{Probe, Unready};
 use crate::runner::Runner;
-use crate::stack::thunder::Service;
+use crate::stack::service::Service;
 use crate::tool::compose::{self, Compose, Container};
 use crate::tool::docker;
 

@@ -7,14 +7,17 @@ use anyhow::{Context as _, Result};
 
 use super::Place;
 use super::files::Files;
+use super::queries::{self, NewFiles};
 use super::report::Problem;
 use super::sources::Snapshot;
 use crate::context::Context;
+use crate::failure::{Exit, exit_code};
 use crate::file;
 use crate::interrupt::CancelToken;
-use crate::stack::ground;
-use crate::stack::thunder::SOURCE_FOLDER;
-use crate::tool::backend::{Thunder, Variable};
+use crate::product::BINARY;
+use crate::runner::Stream;
+use crate::stack::foundation;
+use crate::tool::backend::{Program, Variable};
 use crate::tool::cargo::Diagnosis;
 
 /// What is to be done before a server can be started.
@@ -49,6 +52,8 @@ pub struct Prepared {
     pub warnings: Vec<String>,
     /// What the migrations said.
     pub migrated: Vec<String>,
+    /// What the database said about changed queries: files of the checkout with what is to be in them.
+    pub metadata: NewFiles,
 }
 
 impl Job {
@@ -68,41 +73,60 @@ impl Job {
         files: &Files,
         cancel: &CancelToken,
     ) -> Result<Prepared, Problem> {
-        let (warnings, environment) = std::thread::scope(|scope| {
+        let (built, environment) = std::thread::scope(|scope| {
             // The commit is asked for while the compiler is at work.
             let environment = scope.spawn(|| place.environment(context));
-            let warnings = if self.needs_build { build(context, place, cancel) } else { Ok(Vec::new()) };
-            (warnings, environment.join())
+            let built = if self.needs_build { build(context, place, cancel) } else { Ok(Vec::new()) };
+            (built, environment.join())
         });
-        let (warnings, environment) =
-            (warnings?, environment.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?);
+        let environment = environment.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+        let (warnings, metadata) = match built {
+            Ok(warnings) => (warnings, Vec::new()),
+            // The database of the stack knows what the new query gives; what it says is kept.
+            Err(failed) if failed.lacks_metadata && place.may_write() => {
+                let again = queries::build_and_describe(context, place, files, &environment, cancel);
+                again.map_err(|again| if again.needs_edit { again } else { failed.problem })?
+            }
+            Err(failed) => return Err(failed.problem),
+        };
         cancel.check()?;
         let is_another_binary = self.needs_build && put_beside(place.binary(), &files.binary())?;
-        let migrated = if self.needs_migration { migrate(context, &environment, files, cancel)? } else { Vec::new() };
-        Ok(Prepared { snapshot: self.snapshot, environment, is_another_binary, warnings, migrated })
+        let migrated =
+            if self.needs_migration { migrate(context, place, &environment, files, cancel)? } else { Vec::new() };
+        Ok(Prepared { snapshot: self.snapshot, environment, is_another_binary, warnings, migrated, metadata })
     }
 }
 
+/// A build that failed.
+struct Failed {
+    problem: Problem,
+    /// Whether it is for want of what the database says about a query.
+    lacks_metadata: bool,
+}
+
 /// The compiler's warnings, or its errors.
-fn build(context: &Context, place: &Place, cancel: &CancelToken) -> Result<Vec<String>, Problem> {
+fn build(context: &Context, place: &Place, cancel: &CancelToken) -> Result<Vec<String>, Failed> {
     let diagnosis = RefCell::new(Diagnosis::default());
     let outcome = context.runner.run(&place.build(), cancel, &|_, line| diagnosis.borrow_mut().hear(line));
     let diagnosis = diagnosis.into_inner();
-    match outcome {
-        Ok(()) => Ok(diagnosis.warnings),
-        Err(_) if !diagnosis.errors.is_empty() => {
-            let lacks_metadata = diagnosis.errors.iter().any(|error| error.contains("no cached data for this query"));
-            let problem = Problem::of_source(diagnosis.summary(SOURCE_FOLDER), diagnosis.errors);
-            let hints = "cargo xtask check --fix, which writes the metadata of changed queries";
-            Err(if lacks_metadata { problem.hint(hints) } else { problem })
-        }
-        Err(_) if !diagnosis.others.is_empty() => {
-            let summary = diagnosis.others.iter().find_map(|line| line.trim().strip_prefix("error: "));
-            let summary = summary.unwrap_or("cargo fails").to_owned();
-            Err(Problem::of_source(format!("cargo: {summary}"), diagnosis.others))
-        }
-        Err(error) => Err(error.into()),
+    let Err(error) = outcome else { return Ok(diagnosis.warnings) };
+    let lacks_metadata = diagnosis.errors.iter().any(|error| error.contains("no cached data for this query"));
+    let hint = "cargo xtask check --fix, which asks a database about every changed query";
+    let problem = problem_of(diagnosis, error);
+    Err(Failed { problem: if lacks_metadata { problem.hint(hint) } else { problem }, lacks_metadata })
+}
+
+/// Why a build failed: what the compiler says, else what cargo says, else what became of cargo.
+pub fn problem_of(diagnosis: Diagnosis, error: anyhow::Error) -> Problem {
+    if !diagnosis.errors.is_empty() {
+        return Problem::of_source(diagnosis.summary(), diagnosis.errors);
     }
+    if !diagnosis.others.is_empty() {
+        let summary = diagnosis.others.iter().find_map(|line| line.trim().strip_prefix("error: "));
+        let summary = summary.unwrap_or("cargo fails").to_owned();
+        return Problem::of_source(format!("cargo: {summary}"), diagnosis.others);
+    }
+    error.into()
 }
 
 /// Puts the binary where no build replaces it; false when it is there already.
@@ -135,26 +159,30 @@ fn is_same_file(_: &Path, _: &Path) -> bool {
 /// What was applied.
 fn migrate(
     context: &Context,
+    place: &Place,
     environment: &[Variable],
     files: &Files,
     cancel: &CancelToken,
 ) -> Result<Vec<String>, Problem> {
-    let said = RefCell::new(Vec::new());
-    let step = Thunder::with(&files.binary(), environment).migrate(ground::MIGRATIONS);
-    let outcome = context.runner.run(&step, cancel, &|_, line| said.borrow_mut().push(line.to_owned()));
-    let said = said.into_inner();
+    let (done, said) = (RefCell::new(Vec::new()), RefCell::new(Vec::new()));
+    let program = Program::with(&files.binary(), environment);
+    let step = program.migrate(foundation::MIGRATION_TIMEOUT, &place.drafts(context));
+    let outcome = context.runner.run(&step, cancel, &|stream, line| match stream {
+        Stream::Out => done.borrow_mut().push(line.to_owned()),
+        Stream::Err => said.borrow_mut().push(line.to_owned()),
+    });
     let Err(error) = outcome else {
-        return Ok(said.into_iter().filter(|line| line.starts_with("applied ")).collect());
+        return Ok(done.into_inner().into_iter().filter(|line| line != "nothing to apply").collect());
     };
-    let start = said.iter().position(|line| line.starts_with("thunder: "));
+    let said = said.into_inner();
+    let mark = format!("{BINARY}: ");
+    let start = said.iter().position(|line| line.starts_with(&mark));
     let Some(words) = start.map(|start| &said[start..]) else { return Err(error.into()) };
-    let summary = words[0].trim_start_matches("thunder: ").trim_end_matches(':').to_owned();
-    let problem = Problem::of_source(summary, words.to_vec());
-    Err(if words[0].contains("migrations differ") {
-        problem
-            .hint("undo the edit, and put the change into a migration of its own")
-            .hint("cargo xtask clean && cargo xtask up, to migrate from nothing")
+    let summary = words[0].trim_start_matches(&mark).trim_end_matches(':').to_owned();
+    let problem = Problem::of_source(summary, words.to_vec()).hint("cargo xtask migrate status");
+    Err(if exit_code(&error) == Exit::Migrations as u8 {
+        problem.hint("cargo xtask clean && cargo xtask up, to migrate from nothing")
     } else {
-        problem.hint("mend the migration: what it had done was rolled back")
+        problem
     })
 }

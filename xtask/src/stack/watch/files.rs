@@ -3,7 +3,8 @@
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 
-use crate::stack::thunder::{BINARY, Service};
+use crate::product::BINARY;
+use crate::stack::service::Service;
 
 /// The files of one watcher.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -15,8 +15,7 @@ use super::{Message, Place, say};
 use crate::context::Context;
 use crate::file;
 use crate::interrupt::CancelToken;
-use crate::settings::Settings;
-use crate::stack::ground;
+use crate::stack::foundation;
 use crate::wait::{self, Poll, Waited};
 
 /// How long a new server may take to be ready; one that waits for its database gives up earlier, by itself.
@@ -193,8 +192,7 @@ impl<'a> Fleet<'a> {
 
     /// The time that a server gives its requests; the settings may be the very thing that is broken.
     fn shutdown_timeout(&self) -> Duration {
-        Settings::load(&self.context.project)
-            .map_or(Duration::from_secs(10), |settings| ground::shutdown_timeout(&settings))
+        foundation::shutdown_timeout_of(self.context)
     }
 }
 

@@ -6,9 +6,13 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 
 use crate::context::Context;
+use crate::product::setting::PORT;
+use crate::product::{CONTAINER_PORT, DATABASE, PACKAGE};
 use crate::settings::Settings;
-use crate::stack::ground;
-use crate::stack::thunder::{self, PACKAGE, Ports};
+use crate::stack::docker::COMMITTED_MIGRATIONS;
+use crate::stack::ports::Ports;
+use crate::stack::service::{Service, local};
+use crate::stack::{environment, foundation};
 use crate::step::Step;
 use crate::tool::backend::Variable;
 use crate::tool::cargo;
@@ -43,18 +47,28 @@ impl Place {
         &self.binary
     }
 
+    /// The checkout.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// Whether the checkout can be written to.
+    pub fn may_write(&self) -> bool {
+        matches!(self.kind, Kind::Host(_))
+    }
+
     /// What builds the binary.
     pub fn build(&self) -> Step {
         // A container cannot write into the checkout, so that its lock file has to be right already.
-        cargo::build_diagnosed(&self.root, PACKAGE, matches!(self.kind, Kind::Container))
+        cargo::build_diagnosed(&self.root, PACKAGE, !self.may_write())
     }
 
     /// Where the servers listen.
     pub fn address(&self) -> Result<SocketAddr> {
-        Ok(match self.kind {
-            Kind::Host(ports) => SocketAddr::from((Ipv4Addr::LOCALHOST, ports.backend)),
+        Ok(match &self.kind {
+            Kind::Host(ports) => local(ports.of(Service::Backend)),
             Kind::Container => {
-                let port = std::env::var("PORT").ok().map_or(Ok(3000), |port| port.parse())?;
+                let port = std::env::var(PORT).ok().map_or(Ok(CONTAINER_PORT), |port| port.parse())?;
                 SocketAddr::from((Ipv4Addr::UNSPECIFIED, port))
             }
         })
@@ -63,10 +77,27 @@ impl Place {
     /// The variables of a server that is started now.
     pub fn environment(&self, context: &Context) -> Result<Vec<Variable>> {
         let settings = Settings::load(&context.project)?;
-        ground::hide(context, &settings);
+        foundation::hide(context, &settings);
+        match &self.kind {
+            Kind::Host(ports) => environment::of_backend(&settings, ports, DATABASE, &foundation::commit(context)),
+            Kind::Container => environment::in_container(&settings, |name| std::env::var(name).ok()),
+        }
+    }
+
+    /// The migrations that are in no commit, and may still change. There is no git in the container, which was told of
+    /// those that are in one.
+    pub fn drafts(&self, context: &Context) -> Vec<String> {
         match self.kind {
-            Kind::Host(ports) => thunder::backend_environment(&settings, ports, &ground::commit(context)),
-            Kind::Container => thunder::contained_environment(&settings, |name| std::env::var(name).ok()),
+            Kind::Host(_) => foundation::drafts(context),
+            Kind::Container => {
+                let committed = std::env::var(COMMITTED_MIGRATIONS).unwrap_or_default();
+                let committed: Vec<String> = committed.split(',').map(str::to_owned).collect();
+                // Without an answer nothing is taken for a draft.
+                if committed.iter().all(String::is_empty) {
+                    return Vec::new();
+                }
+                foundation::drafts_beside(&self.root, &committed).unwrap_or_default()
+            }
         }
     }
 }

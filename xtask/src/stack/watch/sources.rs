@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 
-use crate::stack::thunder::{MIGRATIONS, NOT_BUILT, SOURCES};
+use crate::product::{MIGRATIONS, NOT_BUILT, SOURCES};
 
 /// The files that the backend is made of.
 #[derive(Debug, Clone)]
@@ -73,9 +73,13 @@ impl Sources {
 }
 
 fn fingerprint(path: &Path) -> Option<u64> {
+    Some(fingerprint_of(&std::fs::read(path).ok()?))
+}
+
+fn fingerprint_of(text: &[u8]) -> u64 {
     let mut hasher = DefaultHasher::new();
-    std::fs::read(path).ok()?.hash(&mut hasher);
-    Some(hasher.finish())
+    text.hash(&mut hasher);
+    hasher.finish()
 }
 
 /// What editors leave lying while a file is open or being saved: Vim's `.x.swp`, `x~` and `4913`, Emacs' `#x#` and
@@ -90,6 +94,11 @@ fn is_scribble(name: &str) -> bool {
 }
 
 impl Snapshot {
+    /// Adds a file that has just been written.
+    pub fn add(&mut self, path: &Path, text: &[u8]) {
+        self.files.insert(path.to_owned(), fingerprint_of(text));
+    }
+
     /// A fingerprint of everything that the binary is built from.
     pub fn code(&self) -> u64 {
         let mut hasher = DefaultHasher::new();

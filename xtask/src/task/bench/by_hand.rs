@@ -6,18 +6,22 @@ use anyhow::{Context as _, Result};
 
 use super::word;
 use crate::file;
+use crate::product::setting::{POSTGRES_PASSWORD, REDIS_PASSWORD};
+use crate::product::{DATABASE, PACKAGE, ROLE};
 use crate::settings::Settings;
 use crate::stack::host::{self, service_user};
-use crate::stack::ports;
+use crate::stack::service::Service;
 use crate::stack::state::State;
-use crate::stack::thunder::{self, DATABASE, POSTGRES_PASSWORD, REDIS_PASSWORD, ROLE};
+use crate::stack::{environment, ports};
 use crate::step::Step;
+use crate::tool::backend::Variable;
 use crate::tool::cargo;
 
 /// Scripts that do what `up`, `down` and `clean` do.
 pub struct Script {
     folder: PathBuf,
     root: PathBuf,
+    environment: Vec<Variable>,
     initialise: String,
     start: String,
 }
@@ -25,10 +29,10 @@ pub struct Script {
 impl Script {
     /// Scripts that work in `folder`, with the servers of `stack`.
     pub fn new(folder: &Path, root: &Path, stack: &State, settings: &Settings) -> Result<Self> {
-        let postgres = &stack.postgres.as_ref().context("the stack has no PostgreSQL")?.path;
-        let redis = &stack.redis.as_ref().context("the stack has no Redis")?.path;
+        let server = |service| stack.servers.get(&service).context("the stack lacks a server");
+        let (postgres, redis) = (&server(Service::Postgres)?.path, &server(Service::Redis)?.path);
         let ports = ports::throw_away_block(&mut ports::Claims::new(false))?;
-        let thunder = word(&host::binary()?);
+        let program = word(&host::binary()?);
         let user = service_user()?;
         // PostgreSQL refuses to be root.
         let (become_user, give) = match &user {
@@ -38,20 +42,20 @@ impl Script {
         let (initdb, server) = (word(&postgres.join("initdb")), word(&postgres.join("postgres")));
         let data = word(&folder.join("pg/data"));
         let password = settings.require(POSTGRES_PASSWORD)?;
+        // Passwords are no arguments: everybody can read those.
         let sql = format!(
-            "CREATE ROLE {ROLE} LOGIN CREATEDB PASSWORD '{password}'\\nCREATE DATABASE {DATABASE} OWNER {ROLE}\\n"
+            "CREATE ROLE {ROLE} LOGIN CREATEDB PASSWORD '$BY_HAND_PASSWORD'\nCREATE DATABASE {DATABASE} OWNER {ROLE}\n"
         );
         let initialise = format!(
             "mkdir pg redis && {give}\n\
              {become_user}{initdb} -D {data} -U postgres -E UTF8 --locale=C.UTF-8 --auth-host=scram-sha-256 \
              --auth-local=peer --no-sync >/dev/null\n\
-             printf \"{sql}\" | {become_user}{server} --single -D {data} postgres >/dev/null 2>&1\n"
+             printf '%s' \"{sql}\" | {become_user}{server} --single -D {data} postgres >/dev/null 2>&1\n"
         );
-        let environment = thunder::backend_environment(settings, ports, "by-hand")?;
-        let environment: Vec<String> =
-            environment.iter().map(|variable| format!("export {}='{}'", variable.name, variable.value)).collect();
+        let mut environment = environment::of_backend(settings, &ports, DATABASE, "by-hand")?;
+        environment.push(Variable::secret("BY_HAND_PASSWORD", password));
         let redis_configuration = crate::tool::redis::configuration(
-            ports.redis,
+            ports.of(Service::Redis),
             settings.require(REDIS_PASSWORD)?,
             &folder.join("redis"),
             true,
@@ -63,24 +67,23 @@ impl Script {
              >pg.log 2>&1 & echo $! >pg.pid\n\
              {} redis.conf >redis.log 2>&1 & echo $! >redis.pid\n\
              (cd {} && {} build --quiet --package {})\n\
-             {}\n\
-             {thunder} migrate run >/dev/null\n\
-             {thunder} serve >thunder.log 2>&1 & echo $! >thunder.pid\n\
-             until {thunder} healthcheck >/dev/null 2>&1; do sleep 0.02; done\n",
-            ports.postgres,
+             {program} migrate run >/dev/null\n\
+             {program} serve >backend.log 2>&1 & echo $! >backend.pid\n\
+             until {program} healthcheck >/dev/null 2>&1; do sleep 0.02; done\n",
+            ports.of(Service::Postgres),
             word(redis),
             word(root),
             word(&cargo::program()),
-            thunder::PACKAGE,
-            environment.join("\n"),
+            PACKAGE,
         );
-        Ok(Self { folder: folder.to_owned(), root: root.to_owned(), initialise, start })
+        Ok(Self { folder: folder.to_owned(), root: root.to_owned(), environment, initialise, start })
     }
 
     fn script(&self, purpose: &str, text: &str) -> Step {
         // The programs that stay must not keep our pipes open.
         let text = format!("set -e\ncd {}\n{text}", word(&self.folder));
-        Step::new(purpose, "sh").arg("-c").arg(text).env("RUNNING_IN", self.root.as_os_str())
+        let step = Step::new(purpose, "sh").arg("-c").arg(text).env("RUNNING_IN", self.root.as_os_str());
+        self.environment.iter().fold(step, |step, variable| variable.give_to(step))
     }
 
     /// Starts everything, on new data or on what is there.
@@ -104,6 +107,6 @@ impl Script {
 /// first line of its own file. A process that has ended and that nobody has asked after yet is still there for `kill`.
 const STOP: &str = "\
     gone() { while kill -0 $1 2>/dev/null && ! grep -q '^State:.Z' /proc/$1/status 2>/dev/null; do sleep 0.02; done; }\n\
-    kill $(cat thunder.pid)\ngone $(cat thunder.pid)\n\
+    kill $(cat backend.pid)\ngone $(cat backend.pid)\n\
     server=$(head -n 1 pg/data/postmaster.pid)\nkill $(cat redis.pid)\nkill -INT $server\n\
     gone $server\ngone $(cat redis.pid)\n";

@@ -4,9 +4,11 @@ use anyhow::{Context as _, Result};
 
 use super::sample::{Ratio, Sample};
 use super::{Figure, Run};
+use crate::product::SLUG;
 use crate::stack::docker::DEVELOPMENT;
+use crate::stack::folder::StackFolder;
+use crate::stack::service::Service;
 use crate::stack::state::State;
-use crate::stack::thunder::Service;
 use crate::step::Step;
 use crate::tool::compose::Compose;
 
@@ -38,7 +40,8 @@ pub fn figures(run: &Run<'_>) -> Result<Vec<Figure>> {
 
 /// Compose as the measured stack has it.
 fn compose(run: &Run<'_>) -> Result<Compose> {
-    let state = State::load(&run.folder.join("xtask/.stack/stack.json"))?.context("the stack has no state")?;
+    let state = State::load(&StackFolder::at(run.folder.path().join("xtask/.stack"), None, SLUG))?
+        .context("the stack has no state")?;
     let listed = Step::new("list containers", "docker").args(["ps", "--format", "{{.Names}}", "--filter"]);
     let listed = listed.arg(format!("publish={}", state.ports.of(Service::Backend))).only_reads();
     let name = crate::runner::lines(&*run.context.runner, &listed)?.pop().context("the backend has no container")?;
@@ -47,11 +50,10 @@ fn compose(run: &Run<'_>) -> Result<Compose> {
         project: project.to_owned(),
         root: run.context.project.root().to_owned(),
         file: DEVELOPMENT,
-        env_file: run.folder.join("xtask/.env.docker"),
-        variables: vec![
-            ("BACKEND_PORT", state.ports.backend.to_string()),
-            ("POSTGRES_PORT", state.ports.postgres.to_string()),
-            ("REDIS_PORT", state.ports.redis.to_string()),
-        ],
+        env_file: run.folder.path().join("xtask/.env.docker"),
+        variables: Service::ALL
+            .into_iter()
+            .map(|service| (service.definition().port_setting(), state.ports.of(service).to_string()))
+            .collect(),
     })
 }

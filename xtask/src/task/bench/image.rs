@@ -8,20 +8,20 @@ use anyhow::{Context as _, Result};
 use super::{Figure, Run};
 use crate::file;
 use crate::runner::read_well;
+use crate::stack::detect;
 use crate::stack::docker::{boot, policy};
-use crate::stack::engine;
 use crate::step::Step;
 use crate::tool::{cargo, docker, git};
 
 /// What the image is called while it is measured.
-const TAG: &str = "thunder-bench:image";
+const TAG: &str = "bench:image";
 /// A dependency that the backend has too, so that it can be given to xtask without a network.
 const DEPENDENCY: &str = "base64 = \"0.22\"\n";
 
 /// Every figure of the image, from builds of a clone of HEAD.
 pub fn figures(run: &Run<'_>) -> Result<Vec<Figure>> {
-    engine::look_for_docker(&*run.context.runner)?;
-    let clone = run.folder.join("clone");
+    detect::look_for_docker(&*run.context.runner)?;
+    let clone = run.folder.path().join("clone");
     read_well(&*run.context.runner, &git::clone(run.context.project.root(), &clone))?;
     let outcome = measured(run, &clone);
     // Whatever was being measured when it ended.
@@ -105,7 +105,7 @@ fn give_dependency(run: &Run<'_>, clone: &Path, give: bool) -> Result<()> {
 
 /// The size of the binary in the image, in bytes.
 fn binary_size(run: &Run<'_>) -> Result<u64> {
-    let folder = run.folder.join("unpacked");
+    let folder = run.folder.path().join("unpacked");
     file::create(&folder)?;
     let contents = policy::unpack(&*run.context.runner, TAG, &folder)?;
     let binary = contents.iter().find(|content| content.name.ends_with("/bin/thunder"));

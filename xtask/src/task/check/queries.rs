@@ -11,9 +11,9 @@ use anyhow::{Context as _, Result};
 use super::{Verdict, run_step};
 use crate::context::Context;
 use crate::failure::{Exit, Failure};
-use crate::stack::scratch::{Scratch, TEMPLATE};
+use crate::product::{PACKAGE, TEMPLATE_DATABASE};
+use crate::stack::scratch::Scratch;
 use crate::stack::servers::Origin;
-use crate::stack::thunder::PACKAGE;
 use crate::tool::cargo;
 
 /// Asks a throw-away database about every query and compares.
@@ -23,7 +23,8 @@ pub fn check(context: &Context, fix: bool) -> Result<Verdict> {
     let mut scratch = Scratch::new(context)?;
     let plan = scratch.plan_of_schema(Origin::Auto, migrations)?;
     let store = scratch.workspace("queries");
-    let step = cargo::describe_queries(context.project.root(), PACKAGE, &scratch.database_url(TEMPLATE)?, &store);
+    let step =
+        cargo::describe_queries(context.project.root(), PACKAGE, &scratch.database_url(TEMPLATE_DATABASE)?, &store);
     if context.dry_run {
         plan.print(&context.terminal)?;
         context.terminal.data(step)?;

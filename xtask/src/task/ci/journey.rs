@@ -8,15 +8,17 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, bail, ensure};
 use serde::Deserialize;
 
-use crate::cli::{Engine, ServerOrigin};
 use crate::context::Context;
 use crate::failure::Exit;
 use crate::file;
 use crate::interrupt::CancelToken;
 use crate::process;
+use crate::product::{BINARY, HANDLER, HEALTH_PATH, MIGRATIONS, STORED};
 use crate::runner::Output;
+use crate::stack::detect::EngineChoice;
 use crate::stack::ports;
-use crate::stack::thunder::{HANDLER, HEALTH_PATH, MIGRATIONS, Service};
+use crate::stack::servers::Origin;
+use crate::stack::service::Service;
 use crate::step::Step;
 use crate::terminal::GOOD;
 use crate::tool::cargo::{self, Tests};
@@ -50,21 +52,22 @@ struct Journey<'a> {
 }
 
 /// Makes the clone, takes it through the journey, and removes it whatever came of it.
-pub fn run(context: &Context, engine: Engine, servers: ServerOrigin) -> Result<u8> {
-    let folder = std::env::temp_dir().join(format!("thunder-journey-{}", std::process::id()));
+pub fn run(context: &Context, engine: EngineChoice, servers: Origin) -> Result<u8> {
+    let folder = tempfile::Builder::new().prefix("journey-").tempdir()?;
+    file::set_mode(folder.path(), 0o755)?;
     let journey = Journey {
         context,
-        clone: folder.join("clone"),
+        clone: folder.path().join("clone"),
         // Kept between runs, beside the target folder that we were built in: only the first one builds everything.
         target: context.project.root().join("target").join("journey"),
         how: [
             "--engine",
-            if engine == Engine::Docker { "docker" } else { "host" },
+            if engine == EngineChoice::Docker { "docker" } else { "host" },
             "--servers",
             match servers {
-                ServerOrigin::Auto => "auto",
-                ServerOrigin::System => "system",
-                ServerOrigin::Portable => "portable",
+                Origin::Auto => "auto",
+                Origin::System => "system",
+                Origin::Portable => "portable",
             },
         ],
     };
@@ -82,7 +85,6 @@ pub fn run(context: &Context, engine: Engine, servers: ServerOrigin) -> Result<u
         // Nothing may be left running, however far the journey came.
         drop(context.runner.read(&journey.xtask(&["clean", "--yes"])));
     }
-    file::remove(&folder)?;
     outcome.map(|()| 0)
 }
 
@@ -116,8 +118,8 @@ impl Journey<'_> {
 
         let logs = self.expect(&["logs", "--json", "-n", "50"], 0)?;
         ensure!(logs.stdout.lines().any(|line| line.contains("\"backend\"")), "the backend says nothing");
-        let seen = self.expect(&["exec", "backend", "--", "thunder", "--version"], 0)?;
-        ensure!(seen.stdout.starts_with("thunder "), "exec says {:?}", seen.stdout);
+        let seen = self.expect(&["exec", "backend", "--", BINARY, "--version"], 0)?;
+        ensure!(seen.stdout.starts_with(BINARY), "exec says {:?}", seen.stdout);
         self.edit(&first)?;
         for service in Service::ALL {
             self.kill(first.of(service)?)?;
@@ -243,8 +245,8 @@ impl Journey<'_> {
         let port = status.of(Service::Backend)?.port.context("the backend has no port")?;
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         backend::health(address, HEALTH_PATH).map_err(anyhow::Error::msg)?;
-        let page = minreq::get(format!("http://{address}/api/v1/reports?limit=1")).with_timeout(5).send()?;
-        ensure!(page.as_str()?.contains("\"number\""), "the reports that were added are gone: {}", page.as_str()?);
+        let page = minreq::get(format!("http://{address}{}", STORED.0)).with_timeout(5).send()?;
+        ensure!(page.as_str()?.contains(STORED.1), "the reports that were added are gone: {}", page.as_str()?);
         Ok(())
     }
 

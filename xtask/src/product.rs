@@ -1,0 +1,105 @@
+//! All that is particular to Thunder: its names, ports, settings, paths, endpoints and images.
+//!
+//! Another backend moves in by changing this file, the compose files, the settings' template and the backend's crate;
+//! `docs/adopting.md` says how.
+
+/// The product's name, for people.
+pub const NAME: &str = "Thunder";
+/// The product's name, for folders, files, containers and images.
+pub const SLUG: &str = "thunder";
+/// The package that the backend is built from.
+pub const PACKAGE: &str = "backend";
+/// The backend's binary.
+pub const BINARY: &str = "thunder";
+
+/// The role that owns the database.
+pub const ROLE: &str = "thunder";
+/// The database of the local stack.
+pub const DATABASE: &str = "thunder";
+/// The database that tests copy: migrated once, with nothing in it.
+pub const TEMPLATE_DATABASE: &str = "thunder_template";
+/// The oldest PostgreSQL that the backend runs on; production has this one.
+pub const POSTGRES_MINIMUM: u32 = 15;
+/// The oldest Redis that the backend runs on.
+pub const REDIS_MINIMUM: u32 = 7;
+
+/// Where the backend says whether it is healthy.
+pub const HEALTH_PATH: &str = "/health";
+/// A page that lists what was stored, for a check that data is kept; and a word that demo data has in it.
+pub const STORED: (&str, &str) = ("/api/v1/programs?limit=50", "\"slug\"");
+/// A handler to edit when reloads are measured: its file, and what stands there for the version in its answer.
+pub const HANDLER: (&str, &str) = ("backend/src/health.rs", "env!(\"CARGO_PKG_VERSION\")");
+
+/// What the backend is made of: a change in one of these, or below, is worth a build.
+pub const SOURCES: &[&str] = &["backend", "Cargo.toml", "Cargo.lock", ".cargo/config.toml", "rust-toolchain.toml"];
+/// What lies among it and is not in the binary.
+pub const NOT_BUILT: &[&str] = &["backend/tests", "backend/benches"];
+/// The migrations, which are built into the binary.
+pub const MIGRATIONS: &str = "backend/migrations";
+/// What the queries were checked against.
+pub const QUERY_METADATA: &str = "backend/.sqlx";
+
+/// The image that the backend is built in.
+pub const RUST_IMAGE: &str = "rust:1.95-slim-bookworm";
+/// PostgreSQL's image. Debian's: its collations are those of managed PostgreSQL.
+pub const POSTGRES_IMAGE: &str = "postgres:15-bookworm";
+/// Redis' image.
+pub const REDIS_IMAGE: &str = "redis:7-bookworm";
+/// Where the backend listens inside of its container.
+pub const CONTAINER_URL: &str = "http://127.0.0.1:3000";
+/// The port of that.
+pub const CONTAINER_PORT: u16 = 3000;
+/// Where the watcher inside of the container keeps what it knows.
+pub const CONTAINER_WATCH: &str = "/target/watch";
+/// What the container runs instead of the watcher.
+pub const UNWATCHED: &str = "cargo run --quiet --locked --package backend --bin thunder -- serve";
+/// The variable of the compose file that names the image which ships.
+pub const IMAGE_VARIABLE: &str = "THUNDER_IMAGE";
+
+/// The settings that the stack itself knows.
+pub mod setting {
+    /// Where the database is.
+    pub const DATABASE_URL: &str = "DATABASE_URL";
+    /// Where Redis is.
+    pub const REDIS_URL: &str = "REDIS_URL";
+    /// The address that the backend listens on.
+    pub const HOST: &str = "HOST";
+    /// The port that the backend listens on.
+    pub const PORT: &str = "PORT";
+    /// Where the backend runs.
+    pub const APP_ENV: &str = "APP_ENV";
+    /// The value of that on the local stack.
+    pub const APP_ENV_LOCAL: &str = "development";
+    /// Lets the backend migrate by itself when it starts.
+    pub const RUN_MIGRATIONS: &str = "RUN_MIGRATIONS";
+    /// The migrations that may be applied anew when they change.
+    pub const MIGRATION_DRAFTS: &str = "MIGRATION_DRAFTS";
+    /// The commit that the backend reports.
+    pub const GIT_COMMIT: &str = "GIT_COMMIT";
+    /// Seconds that the backend gives its requests to finish.
+    pub const SHUTDOWN_TIMEOUT: &str = "SHUTDOWN_TIMEOUT";
+    /// A setting that changes nothing but what is logged, and two of its values.
+    pub const HARMLESS: (&str, [&str; 2]) = ("LOG_LEVEL", ["info", "warn"]);
+
+    /// The password of the database role.
+    pub const POSTGRES_PASSWORD: &str = "POSTGRES_PASSWORD";
+    /// The password of Redis.
+    pub const REDIS_PASSWORD: &str = "REDIS_PASSWORD";
+    /// Whether the watcher looks at intervals instead of being told by the system.
+    pub const WATCH_POLL: &str = "WATCH_POLL";
+    /// The port of the backend, of PostgreSQL and of Redis, that are asked for first.
+    pub const PORTS: [&str; 3] = ["BACKEND_PORT", "POSTGRES_PORT", "REDIS_PORT"];
+
+    /// What the backend needs besides addresses, of which each stack makes values of its own.
+    pub const GENERATED: &[&str] = &["JWT_SECRET", "JWT_REFRESH_SECRET"];
+    /// What the stack sets for the backend, which is why the template has none of it.
+    pub const SET_BY_THE_STACK: &[&str] =
+        &[DATABASE_URL, REDIS_URL, HOST, PORT, APP_ENV, RUN_MIGRATIONS, MIGRATION_DRAFTS, GIT_COMMIT];
+    /// What the template has for the stack alone.
+    pub const FOR_THE_STACK: &[&str] = &[POSTGRES_PASSWORD, REDIS_PASSWORD, WATCH_POLL, PORTS[0], PORTS[1], PORTS[2]];
+    /// Which of those must not be shown.
+    pub const SECRETS_OF_THE_STACK: &[&str] = &[POSTGRES_PASSWORD, REDIS_PASSWORD];
+}
+
+/// The backend's own declaration of its settings: what `thunder config --json` prints, kept fresh by `check`.
+pub const DECLARATION: &str = include_str!("../../backend/settings.json");

@@ -1,0 +1,227 @@
+//! What a stack needs before anything starts, whichever engine runs it: settings, ports, a folder with room in it.
+
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+
+use super::folder::StackFolder;
+use super::owner;
+use super::ports::{self, Claims, Ports};
+use super::service::Service;
+use super::state::State;
+use crate::context::Context;
+use crate::failure::{Exit, Failure};
+use crate::file;
+use crate::plan::{Action, Write};
+use crate::product::MIGRATIONS;
+use crate::product::setting::SHUTDOWN_TIMEOUT;
+use crate::runner::Output;
+use crate::settings::Settings;
+use crate::step::Step;
+use crate::tool::{git, system};
+
+/// How long migrations may take.
+pub const MIGRATION_TIMEOUT: Duration = Duration::from_mins(10);
+/// How long the backend may finish what it has begun, where the settings do not say.
+const SHUTDOWN: Duration = Duration::from_secs(10);
+
+/// The settings, and the action that writes them where there are none.
+///
+/// Those that the stack was started with last are taken before new ones are made: its servers have their passwords.
+pub fn settings(context: &Context, folder: &StackFolder) -> Result<(Settings, Option<Action>)> {
+    let path = context.project.settings();
+    let name = context.project.relative(&path);
+    if path.exists() {
+        let settings = Settings::load(&context.project)?;
+        hide(context, &settings);
+        if file::is_open_to_others(&path) {
+            context.terminal.warn(format!("others can read {name}, which holds secrets: chmod 600 {name}"));
+        }
+        return Ok((settings, None));
+    }
+    let text = if let Ok(text) = std::fs::read_to_string(folder.settings_copy()) {
+        context.terminal.warn(format!("{name} is gone: it is made again as the stack was started with it"));
+        text
+    } else {
+        context.terminal.note(format!("first run: {name} gets secrets of its own"));
+        Settings::generate(&context.project)?
+    };
+    let settings = Settings::parse(&text)?;
+    hide(context, &settings);
+    Ok((settings, Some(Action::Write(Write { path, text, mode: 0o600 }))))
+}
+
+/// The action that remembers the settings for [`settings`].
+pub fn remember_settings(folder: &StackFolder, settings: &Settings) -> Action {
+    Action::Write(Write { path: folder.settings_copy(), text: settings.text(), mode: 0o600 })
+}
+
+/// Where the stack listens, and what was asked for.
+pub struct Place {
+    /// Where it listens.
+    pub ports: Ports,
+    /// What the settings asked for, of each service as it was started last.
+    pub asked: Ports,
+}
+
+/// Where the stack listens: where it did before, unless the settings ask for another port since; elsewhere where that
+/// is taken.
+pub fn place(
+    context: &Context,
+    state: Option<&State>,
+    settings: &Settings,
+    starting: &[Service],
+    claims: &mut Claims,
+) -> Result<Place> {
+    let number = context.project.number();
+    let now = asked_for(context, settings)?;
+    let before = state.map_or_else(|| now.clone(), |state| state.asked.clone().unwrap_or_else(|| now.clone()));
+    let is_edited = |service: Service| before.of(service) != now.of(service);
+    let wanted = Ports::of_each(|service| match state {
+        Some(state) if !(is_edited(service) && starting.contains(&service)) => state.ports.of(service),
+        _ => now.of(service),
+    });
+    let choice = ports::choose(&wanted, number, starting, &mut |port| claims.take(port))?;
+    for (service, port) in &choice.taken {
+        let owner = owner::of_port(*port, &*context.runner);
+        context.terminal.warn(format!("port {port}, for {service}, is taken by {owner}"));
+        context.terminal.warn(format!("{service} uses port {} from now on", choice.ports.of(*service)));
+    }
+    for service in Service::ALL.into_iter().filter(|service| is_edited(*service) && !starting.contains(service)) {
+        let setting = service.definition().port_setting();
+        if state.is_some_and(|state| state.wanted.contains(&service)) {
+            context
+                .terminal
+                .warn(format!("{setting} has changed, which counts from `cargo xtask restart {service}` on"));
+        }
+    }
+    let asked =
+        Ports::of_each(|service| if starting.contains(&service) { now.of(service) } else { before.of(service) });
+    Ok(Place { ports: choice.ports, asked })
+}
+
+/// The ports that the settings ask for. A second checkout has the first right to none of the usual ones, and asks for
+/// those of its own block, unless its settings say otherwise.
+pub fn asked_for(context: &Context, settings: &Settings) -> Result<Ports> {
+    let asked = Ports::from_settings(settings)?;
+    if !context.project.is_second() {
+        return Ok(asked);
+    }
+    let usual = Ports::from_settings(&Settings::template(&context.project)?)?;
+    let own = ports::own_block(context.project.number());
+    Ok(Ports::of_each(|service| {
+        let port = asked.of(service);
+        if port == usual.of(service) { own.of(service) } else { port }
+    }))
+}
+
+/// Where a stack that was never started would listen first.
+pub fn usual_ports(context: &Context) -> Ports {
+    let settings = Settings::load(&context.project).or_else(|_| Settings::template(&context.project));
+    let asked = settings.and_then(|settings| asked_for(context, &settings));
+    asked.unwrap_or_else(|_| ports::own_block(context.project.number()))
+}
+
+/// What would otherwise fail later and less clearly: another user's folder, a full disk. The first of the folders is the
+/// stack's own; each has to have that many bytes free.
+pub fn check(folders: &[&Path], least: u64) -> Result<()> {
+    let root = folders[0];
+    if std::fs::symlink_metadata(root).is_ok_and(|found| found.is_symlink()) {
+        let what = format!("{} is a link; it has to be a folder of its own", root.display());
+        return Err(Failure::new(Exit::Failed, what).hint(format!("rm {}", root.display())).into());
+    }
+    if let Some(owner) = system::owner(root).filter(|owner| *owner != system::own_uid() && !system::is_root()) {
+        let owner = system::user_name(owner);
+        return Err(Failure::new(Exit::Failed, format!("{} belongs to {owner}", root.display()))
+            .hint(format!("run this as {owner}, or let them run `cargo xtask clean`"))
+            .into());
+    }
+    for folder in folders {
+        if let Some(free) = system::free_space(folder).filter(|free| *free < least) {
+            let what = format!("the disk is full: {} are left for {}", file::human_size(free), folder.display());
+            return Err(Failure::new(Exit::Failed, what)
+                .hint(format!("make room for {} at least", file::human_size(least)))
+                .into());
+        }
+    }
+    Ok(())
+}
+
+/// From now on none of these settings' secrets is printed.
+pub fn hide(context: &Context, settings: &Settings) {
+    for secret in settings.secrets() {
+        context.terminal.hide(secret);
+    }
+}
+
+/// The time that the backend is given to finish what it has begun.
+pub fn shutdown_timeout(settings: &Settings) -> Duration {
+    let seconds = settings.get(SHUTDOWN_TIMEOUT).and_then(|seconds| seconds.parse().ok());
+    seconds.map_or(SHUTDOWN, Duration::from_secs)
+}
+
+/// The same, where the settings may be the very thing that is broken.
+pub fn shutdown_timeout_of(context: &Context) -> Duration {
+    Settings::load(&context.project).map_or(SHUTDOWN, |settings| shutdown_timeout(&settings))
+}
+
+/// The commit that is checked out, with `-dirty` where files differ from it.
+pub fn commit(context: &Context) -> String {
+    let root = context.project.root();
+    let ask = |step: &Step| context.runner.read(step).ok().filter(Output::is_success);
+    let Some(head) = ask(&git::head(root)) else { return "unknown".to_owned() };
+    let is_dirty = ask(&git::changes(root)).is_none_or(|changes| !changes.stdout.trim().is_empty());
+    format!("{}{}", head.stdout.trim(), if is_dirty { "-dirty" } else { "" })
+}
+
+/// The versions of the migrations that are in no commit: they may still change. None where git does not answer.
+pub fn drafts(context: &Context) -> Vec<String> {
+    let root = context.project.root();
+    match context.runner.read(&git::committed_files(root, MIGRATIONS)) {
+        Ok(output) if output.is_success() => drafts_beside(root, &versions(output.stdout.lines())).unwrap_or_default(),
+        _ => Vec::new(),
+    }
+}
+
+/// The versions of the migrations in the folder that are not among the committed ones.
+pub fn drafts_beside(root: &Path, committed: &[String]) -> Result<Vec<String>> {
+    let folder = root.join(MIGRATIONS);
+    let entries = std::fs::read_dir(&folder).with_context(|| format!("cannot read {}", folder.display()))?;
+    let names: Vec<String> = entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
+    let mut drafts = versions(names.iter().map(String::as_str));
+    drafts.retain(|version| !committed.contains(version));
+    Ok(drafts)
+}
+
+/// The versions of the committed migrations; none where git does not answer.
+pub fn committed_migrations(context: &Context) -> Option<Vec<String>> {
+    let output = context.runner.read(&git::committed_files(context.project.root(), MIGRATIONS)).ok()?;
+    output.is_success().then(|| versions(output.stdout.lines()))
+}
+
+/// The versions in the names of migrations, each once.
+fn versions<'a>(names: impl Iterator<Item = &'a str>) -> Vec<String> {
+    let version = |name: &'a str| {
+        let name = name.rsplit('/').next().unwrap_or(name);
+        let version = name.strip_suffix(".up.sql")?.split('_').next()?;
+        (!version.is_empty() && version.bytes().all(|byte| byte.is_ascii_digit())).then(|| version.to_owned())
+    };
+    let mut versions: Vec<String> = names.filter_map(version).collect();
+    versions.sort();
+    versions.dedup();
+    versions
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_versions_of_migrations_are_in_their_names() {
+        let names =
+            ["backend/migrations/20260102000000_b.up.sql", "20260101000000_a.up.sql", "20260101000000_a.down.sql"];
+        assert_eq!(versions(names.into_iter()), ["20260101000000", "20260102000000"]);
+        assert_eq!(versions(["README.md", "x_y.up.sql"].into_iter()), Vec::<String>::new());
+    }
+}

@@ -1,0 +1,214 @@
+//! Starting and stopping a stack: the frame that both engines fill.
+
+use anyhow::Result;
+
+use super::engine::{Standing, Start};
+use super::foundation;
+use super::host::recipe::PREPARE;
+use super::ports::{Claims, Ports};
+use super::request::{Request, UpOutcome};
+use super::service::{self, Service, in_words};
+use super::state::State;
+use super::{Stack, ports};
+use crate::failure::exit_code;
+use crate::plan::{Action, Folder, Lane, Plan};
+use crate::runner::Launch;
+use crate::settings::Settings;
+
+impl Stack<'_> {
+    /// Starts what is not running and waits for all of it; on failure stops what it had started.
+    pub fn up(&mut self, request: &Request) -> Result<UpOutcome> {
+        self.start(request, &[])
+    }
+
+    /// The same after these were stopped, which a dry run only says.
+    pub fn start_stopped(&mut self, request: &Request, stopped: &[Service]) -> Result<UpOutcome> {
+        self.start(request, stopped)
+    }
+
+    fn start(&mut self, request: &Request, stopped: &[Service]) -> Result<UpOutcome> {
+        let context = self.context;
+        let (settings, write_settings) = foundation::settings(context, self.folder())?;
+        let (watch, polls) = self.is_to_be_watched(request)?;
+        let standing = self.engine.standing(self.state.as_ref(), request, watch)?;
+        let of = |wanted: &[Standing]| -> Vec<Service> {
+            standing.iter().filter(|(_, found)| wanted.contains(found)).map(|(service, _)| *service).collect()
+        };
+        let mut starting = of(&[Standing::Absent, Standing::Outdated]);
+        starting.extend(of(&[Standing::Current]).into_iter().filter(|service| stopped.contains(service)));
+        starting.sort();
+        // Held until the services listen.
+        let mut claims = Claims::new(context.dry_run);
+        let place = foundation::place(
+            context,
+            self.state.as_ref(),
+            &settings,
+            &moving(request, &of(&[Standing::Absent])),
+            &mut claims,
+        )?;
+        let mut ports = place.ports;
+        if request.replicas > 1 && starting.contains(&Service::Backend) {
+            ports.set(Service::Backend, ports::row(request.replicas, &mut claims)?);
+        }
+        let mut outdated = of(&[Standing::Outdated]);
+        outdated.extend(self.cut_off(&ports, &starting)?);
+        starting.extend(outdated.iter().copied().filter(|service| !starting.contains(service)).collect::<Vec<_>>());
+        starting.sort();
+        let mut waiting = Vec::new();
+        for service in of(&[Standing::Current]).into_iter().filter(|service| !starting.contains(service)) {
+            if service::probe(service, &ports, &settings)?.look(&*context.runner).is_err() {
+                waiting.push(service);
+            }
+        }
+        if starting.is_empty() && waiting.is_empty() {
+            return Ok(UpOutcome::Unchanged);
+        }
+        self.engine.check()?;
+
+        let mut state = self.state.clone().unwrap_or_else(|| State::new(self.engine.kind(), ports.clone()));
+        state.engine = self.engine.kind();
+        state.ports = ports.clone();
+        state.asked = Some(place.asked);
+        state.want(&request.services);
+        state.failure = None;
+        if request.services.contains(&Service::Backend) {
+            (state.watch, state.polls) = (watch, polls);
+        }
+        let before = self.state.clone();
+        let start = Start {
+            request,
+            settings: &settings,
+            ports: &ports,
+            outdated,
+            starting,
+            waiting,
+            watch,
+            polls,
+            before: before.as_ref(),
+        };
+        let mut lanes = self.engine.start(&start, &mut state)?;
+        lanes.insert(0, self.prepare(&state, &settings, write_settings)?);
+        let plan = Plan { lanes };
+        plan.check()?;
+        if context.dry_run {
+            plan.print(&context.terminal)?;
+            return Ok(UpOutcome::Planned);
+        }
+        self.state = Some(state);
+        let outcome = plan.run(context);
+        if let Err(error) = outcome.result {
+            self.take_back(&start, &outcome.started, &error);
+            return Err(error);
+        }
+        // With what only a plan that was done to its end may say.
+        self.write_state()?;
+        Ok(UpOutcome::Started)
+    }
+
+    /// What runs and needs a service that will listen elsewhere: it was told the old port.
+    fn cut_off(&self, ports: &Ports, starting: &[Service]) -> Result<Vec<Service>> {
+        let Some(state) = &self.state else { return Ok(Vec::new()) };
+        let moves = |service: &Service| state.ports.of(*service) != ports.of(*service);
+        let running = self.running()?;
+        let needs_one = |service: &&Service| service.needs().iter().any(moves) && !starting.contains(service);
+        Ok(running.iter().filter(needs_one).copied().collect())
+    }
+
+    /// Whether the backend is to have a watcher, and whether that looks at intervals: as was asked for, else as it is,
+    /// else yes and no.
+    fn is_to_be_watched(&self, request: &Request) -> Result<(bool, bool)> {
+        if request.production {
+            return Ok((false, false));
+        }
+        let is_there = self.engine.running(self.state.as_ref())?.contains(&Service::Backend);
+        let now = self.state.as_ref().filter(|state| is_there && state.containers.production.is_none());
+        let watch = request.watch.or(now.map(|state| state.watch)).unwrap_or(true);
+        let polls = request.polls.or(self.state.as_ref().map(|state| state.polls)).unwrap_or(false);
+        Ok((watch, polls))
+    }
+
+    /// The folder and what it says about itself, before anything is started in it.
+    fn prepare(&self, state: &State, settings: &Settings, write: Option<Action>) -> Result<Lane> {
+        let folder = self.folder();
+        let mut actions: Vec<Action> = write.into_iter().collect();
+        for (path, mode) in [(folder.root().to_owned(), 0o755), (folder.run(), 0o700)] {
+            actions.push(Action::Folder(Folder { path, mode, owner: None }));
+        }
+        // Not yet what only a plan that was done to its end may say.
+        let mut early = state.clone();
+        early.containers.development = self.state.as_ref().and_then(|state| state.containers.development.clone());
+        actions.extend(early.write(folder)?);
+        actions.push(foundation::remember_settings(folder, settings));
+        Ok(Lane { name: PREPARE.to_owned(), actions, result: self.engine.prepared() })
+    }
+
+    /// Stops what a failed start has started, and notes why it failed.
+    fn take_back(&mut self, start: &Start<'_>, launched: &[Launch], error: &anyhow::Error) {
+        let terminal = &self.context.terminal;
+        let Some(state) = &mut self.state else { return };
+        match self.engine.take_back(start, state, launched) {
+            Ok(stopped) if stopped.is_empty() => {}
+            Ok(stopped) => terminal.note(format!("stopped {}", in_words(&stopped))),
+            Err(error) => terminal.warn(format!("not everything could be stopped: {error:#}")),
+        }
+        state.wanted = start.before.map(|before| before.wanted.clone()).unwrap_or_default();
+        state.containers.development = start.before.and_then(|before| before.containers.development.clone());
+        let is_interrupted = matches!(exit_code(error), 130 | 143);
+        state.failure = Some(if is_interrupted { "it was interrupted".to_owned() } else { error.to_string() });
+        if let Err(error) = self.write_state() {
+            terminal.warn(format!("{error:#}"));
+        }
+    }
+
+    /// Stops what is running, keeping the data; false when nothing was.
+    pub fn down(&mut self, named: &[Service]) -> Result<bool> {
+        let services = Service::with_users(named);
+        let is_running = self.running()?.iter().any(|service| services.contains(service));
+        let was_wanted = self.state.as_ref().is_some_and(|state| !state.wanted.is_empty());
+        let plan = Plan { lanes: self.engine.stop(self.state.as_ref(), &services)? };
+        plan.check()?;
+        if self.context.dry_run {
+            plan.print(&self.context.terminal)?;
+            return Ok(is_running);
+        }
+        plan.run(self.context).result?;
+        if let Some(state) = &mut self.state {
+            state.wanted.retain(|service| !services.contains(service));
+            state.failure = None;
+            self.write_state()?;
+        }
+        Ok(is_running || (was_wanted && named.is_empty()))
+    }
+
+    /// Stops services, so that `up` starts them anew, once it is sure that they can be started again.
+    pub fn stop_for_restart(&self, services: &[Service]) -> Result<()> {
+        let (settings, _) = foundation::settings(self.context, self.folder())?;
+        self.engine.check()?;
+        if let Some(state) = self.state.as_ref().filter(|_| services.contains(&Service::Backend)) {
+            self.print_or_run(&Plan { lanes: self.engine.rehearse(&settings, state)? })?;
+        }
+        self.print_or_run(&Plan { lanes: self.engine.stop(self.state.as_ref(), services)? })
+    }
+
+    fn print_or_run(&self, plan: &Plan) -> Result<()> {
+        plan.check()?;
+        if !self.context.dry_run {
+            return plan.run(self.context).result;
+        }
+        if plan.is_empty() { Ok(()) } else { plan.print(&self.context.terminal) }
+    }
+
+    /// Stops these services for good, also after somebody has asked for an end of everything else.
+    pub fn force_stop(&mut self, services: &[Service]) -> Result<()> {
+        let Some(state) = &mut self.state else { return Ok(()) };
+        self.engine.force_stop(state, services)?;
+        state.wanted.retain(|service| !services.contains(service));
+        self.write_state()
+    }
+}
+
+/// The services that need a port: of several backends some may be running, on ports that are the stack's already.
+fn moving(request: &Request, absent: &[Service]) -> Vec<Service> {
+    let is_row = request.replicas > 1;
+    absent.iter().copied().filter(|service| !(is_row && *service == Service::Backend)).collect()
+}
