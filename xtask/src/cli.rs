@@ -1,6 +1,7 @@
 //! The command line: what can be typed, what it means, and the help. Nothing is done here.
 
 mod arguments;
+pub mod usage;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
@@ -10,7 +11,7 @@ pub use self::arguments::*;
 
 /// Runs, migrates, tests and ships Thunder from its own repository.
 #[derive(Debug, Parser)]
-#[command(name = "cargo xtask", bin_name = "cargo xtask", version, disable_help_subcommand = true)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", version, max_term_width = 120)]
 pub struct Cli {
     /// Print what would be done, as commands, and do nothing
     #[arg(long, global = true, help_heading = GLOBAL)]
@@ -40,10 +41,11 @@ pub enum Task {
     /// Make, check or show the local settings
     Env(Env),
     /// Start PostgreSQL, Redis and the backend, or only those named
-    #[command(after_help = UP)]
+    #[command(alias = "start", after_help = UP)]
     Up(Up),
     /// Stop the stack and keep its data
     #[command(
+        alias = "stop",
         after_help = "A service that is named goes with what needs it.\n\nExamples:\n  cargo xtask down\n  cargo xtask down backend\n  cargo xtask down --dry-run"
     )]
     Down(Down),
@@ -54,6 +56,7 @@ pub enum Task {
     Restart(Restart),
     /// Show each service's state, health, address, process, age and version
     #[command(
+        alias = "ps",
         after_help = "Exits with 4 if anything that should run does not, or is not healthy.\n\nExamples:\n  cargo xtask status\n  cargo xtask status --json | jq -r .url"
     )]
     Status(Json),
@@ -168,11 +171,12 @@ Examples:
 
 const COMPLETIONS: &str = "\
 cargo cannot complete the words after an alias, so that these are for the binary, or for a name that you give it.
+--install writes them where the shell looks for them, and says where that is.
 
 Examples:
-  alias x='cargo xtask'; source <(cargo xtask completions bash --name x)
+  alias x='cargo xtask'; cargo xtask completions bash --name x --install
   cargo xtask completions zsh --name x > ~/.zfunc/_x
-  cargo xtask completions fish --name x > ~/.config/fish/completions/x.fish";
+  cargo xtask completions fish --name x --install";
 
 /// When to use colour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
@@ -234,8 +238,8 @@ mod tests {
     fn every_task_stands_in_one_group() {
         let mut grouped: Vec<&str> = GROUPS.iter().flat_map(|(_, names)| names.iter().copied()).collect();
         let command = Cli::command();
-        let mut tasks: Vec<&str> =
-            command.get_subcommands().filter(|task| !task.is_hide_set()).map(clap::Command::get_name).collect();
+        let visible = command.get_subcommands().filter(|task| !task.is_hide_set() && task.get_name() != "help");
+        let mut tasks: Vec<&str> = visible.map(clap::Command::get_name).collect();
         grouped.sort_unstable();
         tasks.sort_unstable();
         assert_eq!(grouped, tasks);

@@ -46,6 +46,11 @@ impl Failure {
         Self { code, message: String::new(), details: Vec::new(), command: None, hints: Vec::new() }
     }
 
+    /// A failure that was told already, and whose code is a child's own.
+    pub fn passed_on(code: u8, message: impl Into<String>) -> Self {
+        Self { code, message: message.into(), ..Self::passed_through(code) }
+    }
+
     /// Adds lines of evidence: a command, the end of a log.
     #[must_use]
     pub fn details<T: Into<String>>(mut self, lines: impl IntoIterator<Item = T>) -> Self {

@@ -27,30 +27,48 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::Result;
-use clap::{CommandFactory, FromArgMatches};
 
+use crate::cli::usage::{self, Parsed};
 use crate::cli::{Cli, Task};
 use crate::context::Context;
+use crate::failure::Failure;
 use crate::interrupt::{CancelToken, Interrupt};
 use crate::project::Project;
 use crate::runner::Processes;
 use crate::terminal::Terminal;
 
 fn main() -> ExitCode {
-    let matches = Cli::command().get_matches();
-    let task = matches.subcommand_name().unwrap_or("overview").to_owned();
-    let cli = match Cli::from_arg_matches(&matches) {
-        Ok(cli) => cli,
-        Err(error) => error.exit(),
+    let Parsed { cli, task, wants_json } = match usage::parse(std::env::args_os()) {
+        Ok(parsed) => parsed,
+        Err(error) => return explain(&error),
     };
     let terminal = Arc::new(Terminal::new(cli.color.into(), cli.verbose));
     match run(cli, task, &terminal) {
-        Ok(code) => ExitCode::from(code),
+        Ok(code) => {
+            if wants_json && code != 0 {
+                let failure = Failure::passed_on(code, "it failed, and stderr says why");
+                terminal.json_failure(&failure.into());
+            }
+            ExitCode::from(code)
+        }
         Err(error) => {
             terminal.failure(&error);
+            if wants_json {
+                terminal.json_failure(&error);
+            }
             ExitCode::from(failure::exit_code(&error))
         }
     }
+}
+
+/// Says why the words make no task, or what was asked for: help, the version.
+fn explain(error: &clap::Error) -> ExitCode {
+    // With a closed stream there is nobody to tell.
+    drop(error.print());
+    if let Some(hint) = usage::hint(error) {
+        Terminal::new(terminal::Color::Auto, false).note(format!("\n{hint}"));
+    }
+    ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
 }
 
 fn run(cli: Cli, name: String, terminal: &Arc<Terminal>) -> Result<u8> {
@@ -59,7 +77,7 @@ fn run(cli: Cli, name: String, terminal: &Arc<Terminal>) -> Result<u8> {
         return task::launch_service::run(arguments);
     }
     if let Some(Task::Completions(arguments)) = cli.task {
-        return task::completions::run(&arguments);
+        return task::completions::run(terminal, &arguments);
     }
     let interrupt = Interrupt::install(terminal)?;
     let project = Project::find()?;

@@ -182,20 +182,46 @@ impl Plan {
         self.lanes.iter().all(|lane| lane.actions.is_empty())
     }
 
-    /// Prints what would be done, as a person could paste it.
+    /// Prints what would be done, as a person could paste it from top to bottom: each lane after those that it waits for.
     pub fn print(&self, terminal: &Terminal) -> anyhow::Result<()> {
         if self.is_empty() {
             return terminal.data("# nothing to do");
         }
-        for lane in self.lanes.iter().filter(|lane| !lane.actions.is_empty()) {
-            terminal.data(format!("{STRONG}# {}{STRONG:#}", lane.name))?;
-            for action in &lane.actions {
+        let ordered = self.in_order();
+        for (index, lane) in ordered.iter().enumerate() {
+            let after: Vec<String> = (0..index)
+                .filter(|other| lane.waits_for(&ordered[*other].name))
+                .map(|other| (other + 1).to_string())
+                .collect();
+            let after = if after.is_empty() { String::new() } else { format!(", after {}", after.join(" and ")) };
+            let number = if ordered.len() > 1 { format!("{}. ", index + 1) } else { String::new() };
+            terminal.data(format!("{STRONG}# {number}{}{after}{STRONG:#}", lane.name))?;
+            for action in lane.actions.iter().filter(|action| !matches!(action, Action::After(_))) {
                 let line = action.to_string();
                 let is_comment = line.starts_with('#');
                 terminal.data(if is_comment { format!("{FAINT}{line}{FAINT:#}") } else { line })?;
             }
         }
         Ok(())
+    }
+
+    /// The lanes in which something is done, each after those that it waits for.
+    fn in_order(&self) -> Vec<&Lane> {
+        let mut left: Vec<&Lane> = self.lanes.iter().filter(|lane| !lane.actions.is_empty()).collect();
+        let mut ordered: Vec<&Lane> = Vec::new();
+        while !left.is_empty() {
+            let is_free = |lane: &&Lane| !left.iter().any(|other| lane.waits_for(&other.name));
+            // Lanes that wait for each other would never end; a dry run shows them all the same.
+            let next = left.iter().position(is_free).unwrap_or(0);
+            ordered.push(left.remove(next));
+        }
+        ordered
+    }
+}
+
+impl Lane {
+    fn waits_for(&self, name: &str) -> bool {
+        self.actions.iter().any(|action| matches!(action, Action::After(other) if other == name))
     }
 }
 
@@ -259,6 +285,14 @@ mod tests {
     fn lane(name: &str, after: &[&str]) -> Lane {
         let actions = after.iter().map(|other| Action::After((*other).to_owned())).collect();
         Lane { name: name.to_owned(), actions, result: String::new() }
+    }
+
+    #[test]
+    fn a_dry_run_shows_each_lane_after_those_that_it_waits_for() {
+        let plan = Plan { lanes: vec![lane("c", &["a", "b"]), lane("b", &["a"]), lane("a", &[]), lane("d", &["a"])] };
+        // A lane in which nothing is done is not shown.
+        let names: Vec<&str> = plan.in_order().iter().map(|lane| lane.name.as_str()).collect();
+        assert_eq!(names, ["b", "c", "d"]);
     }
 
     #[test]

@@ -79,6 +79,7 @@ pub fn is_running(pid: u32) -> bool {
 
 pub use system::{
     describe_exit, exit_code, group_exists, lead_group, ourselves, pass_socket, replace, signal, signal_group,
+    socket_of,
 };
 
 /// The processes whose working folder is this one or below; none where the system does not tell.
@@ -288,6 +289,21 @@ mod system {
         command.fd_mappings(vec![socket]).map(drop).map_err(std::io::Error::other)
     }
 
+    /// The socket that a server was given by [`pass_socket`], as our own: both listen on it from now on. The system may
+    /// not allow it (`ptrace(2)`, "Ptrace access mode checking").
+    #[cfg(target_os = "linux")]
+    pub fn socket_of(pid: u32) -> std::io::Result<TcpListener> {
+        use rustix::process::{PidfdFlags, PidfdGetfdFlags, pidfd_getfd, pidfd_open};
+        let number = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw);
+        let process = pidfd_open(number.ok_or(std::io::ErrorKind::NotFound)?, PidfdFlags::empty())?;
+        Ok(pidfd_getfd(process, FIRST_SOCKET, PidfdGetfdFlags::empty())?.into())
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    pub fn socket_of(_: u32) -> std::io::Result<TcpListener> {
+        Err(std::io::ErrorKind::Unsupported.into())
+    }
+
     /// Our own program, also when its file has been replaced since: a build puts another one in its place.
     pub fn ourselves() -> Result<PathBuf> {
         if cfg!(target_os = "linux") {
@@ -379,6 +395,10 @@ mod system {
     pub fn lead_group(_: &mut Command, _: Option<(u32, u32)>) {}
 
     pub fn pass_socket(_: &mut Command, _: &TcpListener) -> std::io::Result<()> {
+        Err(std::io::ErrorKind::Unsupported.into())
+    }
+
+    pub fn socket_of(_: u32) -> std::io::Result<TcpListener> {
         Err(std::io::ErrorKind::Unsupported.into())
     }
 

@@ -6,13 +6,15 @@ mod table;
 use std::fmt::Display;
 use std::io::{self, BufRead, IsTerminal, Write};
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use anstream::ColorChoice;
 use anstyle::{AnsiColor, Style};
 use anyhow::{Context, Result};
 use serde::Serialize;
+use serde_json::json;
 
-use crate::failure::{Exit, Failure};
+use crate::failure::{Exit, Failure, exit_code};
 
 pub use self::progress::{Lane, Progress};
 pub use self::table::Table;
@@ -49,6 +51,8 @@ pub struct Terminal {
     is_animated: bool,
     is_verbose: bool,
     is_colored: bool,
+    /// Whether stdout has a document already, of ours or of a program whose lines were passed on.
+    has_json: AtomicBool,
 }
 
 impl Terminal {
@@ -70,6 +74,7 @@ impl Terminal {
             is_animated: io::stderr().is_terminal() && !is_dumb && !is_ci(),
             is_verbose,
             is_colored: err != ColorChoice::Never,
+            has_json: AtomicBool::new(false),
         }
     }
 
@@ -78,20 +83,21 @@ impl Terminal {
         self.is_colored
     }
 
-    /// From now on this text is printed as `***`.
+    /// From now on this text is printed as `***`, each of its lines by itself.
     pub fn hide(&self, secret: &str) {
-        // Shorter texts would blot out innocent words, and protect nothing.
-        if secret.len() >= 6 {
-            let mut secrets = lock(&self.secrets);
-            secrets.push(secret.to_owned());
-            // A secret inside another must not leave a part of the longer one behind.
-            secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
+        let mut secrets = lock(&self.secrets);
+        for line in secret.lines().filter(|line| !line.trim().is_empty()) {
+            if !secrets.iter().any(|known| known == line) {
+                secrets.push(line.to_owned());
+            }
         }
+        // A secret inside another must not leave a part of the longer one behind.
+        secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
     }
 
     /// The text without secrets.
     pub fn redact(&self, text: &str) -> String {
-        lock(&self.secrets).iter().fold(text.to_owned(), |text, secret| text.replace(secret, "***"))
+        lock(&self.secrets).iter().fold(text.to_owned(), |text, secret| without(&text, secret))
     }
 
     /// A line of data, on stdout.
@@ -110,7 +116,14 @@ impl Terminal {
 
     /// A JSON document, on stdout.
     pub fn json(&self, document: &impl Serialize) -> Result<()> {
+        self.has_json.store(true, Ordering::Relaxed);
         self.data(serde_json::to_string_pretty(document)?)
+    }
+
+    /// A JSON document that holds secrets because the user asked for them.
+    pub fn reveal_json(&self, document: &impl Serialize) -> Result<()> {
+        self.has_json.store(true, Ordering::Relaxed);
+        self.reveal(serde_json::to_string_pretty(document)?)
     }
 
     /// One object of a JSON stream, on stdout.
@@ -135,6 +148,7 @@ impl Terminal {
 
     /// A line of another program's stdout, with what ends it, on ours.
     pub fn relay_data(&self, line: &str) -> Result<()> {
+        self.has_json.store(true, Ordering::Relaxed);
         let line = self.redact(line);
         self.suspended(|| {
             let mut out = lock(&self.out);
@@ -180,6 +194,25 @@ impl Terminal {
         }
     }
 
+    /// The failure as a JSON document on stdout, unless another document is there already: who asked for one gets one.
+    pub fn json_failure(&self, error: &anyhow::Error) {
+        let failure = error.downcast_ref::<Failure>();
+        if self.has_json.load(Ordering::Relaxed) || failure.is_some_and(Failure::is_silent) {
+            return;
+        }
+        let document = json!({
+            "schema_version": 1,
+            "error": {
+                "message": format!("{error:#}"),
+                "exit_code": exit_code(error),
+                "details": failure.map(Failure::evidence).unwrap_or_default(),
+                "hints": failure.map(Failure::hints).unwrap_or_default(),
+            },
+        });
+        // With a closed stdout there is nobody to tell.
+        drop(self.json(&document));
+    }
+
     /// Whether somebody types what we read.
     pub fn has_input() -> bool {
         io::stdin().is_terminal()
@@ -219,6 +252,28 @@ impl Terminal {
     }
 }
 
+/// A secret that is shorter is only hidden where it is a word: inside of words it would blot out innocent ones.
+const SHORT: usize = 6;
+
+/// The text with `***` in the place of the secret.
+fn without(text: &str, secret: &str) -> String {
+    if secret.len() >= SHORT {
+        return text.replace(secret, "***");
+    }
+    let is_word = |character: char| character.is_alphanumeric() || character == '_';
+    let mut shown = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(place) = rest.find(secret) {
+        let (before, after) = (&rest[..place], &rest[place + secret.len()..]);
+        shown.push_str(before);
+        let is_inside = shown.ends_with(is_word) || after.starts_with(is_word);
+        shown.push_str(if is_inside { secret } else { "***" });
+        rest = after;
+    }
+    shown.push_str(rest);
+    shown
+}
+
 /// The failure of a write to stdout.
 fn closed_stdout(error: io::Error) -> anyhow::Error {
     match error.kind() {
@@ -252,9 +307,17 @@ mod tests {
     }
 
     #[test]
-    fn a_short_secret_does_not_blot_out_words() {
+    fn a_short_secret_is_hidden_as_a_word_and_does_not_blot_out_others() {
         let terminal = Terminal::new(Color::Never, false);
-        terminal.hide("a");
-        assert_eq!(terminal.redact("a table"), "a table");
+        terminal.hide("ab1");
+        assert_eq!(terminal.redact("PASSWORD=ab1 and ab1; cab12 ab1"), "PASSWORD=*** and ***; cab12 ***");
+    }
+
+    #[test]
+    fn a_secret_of_several_lines_is_hidden_line_by_line() {
+        let terminal = Terminal::new(Color::Never, false);
+        terminal.hide("-----BEGIN KEY-----\nMIIEvQIBADAN\n\n-----END KEY-----\n");
+        assert_eq!(terminal.redact("read MIIEvQIBADAN"), "read ***");
+        assert_eq!(terminal.redact("nothing"), "nothing");
     }
 }

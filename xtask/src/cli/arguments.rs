@@ -305,6 +305,9 @@ pub struct Completions {
     /// The name that is typed
     #[arg(long, default_value = "xtask")]
     pub name: String,
+    /// Write them to the file in which the shell looks for them, instead of to stdout
+    #[arg(long)]
+    pub install: bool,
 }
 
 /// `migrate`

@@ -1,6 +1,7 @@
 //! The environment of a step's process: what the step says on top of what it may inherit.
 
 use std::ffi::OsString;
+use std::path::Path;
 
 use crate::process::{STARTED_BY, current_mark};
 use crate::step::Step;
@@ -22,6 +23,31 @@ pub fn marked(step: &Step) -> Vec<(OsString, OsString)> {
     let mut all = of(step);
     all.extend(current_mark().map(|mark| (STARTED_BY.into(), mark.into())));
     all
+}
+
+/// The same for a program that takes our place: nothing of what cargo and rustup say to their own children.
+pub fn for_a_person(step: &Step) -> Vec<(OsString, OsString)> {
+    const OF_CARGO: [&str; 4] = ["RUSTUP_TOOLCHAIN", "RUST_RECURSION_COUNT", "CARGO_RUSTC_CURRENT_DIR", "SQLX_OFFLINE"];
+    let is_own = |name: &OsString| step.variables().any(|(own, _)| *name == *own);
+    let mut all = of(step);
+    all.retain(|(name, _)| is_own(name) || !OF_CARGO.iter().any(|of_cargo| name == of_cargo));
+    for (name, value) in &mut all {
+        if LIBRARY_PATHS.iter().any(|of_cargo| name == of_cargo) {
+            let kept = std::env::split_paths(value).filter(|folder| !is_of_cargo(folder)).collect::<Vec<_>>();
+            *value = std::env::join_paths(kept).unwrap_or_default();
+        }
+    }
+    all.retain(|(name, value)| !(value.is_empty() && LIBRARY_PATHS.iter().any(|of_cargo| name == of_cargo)));
+    all
+}
+
+/// The variables in which cargo tells the program that it runs where libraries are.
+const LIBRARY_PATHS: [&str; 2] = ["LD_LIBRARY_PATH", "DYLD_FALLBACK_LIBRARY_PATH"];
+
+/// Whether a folder is one of those that cargo adds: that of the build, or of the toolchain.
+fn is_of_cargo(folder: &Path) -> bool {
+    let ours = std::env::current_exe().ok().and_then(|path| path.parent().map(Path::to_owned));
+    ours.is_some_and(|ours| folder.starts_with(ours)) || folder.components().any(|part| part.as_os_str() == "rustlib")
 }
 
 /// What any program needs: where programs are, where the user's and where temporary files go.

@@ -117,7 +117,8 @@ impl Runner for Processes {
         self.announce(step)?;
         let shell = xshell::Shell::new()?;
         #[expect(clippy::disallowed_methods, reason = "the runner is where processes are started")]
-        let command = shell.cmd(step.program()).args(step.arguments()).env_clear().envs(environment::of(step));
+        let command =
+            shell.cmd(step.program()).args(step.arguments()).env_clear().envs(environment::for_a_person(step));
         // xshell would give it an empty stdin; the plain command inherits the terminal.
         let mut command: std::process::Command = command.into();
         if let Some(folder) = step.working_folder() {

@@ -196,7 +196,10 @@ impl Engine for Host<'_> {
         }
         let source = if start.starting.contains(&Service::Backend) {
             let watcher = start.watch.then(|| self.watcher(start.polls)).transpose()?;
-            Some(Source { watcher, replaces: start.outdated.contains(&Service::Backend), ..self.source()? })
+            // A new watcher takes over from a server that has none, without a gap.
+            let is_taken_over = start.watch && !self.is_watched();
+            let replaces = start.outdated.contains(&Service::Backend) && !is_taken_over;
+            Some(Source { watcher, replaces, ..self.source()? })
         } else {
             None
         };

@@ -210,6 +210,7 @@ pub fn abandoned(context: &Context) -> Result<Vec<PathBuf>> {
 /// Stops and removes the throw-away stacks whose tasks are gone.
 pub fn clear_abandoned(context: &Context) -> Result<()> {
     let user = service_user()?;
+    crate::process::end_orphans(context.project.root(), &|text| context.terminal.warn(text))?;
     for path in abandoned(context)? {
         let folder = folder(path, user.as_ref());
         let Some(_lock) = Lock::attempt(&folder.lock())? else { continue };

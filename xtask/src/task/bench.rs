@@ -127,7 +127,7 @@ fn rounded(limit: f64) -> String {
 impl Drop for Run<'_> {
     fn drop(&mut self) {
         // Whatever was being measured when it ended: nothing may be left running.
-        drop(self.context.runner.read(&self.task(&["clean", "--yes"])));
+        drop(self.context.runner.without_cancel().read(&self.task(&["clean", "--yes"])));
     }
 }
 

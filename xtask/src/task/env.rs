@@ -172,7 +172,7 @@ fn show(context: &Context, reveal: bool, json: bool) -> Result<u8> {
     }
     if json {
         let document = json!({ "schema_version": 1, "settings": Value::Object(document) });
-        context.terminal.reveal(serde_json::to_string_pretty(&document)?)?;
+        context.terminal.reveal_json(&document)?;
     }
     Ok(0)
 }

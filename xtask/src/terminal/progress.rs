@@ -3,7 +3,7 @@
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 
 use super::{BAD, FAINT, GOOD, Terminal, lock};
 
@@ -43,8 +43,12 @@ impl<'a> Progress<'a> {
     pub fn lane(&'a self, name: &str) -> Lane<'a> {
         let bar = self.bars.as_ref().map(|bars| {
             let bar = bars.add(ProgressBar::new_spinner());
-            let template = format!("{{spinner:.cyan}} {{prefix:{}}}  {{wide_msg}} {{elapsed:>5.dim}}", self.width);
+            let template = format!("{{spinner:.cyan}} {{prefix:{}}}  {{wide_msg}} {{took:.dim}}", self.width);
             let style = ProgressStyle::with_template(&template).unwrap_or_else(|_| ProgressStyle::default_spinner());
+            let style = style.with_key("took", |state: &ProgressState, out: &mut dyn std::fmt::Write| {
+                // A line that cannot be written is written again a moment later.
+                out.write_str(&elapsed(state.elapsed())).unwrap_or_default();
+            });
             bar.set_style(style.tick_chars("⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏ "));
             bar.set_prefix(name.to_owned());
             bar.enable_steady_tick(Duration::from_millis(100));
@@ -129,6 +133,7 @@ mod tests {
     fn a_time_is_as_precise_as_anybody_needs() {
         assert_eq!(elapsed(Duration::from_millis(1260)), "1.3 s");
         assert_eq!(elapsed(Duration::from_millis(59_900)), "59.9 s");
+        assert_eq!(elapsed(Duration::from_secs(97)), "1:37 min");
         assert_eq!(elapsed(Duration::from_secs(125)), "2:05 min");
     }
 }

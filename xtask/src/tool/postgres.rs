@@ -179,11 +179,11 @@ pub fn ping(address: SocketAddr, role: &str, database: &str) -> Result<(), Strin
         stream.write_all(&message)?;
         let mut head = [0; 5];
         stream.read_exact(&mut head)?;
+        // To its end: a connection that is closed with something unread is reset, which the server notes in its log.
+        let length = u64::from(u32::from_be_bytes([head[1], head[2], head[3], head[4]]));
         let mut rest = Vec::new();
-        if head[0] == b'E' {
-            let length = u64::from(u32::from_be_bytes([head[1], head[2], head[3], head[4]]));
-            stream.take(length.clamp(4, 8192) - 4).read_to_end(&mut rest)?;
-        }
+        (&stream).take(length.clamp(4, 8192) - 4).read_to_end(&mut rest)?;
+        stream.shutdown(std::net::Shutdown::Write)?;
         Ok((head[0], rest))
     };
     match ask() {

@@ -190,3 +190,123 @@ fn a_record_whose_number_belongs_to_somebody_else_is_never_signalled() {
 fn bystander() -> std::process::Child {
     std::process::Command::new("sleep").arg("600").spawn().unwrap()
 }
+
+#[test]
+fn a_restart_stops_nothing_before_it_is_sure_that_it_can_start_again() {
+    let checkout = Checkout::new();
+    checkout.xtask(&["up"]).expect(0);
+    let pids = |checkout: &Checkout| ["postgres", "redis", "backend"].map(|service| checkout.pid(service));
+    let before = pids(&checkout);
+    let settings = checkout.read(".env.docker");
+    for broken in ["garbage\n".to_owned(), settings.replace("LOG_FORMAT=pretty", "LOG_FORMAT=ugly")] {
+        checkout.write(".env.docker", &broken);
+        checkout.xtask(&["restart"]).expect(3);
+        checkout.write(".env.docker", &settings);
+        assert_eq!(pids(&checkout), before);
+    }
+    let real = checkout.path("target/debug/real");
+    std::fs::rename(checkout.path("target/debug/thunder"), &real).unwrap();
+    checkout.write("target/debug/thunder", "");
+    checkout.fake_backend(&format!(
+        "[ \"$1\" = migrate ] && {{ echo 'thunder: migration 9_x failed and was rolled back' >&2; exit 1; }}\nexec {} \"$@\"\n",
+        real.display()
+    ));
+    checkout.xtask(&["restart"]).expect(1).says(&["migration 9_x failed"]);
+    assert_eq!(pids(&checkout), before);
+    checkout.xtask(&["smoke"]).expect(0);
+}
+
+#[test]
+fn giving_up_the_watcher_leaves_it_serving_where_the_backend_cannot_be_started_without() {
+    let checkout = Checkout::new();
+    checkout.xtask(&["up"]).expect(0);
+    let backend = checkout.pid("backend");
+    checkout.fake("cargo", "echo 'error: expected `;`' >&2\nexit 101\n");
+    checkout.xtask(&["up", "--no-watch"]).expect(1).says(&["expected `;`"]);
+    assert_eq!(checkout.pid("backend"), backend);
+    let status = checkout.xtask(&["status", "--json"]).expect(0).json();
+    assert_eq!(of(&status, "backend")["watch"]["running"], true);
+}
+
+#[test]
+fn status_tells_a_start_from_a_crash_and_why_the_last_start_failed() {
+    let checkout = Checkout::new();
+    checkout.fake("cargo", "while [ ! -e go ]; do sleep 0.05; done; echo 'error: no luck' >&2; exit 101\n");
+    let up = checkout.start_until(&["up"], "✓ postgres");
+    let status = checkout.xtask(&["status", "--json"]).expect(4).says(&["`up` has been starting the stack"]).json();
+    assert_eq!((&status["state"], &status["task"]["task"]), (&"starting".into(), &"up".into()));
+    let backend = of(&status, "backend");
+    assert_eq!(backend["state"], "starting");
+    assert!(backend["detail"].as_str().unwrap().starts_with("starting, by `up`, for "), "{backend:#}");
+    checkout.write("go", "");
+    up.end().expect(1);
+    let ran = checkout.xtask(&["status"]).expect(0);
+    assert!(ran.stdout.contains("is down") && ran.stdout.contains("the last start failed"), "{}", ran.stdout);
+    assert!(ran.stdout.contains("cannot build the backend"), "{}", ran.stdout);
+    assert!(!ran.stdout.contains("ended by itself"), "{}", ran.stdout);
+    checkout.fake("cargo", "exit 0\n");
+    checkout.xtask(&["up"]).expect(0);
+    assert_eq!(checkout.xtask(&["status", "--json"]).expect(0).json()["failure"], serde_json::Value::Null);
+}
+
+#[test]
+fn down_of_a_service_takes_what_needs_it_along_and_leaves_the_rest() {
+    let checkout = Checkout::new();
+    checkout.xtask(&["up"]).expect(0);
+    let postgres = checkout.pid("postgres");
+    checkout.xtask(&["down", "redis"]).expect(0).says(&["redis stopped, with what needs it"]);
+    let status = checkout.xtask(&["status", "--json"]).expect(0).json();
+    assert_eq!(
+        (&of(&status, "redis")["state"], &of(&status, "backend")["state"]),
+        (&"stopped".into(), &"stopped".into())
+    );
+    assert_eq!(checkout.pid("postgres"), postgres);
+    checkout.xtask(&["down", "redis"]).expect(0).says(&["redis was not running"]);
+}
+
+#[test]
+fn a_server_that_never_answers_costs_little_more_than_the_time_that_it_was_given() {
+    let checkout = Checkout::new();
+    checkout.xtask(&["up", "postgres"]).expect(0);
+    checkout.xtask(&["down"]).expect(0);
+    // One that stops itself as soon as it is started: it neither answers nor ends.
+    let real = checkout.xtask(&["doctor", "--json"]).expect(0).json();
+    let found = real["checks"].as_array().unwrap().iter().find(|check| check["name"] == "PostgreSQL").unwrap();
+    let folder = found["found"].as_str().unwrap().split_once("(in ").unwrap().1.trim_end_matches(')').to_owned();
+    checkout.fake("initdb", &format!("exec {folder}/initdb \"$@\"\n"));
+    checkout.fake(
+        "postgres",
+        &format!("[ \"$1\" = --version ] && exec {folder}/postgres --version\nkill -STOP $$\nexec sleep 600\n"),
+    );
+    let begun = Instant::now();
+    checkout.xtask(&["up", "postgres", "--timeout", "2"]).expect(4).says(&["postgres was not ready within 2s"]);
+    assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
+    expect_stopped(&checkout);
+}
+
+#[test]
+fn a_dry_run_of_a_restart_says_what_is_stopped_and_what_is_started_and_does_neither() {
+    let checkout = Checkout::new();
+    checkout.xtask(&["up"]).expect(0);
+    let pid = checkout.pid("redis");
+    let planned = checkout.xtask(&["restart", "redis", "--dry-run"]).expect(0).stdout;
+    assert!(planned.contains(&format!("kill -TERM {pid}")) && planned.contains("redis.conf"), "{planned}");
+    let planned = checkout.xtask(&["watch", "--dry-run"]).expect(0).stdout;
+    assert!(planned.contains("until Ctrl-C"), "{planned}");
+    for line in planned.lines().filter(|line| !line.starts_with('#')) {
+        panic!("everything runs, so that there is nothing to paste: {line}");
+    }
+    assert_eq!(checkout.pid("redis"), pid);
+}
+
+#[test]
+fn a_failure_is_a_document_where_one_was_asked_for() {
+    let checkout = Checkout::new();
+    for task in [&["up", "--json"][..], &["smoke", "--json"], &["migrate", "status", "--json"]] {
+        checkout.fake("cargo", "echo 'error: no luck' >&2; exit 101\n");
+        let ran = checkout.xtask(task);
+        let error = &ran.json()["error"];
+        assert_eq!(error["exit_code"], ran.code, "{task:?}: {}", ran.stdout);
+        assert!(!error["message"].as_str().unwrap().is_empty() && error["hints"].is_array(), "{error:#}");
+    }
+}

@@ -54,40 +54,25 @@ fn interrupted_tests_leave_no_process_and_no_folder() {
 }
 
 #[test]
-fn what_killed_tests_left_behind_is_cleared_by_the_next_ones() {
+fn what_killed_tests_left_behind_is_ended_and_cleared_by_the_next_task() {
     let checkout = Checkout::new();
-    cargo_test(&checkout, "echo testing >&2\nexec sleep 600");
-    let test = checkout.start_until(&["test"], "testing");
-    test.signal("KILL");
-    let left = checkout.inhabitants();
-    test.wait();
-    cargo_test(&checkout, "exit 0");
-    checkout.xtask(&["test"]).expect(0);
-    assert!(!checkout.exists(".stack"));
-    // The program that ran the tests is not ours to end: it was told nothing.
-    until("the servers are gone", || left.iter().filter(|pid| is_alive(**pid)).all(|pid| is_sleep(*pid)));
-    for pid in checkout.inhabitants() {
-        crate::support::signal(pid, "KILL");
+    for task in [&["test"][..], &["clean", "--yes"]] {
+        // A test that has started a server of its own, which nobody is left to stop.
+        cargo_test(&checkout, "echo testing >&2\nsleep 600 &\nwait");
+        let test = checkout.start_until(&["test", "backend"], "testing");
+        until("its server runs", || checkout.inhabitants().iter().any(|pid| is_sleep(*pid)));
+        let left: Vec<u32> = checkout.inhabitants().into_iter().filter(|pid| *pid != test.child.id()).collect();
+        test.signal("KILL");
+        test.wait();
+        cargo_test(&checkout, "exit 0");
+        checkout.xtask(task).expect(0);
+        until("everything is ended", || left.iter().all(|pid| !is_alive(*pid)));
+        assert!(!checkout.exists(".stack"));
     }
 }
 
 fn is_sleep(pid: u32) -> bool {
     std::fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default().trim() == "sleep"
-}
-
-#[test]
-fn clean_removes_what_killed_tests_left_behind() {
-    let checkout = Checkout::new();
-    cargo_test(&checkout, "echo testing >&2\nexec sleep 600");
-    let test = checkout.start_until(&["test"], "testing");
-    test.signal("KILL");
-    test.wait();
-    checkout.xtask(&["clean", "--yes"]).expect(0);
-    assert!(!checkout.exists(".stack"));
-    until("the servers are gone", || checkout.inhabitants().iter().all(|pid| is_sleep(*pid)));
-    for pid in checkout.inhabitants() {
-        crate::support::signal(pid, "KILL");
-    }
 }
 
 #[test]

@@ -414,3 +414,63 @@ fn the_folder_of_the_sources_may_go_and_come_again() {
     checkout.hear(" changed", 2);
     checkout.edit(ANOTHER, "reloaded ");
 }
+
+#[test]
+fn looking_at_intervals_survives_a_restart() {
+    let checkout = checkout();
+    checkout.xtask(&["up", "--poll"]).expect(0);
+    let polls = |checkout: &Checkout| {
+        let record: Value = serde_json::from_str(&checkout.read(".stack/run/watcher.json")).unwrap();
+        let words = std::fs::read_to_string(format!("/proc/{}/cmdline", record["pid"])).unwrap();
+        words.split('\0').any(|word| word == "--poll")
+    };
+    assert!(polls(&checkout));
+    checkout.xtask(&["restart", "backend"]).expect(0);
+    assert!(polls(&checkout));
+}
+
+#[test]
+fn a_migration_that_is_in_no_commit_is_named_as_a_draft() {
+    let checkout = checkout();
+    checkout.fake("git", "case \"$*\" in *ls-tree*) echo backend/migrations/1_a.up.sql ;; *) exit 128 ;; esac\n");
+    checkout.write("backend/migrations/1_a.up.sql", "SELECT 1");
+    checkout.write("backend/migrations/2_b.up.sql", "SELECT 1");
+    let real = checkout.path("target/debug/real");
+    std::fs::rename(checkout.path("target/debug/thunder"), &real).unwrap();
+    checkout.write("target/debug/thunder", "");
+    checkout.fake_backend(&format!(
+        "[ \"$1\" = migrate ] && {{ echo \"$*\" >> asked; exec {real} migrate run; }}\nexec {real} \"$@\"\n",
+        real = real.display()
+    ));
+    checkout.xtask(&["up"]).expect(0);
+    let asked = || std::fs::read_to_string(checkout.path("asked")).unwrap_or_default();
+    assert_eq!(asked().lines().last(), Some("migrate run --draft 2"), "by `up`");
+    checkout.write("backend/migrations/3_c.up.sql", "SELECT 1");
+    until("the watcher migrates", || asked().lines().last() == Some("migrate run --draft 2 --draft 3"));
+}
+
+#[test]
+fn after_a_watcher_was_killed_the_next_one_takes_over_without_a_gap() {
+    // Where the system keeps processes from each other, the next watcher has to wait for the address.
+    let is_closed = fs::read_to_string("/proc/sys/kernel/yama/ptrace_scope").is_ok_and(|scope| scope.trim() != "0");
+    if is_closed && !is_root() {
+        return;
+    }
+    let checkout = up();
+    let load = Load::on(checkout.port());
+    for _ in 0..5 {
+        let (watcher, server) = (checkout.watcher(), checkout.pid("backend"));
+        signal(watcher, "KILL");
+        until("the watcher is gone", || !is_alive(watcher));
+        checkout.xtask(&["up"]).expect(0);
+        until("the older server has ended", || !is_alive(server));
+        let answers = load.answers();
+        until("the next one answers", || load.answers() > answers);
+    }
+    expect_no_failure(load);
+    assert_eq!(checkout.said("taking over from a server whose watcher is gone"), 0);
+}
+
+fn is_root() -> bool {
+    fs::read_to_string("/proc/self/status").is_ok_and(|status| status.contains("Uid:\t0\t"))
+}

@@ -15,6 +15,7 @@ use super::{Message, Place, say};
 use crate::context::Context;
 use crate::file;
 use crate::interrupt::CancelToken;
+use crate::process;
 use crate::stack::foundation;
 use crate::wait::{self, Poll, Waited};
 
@@ -54,10 +55,9 @@ impl<'a> Fleet<'a> {
         file::create(&files.servers())?;
         let current = Server::adopt(0, &files, &sender);
         // Held from now on, so that whoever connects waits.
-        let socket = if current.is_none() {
-            Some(Arc::new(bind(place, Duration::ZERO, &CancelToken::on(&context.interrupt))?))
-        } else {
-            None
+        let socket = match &current {
+            None => Some(Arc::new(bind(place, Duration::ZERO, &CancelToken::on(&context.interrupt))?)),
+            Some(server) => shared_with(server, place).map(Arc::new),
         };
         let (next, retired) = (None, Vec::new());
         Ok(Self { context, place, files, sender, socket, next, current, retired, started: 0 })
@@ -194,6 +194,13 @@ impl<'a> Fleet<'a> {
     fn shutdown_timeout(&self) -> Duration {
         foundation::shutdown_timeout_of(self.context)
     }
+}
+
+/// The very socket on which a server listens whose watcher is gone: with it the next server takes over without a gap.
+/// None where the system does not give it away.
+fn shared_with(server: &Server, place: &Place) -> Option<TcpListener> {
+    let socket = process::socket_of(server.record()?.pid).ok()?;
+    (socket.local_addr().ok()? == place.address().ok()?).then_some(socket)
 }
 
 /// The socket that all servers are given, as soon as nobody else has its address.

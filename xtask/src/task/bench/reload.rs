@@ -100,7 +100,7 @@ struct Copy<'a> {
 
 impl Drop for Copy<'_> {
     fn drop(&mut self) {
-        drop(self.run.context.runner.read(&self.xtask(&["clean", "--yes"])));
+        drop(self.run.context.runner.without_cancel().read(&self.xtask(&["clean", "--yes"])));
     }
 }
 

@@ -83,7 +83,7 @@ pub fn run(context: &Context, engine: EngineChoice, servers: Origin) -> Result<u
     let outcome = journey.make();
     if outcome.is_err() {
         // Nothing may be left running, however far the journey came.
-        drop(context.runner.read(&journey.xtask(&["clean", "--yes"])));
+        drop(context.runner.without_cancel().read(&journey.xtask(&["clean", "--yes"])));
     }
     outcome.map(|()| 0)
 }
@@ -176,17 +176,33 @@ impl Journey<'_> {
         std::fs::write(&path, format!("{}\nfn broken() -> u32 {{ \"text\" }}\n", handler("0.0.2")))?;
         self.until("status tells of the compile error", || {
             let output = self.context.runner.read(&self.xtask(&["status", "--json"]))?;
-            Ok(output.stdout.contains("serving an older build: 1 error in health.rs:"))
+            Ok(output.stdout.contains(&format!("serving an older build: 1 error in {}:", HANDLER.0)))
         })?;
         ensure!(answers("0.0.1"), "the older build does not serve");
 
-        let migration = self.clone.join(MIGRATIONS).join("20990101000000_journey.up.sql");
-        std::fs::write(migration, "CREATE TABLE journey (id bigint);\n")?;
         std::fs::write(&path, handler("0.0.3"))?;
-        self.until("the mended edit is live", || Ok(answers("0.0.3")))?;
-        let logs = self.context.runner.read(&self.xtask(&["logs", "backend", "-n", "1000"]))?;
-        ensure!(logs.stdout.contains("migration applied 20990101000000"), "no migration is told: {}", logs.stdout);
-        Ok(())
+        self.until("the corrected edit is live", || Ok(answers("0.0.3")))?;
+        self.migrate()
+    }
+
+    /// A migration, written as people write one: an empty file first, then its statements, then other statements.
+    fn migrate(&self) -> Result<()> {
+        let write = |end: &str, text: &str| {
+            std::fs::write(self.clone.join(MIGRATIONS).join(format!("20990101000000_journey.{end}.sql")), text)
+        };
+        let says = |words: &str| {
+            let logs = self.context.runner.read(&self.xtask(&["logs", "backend", "-n", "1000"]))?;
+            Ok(logs.stdout.contains(words))
+        };
+        write("up", "")?;
+        self.until("an empty migration is not applied", || says("1 migration is without a statement"))?;
+        write("down", "DROP TABLE journey;\n")?;
+        write("up", "CREATE TABLE journey (id bigint);\n")?;
+        self.until("a migration is applied", || says("migration applied 20990101000000"))?;
+        write("up", "CREATE TABLE journey (id bigint, name text);\n")?;
+        self.until("a draft that changed is reverted and applied again", || {
+            says("draft 20990101000000_journey changed: reverted, applied again")
+        })
     }
 
     fn until(&self, what: &str, is_so: impl Fn() -> Result<bool>) -> Result<()> {
