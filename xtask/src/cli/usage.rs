@@ -144,9 +144,11 @@ mod tests {
                 let typed = std::iter::once("x".to_owned()).chain(line.clone()).map(OsString::from);
                 let Err(error) = parse(typed).map(drop) else { continue };
                 let is_fine = match error.kind() {
-                    ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => true,
+                    ErrorKind::DisplayHelp
+                    | ErrorKind::DisplayVersion
                     // Said of a task as a whole, such as `cargo xtask env`.
-                    ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand | ErrorKind::MissingRequiredArgument => true,
+                    | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand
+                    | ErrorKind::MissingRequiredArgument => true,
                     ErrorKind::InvalidValue => has_placeholder,
                     _ => false,
                 };
