@@ -105,6 +105,12 @@ impl Terminal {
         self.reveal(self.redact(&line.to_string()))
     }
 
+    /// A table, on stdout; on a terminal no wider than that.
+    pub fn table(&self, table: &Table) -> Result<()> {
+        let columns = terminal_size::terminal_size_of(io::stdout()).map(|(terminal_size::Width(columns), _)| columns);
+        self.data(table.within(columns.map_or(usize::MAX, usize::from)))
+    }
+
     /// A line of data that holds secrets because the user asked for them.
     pub fn reveal(&self, line: impl Display) -> Result<()> {
         self.suspended(|| {

@@ -4,7 +4,7 @@ use crate::runner::Runner;
 use crate::tool::{docker, lsof, system};
 
 /// How much of a command line is shown.
-const SHOWN: usize = 100;
+const SHOWN: usize = 60;
 
 /// Who listens on the port of this machine, in words.
 pub fn of_port(port: u16, runner: &dyn Runner) -> String {

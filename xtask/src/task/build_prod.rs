@@ -113,7 +113,7 @@ fn print(context: &Context, report: &Report) -> Result<()> {
     table.row(["  healthy".to_owned(), format!("{} ms after its start", report.boot.healthy_ms)]);
     table.row(["  memory".to_owned(), format!("{} idle", human_size(report.boot.idle_memory_bytes))]);
     table.row(["  stopped".to_owned(), format!("{} ms after SIGTERM, with exit code 0", report.boot.stopped_ms)]);
-    terminal.data(table)?;
+    terminal.table(&table)?;
     if !report.pushed {
         terminal.note("next: cargo xtask up --production");
     }

@@ -67,7 +67,7 @@ pub fn run(context: &Context, fix: bool) -> Result<u8> {
         };
         table.row([(*name).to_owned(), word, why]);
     }
-    context.terminal.data(table)?;
+    context.terminal.table(&table)?;
     let of = |wanted: fn(&Verdict) -> bool| verdicts.iter().filter(|(_, verdict)| wanted(verdict)).count();
     let (failed, skipped) =
         (of(|verdict| matches!(verdict, Verdict::Failed(_))), of(|verdict| matches!(verdict, Verdict::Skipped(_))));

@@ -111,7 +111,7 @@ fn print(context: &Context, checks: &[Check]) -> Result<()> {
             .map(|minimum| format!("{FAINT}needs {minimum}{FAINT:#}"));
         table.row([mark, check.name.to_owned(), found, minimum.unwrap_or_default()]);
     }
-    context.terminal.data(table)?;
+    context.terminal.table(&table)?;
     for check in checks.iter().filter(|check| check.status != Status::Ok && !check.is_in_the_way()) {
         for fix in &check.fix {
             context.terminal.data(format!("{FAINT}{}: {fix}{FAINT:#}", check.name))?;

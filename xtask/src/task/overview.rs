@@ -21,7 +21,7 @@ pub fn run(context: &Context) -> Result<u8> {
             table.row([format!("  {GOOD}{name}{GOOD:#}"), about]);
         }
     }
-    terminal.data(table)?;
+    terminal.table(&table)?;
     terminal.data(format!("\n{}", state(context)))?;
     terminal.data("Each task explains itself with --help.")?;
     Ok(0)

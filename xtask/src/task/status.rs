@@ -52,7 +52,7 @@ pub fn print(terminal: &Terminal, report: &Report) -> Result<()> {
     for service in &report.services {
         table.row(row(service));
     }
-    terminal.data(table)
+    terminal.table(&table)
 }
 
 fn row(service: &ServiceReport) -> [String; 6] {

@@ -118,5 +118,6 @@ fn print_next(context: &Context, services: &[Service], report: &Report) -> Resul
     }
     table.row(["", "cargo xtask logs -f", "follow the logs"]);
     table.row(["", "cargo xtask down", "stop, and keep the data"]);
-    context.terminal.data(format!("\n{table}"))
+    context.terminal.data("")?;
+    context.terminal.table(&table)
 }

@@ -15,6 +15,9 @@ fn timeout() -> Duration {
     Duration::from_mins(if std::env::var_os("TERMINAL_CHECKOUT").is_some() { 20 } else { 2 })
 }
 
+/// "Device Status Report" of ECMA-48 §8.3.35, with which a program asks for the place of the cursor.
+const WHERE: &[u8] = b"\x1b[6n";
+
 /// The height of the terminal.
 const ROWS: u16 = 50;
 
@@ -56,6 +59,11 @@ impl Session {
             // The terminal is gone with the last program on it.
             while let Ok(length @ 1..) = (&*source).read(&mut bytes) {
                 sink.lock().expect("no panic while it is held").extend_from_slice(&bytes[..length]);
+                // A program that does not know the width of its terminal moves to the end of the line, asks where that
+                // is, and waits for the answer.
+                if bytes[..length].windows(WHERE.len()).any(|part| part == WHERE) {
+                    write!(&*source, "\u{1b}[1;{columns}R").expect("the terminal is there");
+                }
             }
         });
         let words = command.get_args().map(|arg| arg.to_string_lossy()).collect::<Vec<_>>().join(" ");
