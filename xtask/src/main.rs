@@ -2,10 +2,12 @@
 //!
 //! Imports point one way: `task` → `stack` → `tool` → `plan`, `runner`, `step` → `project`, `settings`, `terminal`.
 
+mod checkout;
 mod cli;
 mod context;
 mod failure;
 mod file;
+mod image;
 mod interrupt;
 mod launch;
 mod lock;

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 
 use crate::failure::{Exit, Failure};
+use crate::product::SLUG;
 
 /// A file that every checkout has and nothing else is likely to.
 const MARKER: &str = "xtask/Cargo.toml";
@@ -81,6 +82,11 @@ impl Project {
     /// A number that stays with the stack's path: the 32-bit FNV-1a hash of it.
     pub fn number(&self) -> u32 {
         fnv1a(self.home().as_os_str().as_encoded_bytes())
+    }
+
+    /// The name under which Docker and others know what belongs to this checkout.
+    pub fn name(&self) -> String {
+        format!("{SLUG}-{:08x}", self.number())
     }
 
     /// Whether another stack has the first right to the usual ports: this is a linked worktree (`git worktree add`),

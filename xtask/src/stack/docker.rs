@@ -1,8 +1,5 @@
 //! The Docker engine: the stack as containers, by compose.
 
-pub mod boot;
-pub mod image;
-pub mod policy;
 mod readiness;
 pub mod resources;
 mod start;
@@ -23,13 +20,14 @@ use super::service::Service;
 use super::state::{EngineKind, Server, Source, State};
 use super::watch::files::Files;
 use super::watch::report::WatchReport;
+use crate::checkout;
 use crate::context::Context;
 use crate::failure::{Exit, Failure};
 use crate::file;
 use crate::plan::{Action, Lane, Plan};
 use crate::process;
 use crate::product::setting::{GIT_COMMIT, WATCH_POLL};
-use crate::product::{self, BINARY, SLUG};
+use crate::product::{self, BINARY};
 use crate::runner::{self, Launch, Output, Runner};
 use crate::settings::Settings;
 use crate::step::Step;
@@ -98,7 +96,7 @@ impl<'a> Docker<'a> {
         for service in Service::ALL {
             variables.push((service.definition().port_setting(), ports.of(service).to_string()));
         }
-        variables.push((GIT_COMMIT, foundation::commit(self.context)));
+        variables.push((GIT_COMMIT, checkout::commit(self.context)));
         if form.polls {
             variables.push((WATCH_POLL, "true".to_owned()));
         }
@@ -109,13 +107,13 @@ impl<'a> Docker<'a> {
             variables.push((product::IMAGE_VARIABLE, image.to_owned()));
             variables.push(("BACKEND_PORTS", range));
         } else if form.watch {
-            let committed = foundation::committed_migrations(self.context).unwrap_or_default();
+            let committed = checkout::committed_migrations(self.context).unwrap_or_default();
             variables.push((COMMITTED_MIGRATIONS, committed.join(",")));
         } else {
             variables.push(("BACKEND_COMMAND", product::UNWATCHED.to_owned()));
         }
         Compose {
-            project: project(self.context),
+            project: self.context.project.name(),
             root: self.context.project.root().to_owned(),
             file: if form.production.is_some() { PRODUCTION } else { DEVELOPMENT },
             env_file: self.context.project.settings(),
@@ -135,7 +133,7 @@ impl<'a> Docker<'a> {
         let Some(state) = state.filter(in_containers) else { return Ok(Vec::new()) };
         let Ok(compose) = self.current(state) else {
             // Compose does nothing without its settings; the daemon tells all the same.
-            let said = runner::read_well(self.runner(), &docker::containers_of(&project(self.context)))?;
+            let said = runner::read_well(self.runner(), &docker::containers_of(&self.context.project.name()))?;
             return Ok(compose::parse_labelled(&said));
         };
         readiness::all(&compose, self.runner()).map_err(|why| {
@@ -209,7 +207,7 @@ impl Engine for Docker<'_> {
         state.containers.exist = true;
         state.watch = true;
         for service in Service::ALL {
-            let name = format!("{}-{service}-1", project(self.context));
+            let name = format!("{}-{service}-1", self.context.project.name());
             let said = self.runner().read(&docker::published_port(&name))?;
             if let Some(port) = docker::parse_published_port(&said) {
                 state.ports.set(service, port);
@@ -244,7 +242,7 @@ impl Engine for Docker<'_> {
     }
 
     fn prepared(&self) -> String {
-        format!("{} in containers", project(self.context))
+        format!("{} in containers", self.context.project.name())
     }
 
     fn start(&self, start: &Start<'_>, state: &mut State) -> Result<Vec<Lane>> {
@@ -263,7 +261,7 @@ impl Engine for Docker<'_> {
         let check = Program::by(compose.run_once(Service::Backend.name(), &[BINARY.to_owned()])).check_settings();
         actions.push(Action::Run(check));
         if serves && self.is_running(state, Service::Postgres)? {
-            let drafts = foundation::drafts(self.context);
+            let drafts = checkout::drafts(self.context);
             actions.push(Action::Run(program_inside(&compose).migrate(foundation::MIGRATION_TIMEOUT, &drafts)));
         }
         Ok(vec![Lane { name: "build".to_owned(), actions, result: "ready to start again".to_owned() }])
@@ -363,7 +361,7 @@ impl Docker<'_> {
         if !is_in_containers {
             return Ok(Vec::new());
         }
-        let names = runner::lines(self.runner(), &docker::resources(Kind::Container, &project(self.context)))?;
+        let names = runner::lines(self.runner(), &docker::resources(Kind::Container, &self.context.project.name()))?;
         if names.is_empty() {
             return Ok(Vec::new());
         }
@@ -384,16 +382,6 @@ fn inside_variables(service: Service, settings: &Settings) -> Result<Vec<Variabl
         }
     }
     Ok(variables)
-}
-
-/// Whether the image is there; a daemon that does not answer is an error, and not a "no".
-pub fn has_image(runner: &dyn Runner, name: &str) -> Result<bool> {
-    Ok(!runner::lines(runner, &docker::images_named(name))?.is_empty())
-}
-
-/// The name under which Docker knows what belongs to this checkout.
-pub fn project(context: &Context) -> String {
-    format!("{SLUG}-{:08x}", context.project.number())
 }
 
 /// The backend's program in the container that serves, whose settings may be older than the file's.

@@ -20,7 +20,7 @@ pub struct StackFolder {
 impl StackFolder {
     /// The folder of a checkout's stack.
     pub fn of(project: &Project, user: Option<&User>) -> Self {
-        Self::at(project.state(), user, &format!("{SLUG}-{:08x}", project.number()))
+        Self::at(project.state(), user, &project.name())
     }
 
     /// A stack in `root`. `name` tells it from others where PostgreSQL's user may not go to `root`: a checkout in

@@ -23,6 +23,7 @@ use super::request::Request;
 use super::servers::{Origin, Search};
 use super::service::Service;
 use super::state::{EngineKind, State};
+use crate::checkout;
 use crate::context::Context;
 use crate::failure::{Exit, Failure};
 use crate::file;
@@ -87,10 +88,10 @@ impl<'a> Host<'a> {
         Ok(Source {
             root: self.context.project.root(),
             binary: binary()?,
-            commit: foundation::commit(self.context),
+            commit: checkout::commit(self.context),
             is_colored: self.context.terminal.is_colored(),
             migration_timeout: foundation::MIGRATION_TIMEOUT,
-            drafts: foundation::drafts(self.context),
+            drafts: checkout::drafts(self.context),
             watcher: None,
             replaces: false,
         })
@@ -102,7 +103,7 @@ impl<'a> Host<'a> {
     }
 
     fn backend_environment(&self, settings: &Settings, state: &State) -> Result<Vec<crate::tool::backend::Variable>> {
-        let commit = foundation::commit(self.context);
+        let commit = checkout::commit(self.context);
         environment::of_backend(settings, &state.ports, DATABASE, &commit)
     }
 
@@ -288,7 +289,7 @@ impl Engine for Host<'_> {
         let step = Step::new(format!("run {}", command[0]), &command[0])
             .args(&command[1..])
             .env("PATH", std::env::join_paths(folders)?);
-        let commit = foundation::commit(self.context);
+        let commit = checkout::commit(self.context);
         let environment = environment::of_clients(&settings, &state.ports, DATABASE, &commit)?;
         Ok(environment.iter().fold(step, |step, variable| variable.give_to(step)))
     }

@@ -6,6 +6,7 @@ use anyhow::{Context as _, Result};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
+use crate::checkout;
 use crate::cli::EnvCommand;
 use crate::context::Context;
 use crate::failure::{Exit, Failure};
@@ -152,7 +153,7 @@ fn show(context: &Context, reveal: bool, json: bool) -> Result<u8> {
             None => (value.to_owned(), ".env.docker"),
         }
     };
-    let environment = environment::of_clients(&settings, &ports, DATABASE, &foundation::commit(context))?;
+    let environment = environment::of_clients(&settings, &ports, DATABASE, &checkout::commit(context))?;
     let own = settings.iter().map(|(name, value)| {
         let (value, origin) = in_use(name, value);
         (name.to_owned(), value, is_secret(name), origin)

@@ -5,6 +5,7 @@ use std::time::SystemTime;
 
 use anyhow::{Context as _, Result};
 
+use crate::checkout;
 use crate::cli::MigrateCommand;
 use crate::context::Context;
 use crate::failure::{Exit, Failure};
@@ -33,7 +34,7 @@ pub fn run(context: &Context, command: Option<MigrateCommand>) -> Result<u8> {
     let (program, build) = Stack::open(context)?.program(&[Service::Postgres])?;
     let step = match command {
         None | Some(MigrateCommand::Run | MigrateCommand::Add { .. }) => {
-            program.migrate(foundation::MIGRATION_TIMEOUT, &foundation::drafts(context))
+            program.migrate(foundation::MIGRATION_TIMEOUT, &checkout::drafts(context))
         }
         Some(MigrateCommand::Status(arguments)) => program.migration_status(arguments.json),
         Some(MigrateCommand::Redo { yes }) => {

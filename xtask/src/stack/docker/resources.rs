@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use anyhow::Result;
 
-use super::{has_image, project};
 use crate::context::Context;
+use crate::image;
 use crate::plan::{Action, Plan};
 use crate::product::RUST_IMAGE;
 use crate::runner;
@@ -31,14 +31,14 @@ pub fn all(context: &Context, state: Option<&State>) -> Result<Vec<(Kind, String
             return Ok(Vec::new());
         }
     }
-    let project = project(context);
+    let project = context.project.name();
     let mut found = Vec::new();
     for kind in Kind::ALL {
         let names = runner::lines(&*context.runner, &docker::resources(kind, &project))?;
         found.extend(names.into_iter().map(|name| (kind, name)));
     }
     for image in state.map(|state| state.containers.images.clone()).unwrap_or_default() {
-        if has_image(&*context.runner, &image)? {
+        if image::is_present(&*context.runner, &image)? {
             found.push((Kind::Image, image));
         }
     }
@@ -61,11 +61,11 @@ pub fn removal(resources: &[(Kind, String)]) -> Vec<Action> {
 /// The images that the services need and that are not there.
 pub fn missing_images(context: &Context, services: &[Service]) -> Result<Vec<&'static str>> {
     let runner = &*context.runner;
-    let has_built = has_image(runner, &format!("{}-backend", project(context)))?;
+    let has_built = image::is_present(runner, &format!("{}-backend", context.project.name()))?;
     let mut missing = Vec::new();
     for service in services {
         let image = service.definition().image().unwrap_or(RUST_IMAGE);
-        if (!service.is_built() || !has_built) && !has_image(runner, image)? {
+        if (!service.is_built() || !has_built) && !image::is_present(runner, image)? {
             missing.push(image);
         }
     }

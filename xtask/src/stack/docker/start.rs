@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 
-use super::image::{self, Image};
 use super::readiness::{ContainerIsReady, Containers};
-use super::{CONTAINERS, DOCKERFILE, Docker, Form, has_image};
+use super::{CONTAINERS, DOCKERFILE, Docker, Form};
+use crate::image::{self, Image};
 use crate::plan::{Action, Await, Lane, Write};
 use crate::product::setting::POSTGRES_PASSWORD;
 use crate::product::{ROLE, RUST_IMAGE};
@@ -86,7 +86,7 @@ impl<'s> Starting<'s> {
 
     /// What fetches and builds the images that are not there.
     fn images(&self, state: &mut State) -> Result<Vec<Action>> {
-        let has = |name: &str| has_image(self.docker.runner(), name);
+        let has = |name: &str| image::is_present(self.docker.runner(), name);
         let mut actions = Vec::new();
         for name in self.start.starting.iter().filter_map(|service| service.definition().image()) {
             if !has(name)? {

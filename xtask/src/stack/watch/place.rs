@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
+use crate::checkout;
 use crate::context::Context;
 use crate::product::setting::PORT;
 use crate::product::{CONTAINER_PORT, DATABASE, PACKAGE};
@@ -79,7 +80,7 @@ impl Place {
         let settings = Settings::load(&context.project)?;
         foundation::hide(context, &settings);
         match &self.kind {
-            Kind::Host(ports) => environment::of_backend(&settings, ports, DATABASE, &foundation::commit(context)),
+            Kind::Host(ports) => environment::of_backend(&settings, ports, DATABASE, &checkout::commit(context)),
             Kind::Container => environment::in_container(&settings, |name| std::env::var(name).ok()),
         }
     }
@@ -88,7 +89,7 @@ impl Place {
     /// those that are in one.
     pub fn drafts(&self, context: &Context) -> Vec<String> {
         match self.kind {
-            Kind::Host(_) => foundation::drafts(context),
+            Kind::Host(_) => checkout::drafts(context),
             Kind::Container => {
                 let committed = std::env::var(COMMITTED_MIGRATIONS).unwrap_or_default();
                 let committed: Vec<String> = committed.split(',').map(str::to_owned).collect();
@@ -96,7 +97,7 @@ impl Place {
                 if committed.iter().all(String::is_empty) {
                     return Vec::new();
                 }
-                foundation::drafts_beside(&self.root, &committed).unwrap_or_default()
+                checkout::drafts_beside(&self.root, &committed).unwrap_or_default()
             }
         }
     }

@@ -7,9 +7,9 @@ use anyhow::{Context as _, Result};
 
 use super::{Figure, Run};
 use crate::file;
+use crate::image::{boot, policy};
 use crate::runner::read_well;
 use crate::stack::detect;
-use crate::stack::docker::{boot, policy};
 use crate::step::Step;
 use crate::tool::{cargo, docker, git};
 

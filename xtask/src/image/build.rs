@@ -1,8 +1,8 @@
 //! The image that ships: its name, and how it is built.
 
+use crate::checkout;
 use crate::context::Context;
 use crate::product::SLUG;
-use crate::stack::foundation;
 use crate::step::Step;
 use crate::tool::{compose, docker, git};
 
@@ -23,7 +23,7 @@ impl Image {
     /// The image of what is checked out, under a tag of its version and commit or under another.
     pub fn of(context: &Context, tag: Option<&str>) -> Self {
         let version = env!("CARGO_PKG_VERSION").to_owned();
-        let revision = foundation::commit(context);
+        let revision = checkout::commit(context);
         let source = context.runner.read(&git::remote(context.project.root())).unwrap_or_default().stdout;
         let tag = tag.map_or_else(|| format!("{SLUG}:{}", tag_of(&version, &revision)), str::to_owned);
         Self { tag, version, revision, source: without_credentials(source.trim()) }

@@ -10,10 +10,9 @@ use crate::context::Context;
 use crate::failure::{Exit, Failure};
 use crate::interrupt::CancelToken;
 use crate::product::setting::{DATABASE_URL, GENERATED, POSTGRES_PASSWORD, REDIS_URL};
-use crate::product::{self, BINARY, DATABASE, ROLE};
+use crate::product::{self, BINARY, DATABASE, POSTGRES_IMAGE, REDIS_IMAGE, ROLE};
 use crate::runner::{self, Runner};
 use crate::settings;
-use crate::stack::service::Service;
 use crate::step::Step;
 use crate::tool::backend::{self, Variable};
 use crate::tool::docker::{self, Kind};
@@ -51,9 +50,9 @@ struct Booth<'a> {
 pub fn try_out(context: &Context, image: &str) -> Result<Boot> {
     let booth = Booth {
         context,
-        name: format!("{}-boot-{}", super::project(context), std::process::id()),
+        name: format!("{}-boot-{}", context.project.name(), std::process::id()),
         // The stack's own label, so that `clean` finds what a killed task has left.
-        label: format!("com.docker.compose.project={}", super::project(context)),
+        label: format!("com.docker.compose.project={}", context.project.name()),
         password: settings::secret()?,
     };
     let outcome = booth.try_out(image);
@@ -101,10 +100,9 @@ impl Booth<'_> {
     }
 
     fn start_servers(&self) -> Result<()> {
-        let image = |service: Service| service.definition().image().unwrap_or_default();
         let (postgres, redis) = (self.named("postgres"), self.named("redis"));
-        for name in [image(Service::Postgres), image(Service::Redis)] {
-            if !super::has_image(self.runner(), name)? {
+        for name in [POSTGRES_IMAGE, REDIS_IMAGE] {
+            if !super::is_present(self.runner(), name)? {
                 self.read(&docker::pull(name))?;
             }
         }
@@ -121,8 +119,8 @@ impl Booth<'_> {
             Variable::plain("POSTGRES_USER", ROLE),
             Variable::plain("POSTGRES_DB", DATABASE),
         ];
-        start(&postgres, "postgres", &variables, image(Service::Postgres), &["-c", "fsync=off"])?;
-        start(&redis, "redis", &[], image(Service::Redis), &["redis-server", "--save", ""])?;
+        start(&postgres, "postgres", &variables, POSTGRES_IMAGE, &["-c", "fsync=off"])?;
+        start(&redis, "redis", &[], REDIS_IMAGE, &["redis-server", "--save", ""])?;
         let by_tcp = ["pg_isready", "--quiet", "--host=127.0.0.1"];
         self.wait_for(&docker::exec(&postgres, &by_tcp).only_reads(), &postgres)?;
         self.wait_for(&docker::exec(&redis, &["redis-cli", "ping"]).only_reads(), &redis)
@@ -182,7 +180,7 @@ impl Booth<'_> {
 
     fn sweep(&self) -> Result<()> {
         let runner = self.context.runner.without_cancel();
-        let project = super::project(self.context);
+        let project = self.context.project.name();
         let mut containers = runner::lines(&*runner, &docker::resources(Kind::Container, &project))?;
         containers.retain(|name| name.starts_with(&self.name));
         if !containers.is_empty() {
