@@ -4,6 +4,7 @@
 //! and not beside it, each time that anything changes.
 
 mod config;
+mod connected;
 mod healthcheck;
 mod migrate;
 mod output;
@@ -16,9 +17,10 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 
-use crate::boot;
 use crate::config::{Config, ConfigError};
 use crate::migrations::MigrationError;
+use crate::server::End;
+use crate::{boot, logging};
 
 /// Thunder Security's API. Settings come from the environment; `thunder config` describes them.
 #[derive(Parser)]
@@ -34,7 +36,7 @@ Exit codes: 0 done · 1 failed · 2 usage · 3 a setting is wrong or missing · 
 
 #[derive(Subcommand)]
 enum Command {
-    /// Serve the API until SIGTERM (what happens without a command)
+    /// Serve the API until SIGTERM (what happens without a command); exits with 4 when requests had to be cut off
     Serve,
     /// Apply pending migrations, or say where they stand
     Migrate(migrate::Arguments),
@@ -79,7 +81,9 @@ pub fn main() -> ExitCode {
     if rustls::crypto::ring::default_provider().install_default().is_err() {
         return fail(&anyhow::anyhow!("a TLS provider was already installed"));
     }
-    match run(cli.command.unwrap_or(Command::Serve)) {
+    let outcome = run(cli.command.unwrap_or(Command::Serve));
+    logging::finish();
+    match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(&error),
     }
@@ -87,7 +91,10 @@ pub fn main() -> ExitCode {
 
 fn run(command: Command) -> Result<()> {
     match command {
-        Command::Serve => boot::serve(Config::from_environment()?),
+        Command::Serve => match boot::serve(Config::from_environment()?)? {
+            End::Drained => Ok(()),
+            End::TimedOut => Err(Stopped(4).into()),
+        },
         Command::Migrate(arguments) => migrate::run(arguments),
         Command::Healthcheck(arguments) => healthcheck::run(arguments),
         Command::Smoke(arguments) => smoke::run(&arguments),

@@ -47,7 +47,7 @@ impl fmt::Display for Change {
 impl Migrate<'static> {
     /// The embedded migrations, as the settings say.
     pub fn embedded(config: &Config) -> Self {
-        Self { known: &EMBEDDED, lock_timeout: config.migration_lock_timeout, drafts: &[] }
+        Self { known: &EMBEDDED, lock_timeout: config.migrations.lock_timeout, drafts: &[] }
     }
 }
 

@@ -9,4 +9,5 @@ mod requests;
 mod seed;
 mod server;
 mod smoke;
+#[path = "../support/mod.rs"]
 mod support;

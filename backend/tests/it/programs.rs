@@ -1,7 +1,13 @@
+use backend::programs::NewProgram;
+use backend::request::{self, Json};
 use serde_json::json;
 use time::macros::datetime;
 
 use crate::support::{Server, agent, read};
+
+fn new_program(body: &serde_json::Value) -> NewProgram {
+    request::read(Json::parse(body.to_string().as_bytes()).unwrap()).unwrap()
+}
 
 #[test]
 fn a_program_is_read_as_it_was_made_by_id_and_by_slug() {
@@ -64,8 +70,8 @@ fn pages_neither_repeat_nor_hide_even_when_rows_share_a_moment_and_others_come()
     server.runtime.block_on(async {
         let mut connection = server.database.connect().await;
         for number in 0..7 {
-            let new = serde_json::from_value(json!({ "slug": format!("page-{number}"), "name": "x", "summary": "x" }));
-            backend::programs::create(&mut connection, &new.unwrap(), moment).await.unwrap();
+            let new = new_program(&json!({ "slug": format!("page-{number}"), "name": "x", "summary": "x" }));
+            backend::programs::create(&mut connection, &new, moment).await.unwrap();
         }
     });
     let mut seen = Vec::new();
@@ -132,9 +138,7 @@ fn only_a_temporary_program_can_be_removed_and_its_reports_go_with_it() {
 #[test]
 fn a_temporary_program_that_nobody_removed_goes_when_the_next_one_comes() {
     let server = Server::start();
-    let temporary = |slug: &str| {
-        serde_json::from_value(json!({ "slug": slug, "name": "x", "summary": "x", "temporary": true })).unwrap()
-    };
+    let temporary = |slug: &str| new_program(&json!({ "slug": slug, "name": "x", "summary": "x", "temporary": true }));
     server.runtime.block_on(async {
         let mut connection = server.database.connect().await;
         let now = time::OffsetDateTime::now_utc();

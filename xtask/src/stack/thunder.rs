@@ -31,7 +31,7 @@ pub const CONTAINER_WATCH: &str = "/target/watch";
 /// What the container runs instead of the watcher.
 pub const UNWATCHED: &str = "cargo run --quiet --locked --package backend --bin thunder -- serve";
 /// A handler to edit when reloads are measured: its file, and what stands there for the version in its answer.
-pub const HANDLER: (&str, &str) = ("backend/src/health.rs", "env!(\"CARGO_PKG_VERSION\")");
+pub const HANDLER: (&str, &str) = ("backend/src/health/mod.rs", "env!(\"CARGO_PKG_VERSION\")");
 /// Where the backend says whether it is healthy.
 pub const HEALTH_PATH: &str = "/health";
 /// What the backend is made of: a change in one of these, or below, is worth a build.
@@ -59,7 +59,7 @@ const RUN_MIGRATIONS: &str = "RUN_MIGRATIONS";
 
 /// What the stack sets for the backend, which is why the template has none of it.
 pub const SET_BY_THE_STACK: &[&str] =
-    &["DATABASE_URL", "REDIS_URL", "HOST", "PORT", "APP_ENV", RUN_MIGRATIONS, "MIGRATION_DRAFTS", "GIT_COMMIT"];
+    &["DATABASE_URL", "REDIS_URL", "HOST", "PORT", "APP_ENV", RUN_MIGRATIONS, "MIGRATION_DRAFTS"];
 
 /// A part of the stack.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -212,7 +212,7 @@ pub fn redis_url(settings: &Settings, ports: Ports) -> Result<String> {
 }
 
 /// The backend's environment on the local stack.
-pub fn backend_environment(settings: &Settings, ports: Ports, commit: &str) -> Result<Vec<Variable>> {
+pub fn backend_environment(settings: &Settings, ports: Ports, _commit: &str) -> Result<Vec<Variable>> {
     let variable = |name: &str, value: String| Variable { name: name.to_owned(), value, is_secret: is_secret(name) };
     let mut environment = vec![
         variable("DATABASE_URL", database_url(settings, ports, DATABASE)?),
@@ -220,7 +220,6 @@ pub fn backend_environment(settings: &Settings, ports: Ports, commit: &str) -> R
         variable("HOST", "127.0.0.1".to_owned()),
         variable("PORT", ports.backend.to_string()),
         variable("APP_ENV", "development".to_owned()),
-        variable("GIT_COMMIT", commit.to_owned()),
     ];
     let is_the_stacks = |name: &str| {
         name == POSTGRES_PASSWORD
@@ -256,7 +255,7 @@ pub fn binary(ourselves: &Path) -> PathBuf {
 }
 
 /// The characters of RFC 3986 §2.3 as they are, everything else as `%XX`.
-fn percent_encoded(text: &str) -> String {
+pub fn percent_encoded(text: &str) -> String {
     text.bytes().fold(String::new(), |encoded, byte| {
         if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
             encoded + &char::from(byte).to_string()
@@ -300,7 +299,6 @@ mod tests {
                 "HOST=127.0.0.1 false",
                 "PORT=3 false",
                 "APP_ENV=development false",
-                "GIT_COMMIT=abc false",
                 "JWT_SECRET=s true",
                 "LOG_LEVEL=debug false",
             ]

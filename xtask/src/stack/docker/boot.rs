@@ -134,12 +134,13 @@ impl Booth<'_> {
     /// Starts the image as production does: nothing that it could write to, nothing that it may do, little that it gets.
     fn run(&self, part: &str, image: &str, flags: &[&str], command: &[&str]) -> Result<()> {
         let database = format!("postgres://{}:{}@postgres:5432/{}", thunder::ROLE, self.password, thunder::DATABASE);
-        let (access, refresh) = (settings::secret()?, settings::secret()?);
+        let (access, refresh, token) = (settings::secret()?, settings::secret()?, settings::secret()?);
         let variables = [
             ("DATABASE_URL", database.as_str()),
             ("REDIS_URL", "redis://redis:6379"),
             ("JWT_SECRET", &access),
             ("JWT_REFRESH_SECRET", &refresh),
+            ("HEALTH_TOKEN", &token),
         ];
         let mut all = vec!["--network", &self.name, "--label", &self.label, "--read-only", "--cap-drop", "ALL"];
         all.extend(["--security-opt", "no-new-privileges", "--memory", "256m", "--pids-limit", "128"]);

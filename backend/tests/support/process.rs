@@ -1,0 +1,57 @@
+//! The binary as whoever operates it starts it.
+
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::mpsc;
+use std::time::Duration;
+
+#[expect(clippy::disallowed_methods, reason = "the tests start the binary as a user does")]
+pub fn thunder(args: &[&str], environment: &[(String, String)]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_thunder"));
+    command.args(args).env_clear().envs(environment.iter().cloned()).stdin(Stdio::null());
+    command
+}
+
+pub fn run(args: &[&str], environment: &[(String, String)]) -> Output {
+    thunder(args, environment).output().unwrap()
+}
+
+pub fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// A server that is ready, and the port it listens on.
+pub struct Serving {
+    pub child: Child,
+    pub port: u16,
+    pub lines: mpsc::Receiver<String>,
+}
+
+pub fn serve(environment: &[(String, String)]) -> Serving {
+    let mut child = thunder(&["serve"], environment).stdout(Stdio::piped()).spawn().unwrap();
+    let stdout = BufReader::new(child.stdout.take().unwrap());
+    let (sender, lines) = mpsc::channel();
+    std::thread::spawn(move || stdout.lines().map_while(Result::ok).try_for_each(|line| sender.send(line)));
+    let port = loop {
+        let line = lines.recv_timeout(Duration::from_secs(20)).expect("a line that says where it listens");
+        if let Some((_, address)) = line.split_once("listening address=") {
+            let address = address.split_whitespace().next().unwrap();
+            break address.rsplit_once(':').unwrap().1.parse().unwrap();
+        }
+    };
+    Serving { child, port, lines }
+}
+
+impl Serving {
+    #[expect(clippy::disallowed_methods, reason = "the tests send signals as a user does")]
+    pub fn signal(&self, name: &str) {
+        let status = Command::new("kill").args([format!("-{name}"), self.child.id().to_string()]).status().unwrap();
+        assert!(status.success());
+    }
+
+    /// The exit code, and everything it said until then.
+    pub fn end(mut self) -> (Option<i32>, String) {
+        let status = self.child.wait().unwrap();
+        (status.code(), self.lines.iter().collect::<Vec<_>>().join("\n"))
+    }
+}
