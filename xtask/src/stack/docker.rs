@@ -117,7 +117,24 @@ impl<'a> Docker<'a> {
             file: if production.is_some() { PRODUCTION } else { DEVELOPMENT },
             env_file: self.context.project.settings(),
             variables,
+            secrets: self.passwords_in_urls(),
         }
+    }
+
+    /// Passwords that a URL cannot hold as they are.
+    fn passwords_in_urls(&self) -> Vec<(&'static str, String)> {
+        // What cannot be read is told by whoever needs more of it.
+        let Ok(settings) = Settings::load(&self.context.project) else { return Vec::new() };
+        let names = [
+            (thunder::POSTGRES_PASSWORD, "POSTGRES_PASSWORD_IN_URL"),
+            (thunder::REDIS_PASSWORD, "REDIS_PASSWORD_IN_URL"),
+        ];
+        let in_url = |(name, in_url)| {
+            let password = settings.get(name)?;
+            let encoded = thunder::percent_encoded(password);
+            (encoded != password).then_some((in_url, encoded))
+        };
+        names.into_iter().filter_map(in_url).collect()
     }
 
     /// Compose, told what the stack is now.

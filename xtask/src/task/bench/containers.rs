@@ -53,5 +53,6 @@ fn compose(run: &Run<'_>) -> Result<Compose> {
             ("POSTGRES_PORT", state.ports.postgres.to_string()),
             ("REDIS_PORT", state.ports.redis.to_string()),
         ],
+        secrets: Vec::new(),
     })
 }

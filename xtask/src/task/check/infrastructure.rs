@@ -61,6 +61,7 @@ pub fn compose(context: &Context, _: bool) -> Result<Verdict> {
             file,
             env_file: context.project.settings_template(),
             variables: vec![("THUNDER_IMAGE", "thunder:check".to_owned())],
+            secrets: Vec::new(),
         };
         match run_step(context, "compose", &compose.config())? {
             Verdict::Passed => {}
