@@ -1,3 +1,4 @@
+DROP INDEX reports_program_state_severity_newest_idx;
 DROP INDEX reports_program_severity_newest_idx;
 DROP INDEX reports_program_state_newest_idx;
 DROP INDEX reports_state_severity_newest_idx;

@@ -66,6 +66,18 @@ pub struct Seeded {
     pub reports: usize,
 }
 
+/// Another process adds demo data, and did for so many seconds.
+#[derive(Debug)]
+pub struct Busy(u64);
+
+impl std::fmt::Display for Busy {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "another process adds demo data, and did for {} s", self.0)
+    }
+}
+
+impl std::error::Error for Busy {}
+
 /// Adds the demo programs that are missing, each with its reports: all of it or nothing. Waits so long for another
 /// process that does the same.
 pub async fn run(connection: &mut PgConnection, lock_timeout: Duration) -> Result<Seeded> {
@@ -79,7 +91,7 @@ pub async fn run(connection: &mut PgConnection, lock_timeout: Duration) -> Resul
         .bind(LOCK)
         .execute(&mut *transaction)
         .await
-        .with_context(|| format!("another process adds demo data, and did for {} s", lock_timeout.as_secs()))?;
+        .map_err(|_| Busy(lock_timeout.as_secs()))?;
     let mut seeded = Seeded::default();
     for seed in &seeds {
         let slug = &seed.program.slug;

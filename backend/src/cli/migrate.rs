@@ -83,16 +83,23 @@ fn status(config: &Config, json: bool) -> Result<()> {
 fn table(entries: &[Entry]) -> String {
     let mut text = String::new();
     for entry in entries {
-        text.push_str(&format!("{:8} {} {}\n", entry.state, entry.version, entry.name));
+        let late = if entry.out_of_order { " (out of order)" } else { "" };
+        text.push_str(&format!("{:8} {} {}{late}\n", entry.state, entry.version, entry.name));
     }
     let is_there = |state: &State| entries.iter().any(|entry| entry.state == *state);
     let hints: Vec<(State, &str)> =
         State::ALL.into_iter().filter(is_there).filter_map(|state| Some((state, state.next()?))).collect();
+    let is_late = entries.iter().any(|entry| entry.out_of_order);
     if !hints.is_empty() {
         text.push('\n');
     }
     for (state, hint) in hints {
         text.push_str(&format!("{state}: {hint}\n"));
+    }
+    if is_late {
+        text.push_str(
+            "out of order: give both of its files a newer time stamp; it is older than one that is applied\n",
+        );
     }
     text
 }

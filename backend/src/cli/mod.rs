@@ -19,6 +19,7 @@ use clap::{Parser, Subcommand};
 
 use crate::config::{Config, ConfigError};
 use crate::migrations::MigrationError;
+use crate::seed::Busy;
 use crate::server::End;
 use crate::{boot, logging};
 
@@ -32,7 +33,7 @@ struct Cli {
 
 const EXIT_CODES: &str = "\
 Exit codes: 0 done · 1 failed · 2 usage · 3 a setting is wrong or missing · 4 unhealthy or timed out
-            5 migrations pending, empty or altered · 6 somebody else is migrating · 9 refused";
+            5 migrations pending, empty or altered · 6 somebody else is migrating or seeding · 9 refused";
 
 #[derive(Subcommand)]
 enum Command {
@@ -119,10 +120,14 @@ fn exit_code(error: &anyhow::Error) -> u8 {
     if error.is::<Refused>() {
         return 9;
     }
+    if error.is::<Busy>() {
+        return 6;
+    }
     match error.downcast_ref::<MigrationError>() {
         Some(MigrationError::Locked { .. }) => 6,
         Some(
             MigrationError::Diverged(_)
+            | MigrationError::OutOfOrder { .. }
             | MigrationError::Empty(_)
             | MigrationError::Pending(_)
             | MigrationError::NothingToRedo(_)

@@ -2,6 +2,7 @@
 
 mod command;
 mod health;
+mod lists;
 mod migrations;
 mod programs;
 mod reports;

@@ -55,3 +55,17 @@ impl Serving {
         (status.code(), self.lines.iter().collect::<Vec<_>>().join("\n"))
     }
 }
+
+impl Serving {
+    /// A path of this server.
+    pub fn url(&self, path: &str) -> String {
+        format!("http://127.0.0.1:{}{path}", self.port)
+    }
+
+    /// What it takes of the machine's memory, in MB.
+    pub fn memory(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
+        line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() / 1024
+    }
+}
