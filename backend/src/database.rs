@@ -25,12 +25,11 @@ pub fn cause(error: &sqlx::Error) -> Cause {
 
 /// What an SQLSTATE means (PostgreSQL's documentation, appendix A).
 fn cause_of_state(state: &str) -> Cause {
-    // A connection that broke or was refused; too many of them, a full disk, no memory; an operator at work; a
-    // transaction that was left waiting.
-    const CLASSES: [&str; 6] = ["08", "28", "53", "57", "58", "3D"];
-    // Read-only since a failover; two transactions that stood in each other's way; a lock that was not got in time; a
-    // transaction that stood still for too long.
-    const STATES: [&str; 5] = ["25006", "40001", "40P01", "55P03", "25P03"];
+    // A connection that broke or was refused; too many of them, a full disk, no memory; an operator at work, a database
+    // that takes no connections, a lock that was not got in time.
+    const CLASSES: [&str; 7] = ["08", "28", "3D", "53", "55", "57", "58"];
+    // Read-only since a failover; a transaction that stood still for too long; two that stood in each other's way.
+    const STATES: [&str; 4] = ["25006", "25P03", "40001", "40P01"];
     if state == "22021" {
         Cause::Text
     } else if CLASSES.iter().any(|class| state.starts_with(class)) || STATES.contains(&state) {

@@ -26,11 +26,6 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(25);
 
 /// Every route with every layer.
 pub fn of(app: App) -> Router {
-    // The route is noted outside of what may answer instead of the handler, so that those answers have it too.
-    let around_routes = ServiceBuilder::new()
-        .layer(middleware::from_fn(note_route))
-        .layer(CatchPanicLayer::custom(problem::from_panic))
-        .layer(TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, REQUEST_TIMEOUT));
     let api = Router::new()
         .nest("/api/v1", Router::new().merge(programs::routes()).merge(reports::routes()))
         .route_layer(middleware::from_fn_with_state(app.clone(), admission::admit));
@@ -50,15 +45,24 @@ pub fn of(app: App) -> Router {
         .layer(cors(&app.config))
         .layer(middleware::from_fn(problem::complete))
         .layer(middleware::from_fn(require_host));
-    Router::new()
+    let routes = Router::new()
         .merge(health::routes())
         .merge(problem::routes())
         .merge(api)
         .fallback(|| async { Problem::not_found("route") })
-        .method_not_allowed_fallback(|| async { Problem::from(Kind::MethodNotAllowed) })
-        .route_layer(around_routes)
-        .layer(around_everything)
-        .with_state(app)
+        .method_not_allowed_fallback(|| async { Problem::from(Kind::MethodNotAllowed) });
+    guarded(routes).layer(around_everything).with_state(app)
+}
+
+/// Routes whose handlers may panic or take too long. The route is noted outside of what answers in their place, so that
+/// those answers have it too.
+fn guarded<S: Clone + Send + Sync + 'static>(routes: Router<S>) -> Router<S> {
+    routes.route_layer(
+        ServiceBuilder::new()
+            .layer(middleware::from_fn(note_route))
+            .layer(CatchPanicLayer::custom(problem::from_panic))
+            .layer(TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, REQUEST_TIMEOUT)),
+    )
 }
 
 /// Lets the log line say which route answered: paths alone would give every report a line of its own in statistics.
@@ -97,4 +101,26 @@ fn cors(config: &Config) -> CorsLayer {
         .allow_headers([header::AUTHORIZATION, header::CONTENT_TYPE, REQUEST_ID])
         .expose_headers(EXPOSED)
         .max_age(Duration::from_hours(1))
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::body::Body;
+    use axum::routing::get;
+    use tower::ServiceExt as _;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_in_a_handlers_place_has_the_route_too() {
+        let routes = Router::new()
+            .route("/panics/{id}", get(async || -> &str { panic!("as it should") }))
+            .route("/hangs/{id}", get(async || std::future::pending::<&str>().await));
+        for (path, route, status) in [("/panics/7", "/panics/{id}", 500), ("/hangs/7", "/hangs/{id}", 503)] {
+            let request = Request::builder().uri(path).body(Body::empty()).unwrap();
+            let response = guarded(routes.clone()).oneshot(request).await.unwrap();
+            let noted = response.extensions().get::<MatchedPath>().map(MatchedPath::as_str);
+            assert_eq!((response.status().as_u16(), noted), (status, Some(route)));
+        }
+    }
 }

@@ -66,3 +66,68 @@ impl Collected {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::pin::Pin;
+    use std::task::{Context, Poll};
+
+    use axum::body::Bytes;
+    use axum::response::IntoResponse;
+    use hyper::body::Frame;
+
+    use super::*;
+
+    /// So many bytes, and then nothing for ever.
+    struct HalfSent(Option<usize>);
+
+    impl HttpBody for HalfSent {
+        type Data = Bytes;
+        type Error = std::convert::Infallible;
+
+        fn poll_frame(
+            mut self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+        ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+            match self.0.take() {
+                Some(bytes) => Poll::Ready(Some(Ok(Frame::data(vec![b' '; bytes].into())))),
+                None => Poll::Pending,
+            }
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_does_not_come_in_time_is_given_up_on_and_its_room_is_free_again() {
+        let admission = Admission::default();
+        let started = tokio::time::Instant::now();
+        let outcome = collect(Body::new(HalfSent(Some(900_000))), 1_000_000, &admission).await;
+        let status = outcome.err().unwrap().into_response().status();
+        assert_eq!((status.as_u16(), started.elapsed()), (408, TIMEOUT));
+        assert!(admission.body(32 * 1024 * 1024).is_ok(), "all of the room");
+    }
+
+    #[tokio::test]
+    async fn what_all_bodies_take_together_is_bounded_and_a_small_one_always_passes() {
+        let admission = Admission::default();
+        let mut held = Vec::new();
+        let refusal = loop {
+            match collect(Body::from(vec![b' '; 900_000]), 1_000_000, &admission).await {
+                Ok(body) => held.push(body),
+                Err(problem) => break problem,
+            }
+        };
+        assert_eq!(refusal.into_response().status().as_u16(), 503);
+        assert!((30..40).contains(&held.len()), "{}", held.len());
+        assert!(collect(Body::from(vec![b' '; ALWAYS]), 1_000_000, &admission).await.is_ok());
+        held.clear();
+        assert!(collect(Body::from(vec![b' '; 900_000]), 1_000_000, &admission).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn a_body_that_is_too_large_is_not_read_to_its_end() {
+        for body in [Body::from(vec![b' '; 1001]), Body::new(HalfSent(Some(1001)))] {
+            let problem = collect(body, 1000, &Admission::default()).await.err().unwrap();
+            assert_eq!(problem.into_response().status().as_u16(), 413);
+        }
+    }
+}

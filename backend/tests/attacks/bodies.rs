@@ -1,7 +1,7 @@
 //! Bodies that cost more than they should: to check, to answer, to keep.
 
-use std::io::Write;
-use std::net::SocketAddr;
+use std::io::{ErrorKind, Read, Write};
+use std::net::{SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -95,14 +95,10 @@ fn half_sent_bodies_take_bounded_memory_and_keep_nobody_out() {
     let answer =
         raw::exchange(address, &[raw::post("/api/v1/programs", small.len()).as_bytes(), small.as_bytes()].concat());
     assert_eq!(raw::status(&answer), 422, "small bodies pass all the while: {answer}");
-    let answers: Vec<u16> = attackers
-        .iter_mut()
-        .map(raw::rest)
-        .filter(|answer| !answer.is_empty())
-        .map(|answer| raw::status(&answer))
-        .collect();
-    assert!(answers.contains(&408), "those that were let in had their time: {answers:?}");
-    assert!(answers.iter().all(|status| [408, 503].contains(status)), "{answers:?}");
+    // Those that were let in still wait for the rest; the others were refused at once.
+    let refused = attackers.iter_mut().map(is_refused).filter(|is_refused| *is_refused).count();
+    assert!((300..400).contains(&refused), "{refused} of 400 were refused");
+    drop(attackers);
     let large = part.len();
     until("there is room again", || {
         let body = vec![b' '; large];
@@ -111,4 +107,16 @@ fn half_sent_bodies_take_bounded_memory_and_keep_nobody_out() {
     });
     serving.signal("TERM");
     assert_eq!(serving.end().0, Some(0));
+}
+
+/// Whether there is an answer already, which can only be that there is no room.
+fn is_refused(stream: &mut TcpStream) -> bool {
+    stream.set_read_timeout(Some(Duration::from_millis(1))).unwrap();
+    let mut answer = [0; 12];
+    // One that was cut off while it was still sending may have lost its answer.
+    match stream.read(&mut answer) {
+        Ok(12) => answer == *b"HTTP/1.1 503",
+        Ok(_) => true,
+        Err(error) => !matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut),
+    }
 }

@@ -1,18 +1,17 @@
 //! Logs that cannot be written: nobody reads them, nobody is there any more, or the disk is full.
 
 use std::fs::OpenOptions;
-use std::net::TcpListener;
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
 use tokio::runtime::Runtime;
 
+use crate::support::process::free_port;
 use crate::support::{Database, Serving, agent, settings, thunder, until};
 
 /// A server whose stdout and stderr are both there.
 fn serve_to(database: &Database, out: impl Into<Stdio>, err: impl Into<Stdio>) -> Serving {
-    // Nothing tells the port; it is free a moment before.
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let port = free_port();
     let changes = [("PORT", port.to_string()), ("LOG_LEVEL", "trace".to_owned()), ("SHUTDOWN_TIMEOUT", "3".to_owned())];
     let changes: Vec<(&str, &str)> = changes.iter().map(|(name, value)| (*name, value.as_str())).collect();
     let child: Child = thunder(&["serve"], &settings(database, &changes)).stdout(out).stderr(err).spawn().unwrap();
@@ -53,7 +52,7 @@ fn a_reader_that_does_not_read_stops_nothing() {
     let (reader, writer) = std::io::pipe().unwrap();
     let serving = serve_to(&database, writer.try_clone().unwrap(), writer);
     // Several times what a pipe holds.
-    goes_on(serving, 1500);
+    goes_on(serving, 500);
     drop(reader);
 }
 

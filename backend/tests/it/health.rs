@@ -107,3 +107,33 @@ fn a_server_that_stops_says_so() {
     assert_eq!((answer.status, &answer.body["status"]), (503, &"stopping".into()));
     assert_eq!(server.get("/health/live").status, 200);
 }
+
+#[test]
+fn without_redis_it_starts_serves_and_says_that_it_is_degraded() {
+    let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let server = Server::start_with(&[("REDIS_URL", &format!("redis://{nobody}")), ("STARTUP_TIMEOUT", "1")]);
+    let answer = server.get("/health");
+    assert_eq!((answer.status, &answer.body["status"]), (200, &"degraded".into()));
+    assert_eq!(server.get("/api/v1/health").body["checks"]["redis"]["status"], "failing");
+    assert_eq!(server.get("/api/v1/reports").status, 200);
+}
+
+#[test]
+fn a_connection_to_redis_that_broke_is_made_anew_before_anybody_is_told() {
+    let server = Server::start();
+    assert_eq!(server.get("/health").body["status"], "ok");
+    let url = server.app.config.redis.url.reveal().to_owned();
+    let number = url.rsplit_once('/').unwrap().1;
+    let mut admin = redis::Client::open(crate::support::provided("TEST_REDIS_URL")).unwrap().get_connection().unwrap();
+    let clients: String = redis::cmd("CLIENT").arg("LIST").query(&mut admin).unwrap();
+    let ours = clients.lines().find(|line| line.contains(&format!(" db={number} "))).expect("the server's connection");
+    let id = ours.strip_prefix("id=").unwrap().split(' ').next().unwrap();
+    redis::cmd("CLIENT").arg("KILL").arg("ID").arg(id).exec(&mut admin).unwrap();
+    // What was found holds for a second; whatever is found next was asked on the broken connection.
+    let begun = std::time::Instant::now();
+    until("it was asked again", || {
+        let answer = server.get("/health");
+        assert_eq!((answer.status, &answer.body["status"]), (200, &"ok".into()));
+        begun.elapsed() > std::time::Duration::from_millis(1500)
+    });
+}

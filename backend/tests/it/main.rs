@@ -4,6 +4,8 @@ mod command;
 mod health;
 mod lists;
 mod migrations;
+mod pooler;
+mod process;
 mod programs;
 mod reports;
 mod requests;
@@ -12,3 +14,4 @@ mod server;
 mod smoke;
 #[path = "../support/mod.rs"]
 mod support;
+mod upgrades;

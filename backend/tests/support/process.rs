@@ -1,6 +1,7 @@
 //! The binary as whoever operates it starts it.
 
 use std::io::{BufRead, BufReader};
+use std::net::TcpListener;
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::mpsc;
 use std::time::Duration;
@@ -28,18 +29,60 @@ pub struct Serving {
 }
 
 pub fn serve(environment: &[(String, String)]) -> Serving {
-    let mut child = thunder(&["serve"], environment).stdout(Stdio::piped()).spawn().unwrap();
+    ready(thunder(&["serve"], environment))
+}
+
+/// The same behind a command of the shell, such as one that sets limits.
+#[expect(clippy::disallowed_methods, reason = "the tests start the binary as a user does")]
+pub fn serve_by(before: &str, environment: &[(String, String)]) -> Serving {
+    let mut command = Command::new("sh");
+    let script = format!("{before} && exec \"$0\" serve");
+    command.args(["-c", &script, env!("CARGO_BIN_EXE_thunder")]).env_clear().envs(environment.iter().cloned());
+    command.stdin(Stdio::null());
+    ready(command)
+}
+
+/// A server that is waited for although its logs do not tell when it is ready, with these changes.
+pub fn serve_quietly(environment: &[(String, String)], changes: &[(&str, &str)]) -> Serving {
+    let port = free_port();
+    let changes = changes.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+    let mut command = thunder(&["serve"], environment);
+    command.envs(changes).env("PORT", port.to_string());
+    let (child, lines) = start(command);
+    let serving = Serving { child, port, lines };
+    super::until("it serves", || super::agent().get(serving.url("/health/live")).call().is_ok());
+    serving
+}
+
+/// A port that nobody listens on, a moment before.
+pub fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+fn start(mut command: Command) -> (Child, mpsc::Receiver<String>) {
+    let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
     let stdout = BufReader::new(child.stdout.take().unwrap());
     let (sender, lines) = mpsc::channel();
     std::thread::spawn(move || stdout.lines().map_while(Result::ok).try_for_each(|line| sender.send(line)));
+    (child, lines)
+}
+
+fn ready(command: Command) -> Serving {
+    let (child, lines) = start(command);
+    let mut said = Vec::new();
     let port = loop {
         let line = lines.recv_timeout(Duration::from_secs(20)).expect("a line that says where it listens");
-        if let Some((_, address)) = line.split_once("listening address=") {
+        let address = line.split_once("listening address=").map(|(_, address)| address.to_owned());
+        said.push(line);
+        if let Some(address) = address {
             let address = address.split_whitespace().next().unwrap();
             break address.rsplit_once(':').unwrap().1.parse().unwrap();
         }
     };
-    Serving { child, port, lines }
+    // What was said before is not lost.
+    let (sender, all) = mpsc::channel();
+    std::thread::spawn(move || said.into_iter().chain(lines).try_for_each(|line| sender.send(line)));
+    Serving { child, port, lines: all }
 }
 
 impl Serving {
