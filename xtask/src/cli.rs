@@ -4,7 +4,7 @@ mod arguments;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
-use crate::stack::engine::Wish;
+use crate::stack::engine::EngineChoice;
 use crate::stack::servers::Origin;
 use crate::terminal;
 
@@ -154,12 +154,13 @@ Examples:
 
 const TEST: &str = "\
 Each test that needs a database gets a copy of one that was migrated once. Uses cargo-nextest where it is installed.
-Arguments after -- go to it, or to cargo test.
+Arguments after -- go to it, or to cargo test, as they are.
 
 Examples:
   cargo xtask test
-  cargo xtask test -- reports
-  cargo xtask test -- --package backend --no-capture
+  cargo xtask test backend
+  cargo xtask test -- reports             tests whose name holds this word
+  cargo xtask test backend -- --no-capture
   cargo xtask test --servers portable";
 
 const COMPLETIONS: &str = "\
@@ -204,7 +205,7 @@ pub enum Engine {
     Host,
 }
 
-impl From<Engine> for Wish {
+impl From<Engine> for EngineChoice {
     fn from(engine: Engine) -> Self {
         match engine {
             Engine::Auto => Self::Auto,

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 
-use crate::interrupt::{Halt, Interrupt};
+use crate::interrupt::{CancelToken, Interrupt, Reaction};
 use crate::lock::Lock;
 use crate::project::Project;
 use crate::runner::Runner;
@@ -29,16 +29,23 @@ pub struct Context {
 }
 
 impl Context {
-    /// The lock of the checkout's stack; none in a dry run, which changes nothing.
-    pub fn lock_stack(&self, patience: Duration) -> Result<Option<Lock>> {
-        self.lock(&self.project.state().join("lock"), patience)
+    /// Asks, with No as what Enter means. Without a terminal to ask on it is a refusal that names `flag`; Ctrl-C ends the
+    /// task at once.
+    pub fn confirm(&self, question: &str, flag: &str) -> Result<()> {
+        let _reaction = self.interrupt.react(Reaction::Abort);
+        self.terminal.confirm(question, flag)
     }
 
-    /// The lock at that path, waited for up to `patience`; none in a dry run.
-    pub fn lock(&self, path: &Path, patience: Duration) -> Result<Option<Lock>> {
+    /// The lock of the checkout's stack; none in a dry run, which changes nothing.
+    pub fn lock_stack(&self, timeout: Duration) -> Result<Option<Lock>> {
+        self.lock(&self.project.state().join("lock"), timeout)
+    }
+
+    /// The lock at that path, waited for up to `timeout`; none in a dry run.
+    pub fn lock(&self, path: &Path, timeout: Duration) -> Result<Option<Lock>> {
         if self.dry_run {
             return Ok(None);
         }
-        Lock::take(path, &self.task, patience, &Halt::on(&self.interrupt), &self.terminal).map(Some)
+        Lock::take(path, &self.task, timeout, &CancelToken::on(&self.interrupt), &self.terminal).map(Some)
     }
 }

@@ -4,7 +4,7 @@ use std::fmt;
 
 /// The exit codes of tasks; `docs/local-development.md` explains them to users.
 ///
-/// 0 is success, 2 a command line that makes no sense (clap's), and 5 comes from the backend's own `migrate status`.
+/// 0 is success, and 2 a command line that makes no sense (clap's).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Exit {
     /// Something did not work.
@@ -13,6 +13,8 @@ pub enum Exit {
     Missing = 3,
     /// A service is unhealthy, or did not become healthy in time.
     Unhealthy = 4,
+    /// Migrations are pending, or differ from their files.
+    Migrations = 5,
     /// Somebody else is changing the same thing.
     Locked = 6,
     /// Not confirmed, so nothing was done.
@@ -29,18 +31,19 @@ pub struct Failure {
     code: u8,
     message: String,
     details: Vec<String>,
-    next: Vec<String>,
+    command: Option<String>,
+    hints: Vec<String>,
 }
 
 impl Failure {
     /// `message` says what failed and why, in a sentence without a full stop.
     pub fn new(exit: Exit, message: impl Into<String>) -> Self {
-        Self { code: exit as u8, message: message.into(), details: Vec::new(), next: Vec::new() }
+        Self { code: exit as u8, message: message.into(), details: Vec::new(), command: None, hints: Vec::new() }
     }
 
     /// Ends the process with a child's own code; the child has said what there was to say.
     pub fn passed_through(code: u8) -> Self {
-        Self { code, message: String::new(), details: Vec::new(), next: Vec::new() }
+        Self { code, message: String::new(), details: Vec::new(), command: None, hints: Vec::new() }
     }
 
     /// Adds lines of evidence: a command, the end of a log.
@@ -52,9 +55,21 @@ impl Failure {
 
     /// Adds something to do about it, ready to be typed where it is a command.
     #[must_use]
-    pub fn next(mut self, advice: impl Into<String>) -> Self {
-        self.next.push(advice.into());
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hints.push(hint.into());
         self
+    }
+
+    /// Adds the command that failed, as it could be pasted.
+    #[must_use]
+    pub fn command(mut self, command: impl Into<String>) -> Self {
+        self.command = Some(command.into());
+        self
+    }
+
+    /// The command that failed.
+    pub fn failed_command(&self) -> Option<&str> {
+        self.command.as_deref()
     }
 
     /// The code to exit with.
@@ -68,8 +83,8 @@ impl Failure {
     }
 
     /// What to do about it.
-    pub fn advice(&self) -> &[String] {
-        &self.next
+    pub fn hints(&self) -> &[String] {
+        &self.hints
     }
 
     /// Whether there is nothing to print.

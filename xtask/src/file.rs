@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
-use crate::interrupt::Halt;
-use crate::wait::{self, Look, Waited};
+use crate::interrupt::CancelToken;
+use crate::wait::{self, Poll, Waited};
 
 use crate::step::User;
 
 /// How long a folder may go on filling while it is removed.
-const PATIENCE: Duration = Duration::from_secs(3);
+const TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Writes a file so that whoever reads it, also after a crash, finds the old text or the new and nothing between.
 pub fn write(path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
@@ -53,17 +53,17 @@ pub fn create(folder: &Path) -> Result<()> {
 
 /// Removes a file, a link, or a folder with all that is in it; links inside are removed and not followed.
 pub fn remove(path: &Path) -> Result<()> {
-    let waited = wait::until(PATIENCE, &Halt::never(), || {
+    let waited = wait::until(TIMEOUT, &CancelToken::never(), || {
         let outcome = match std::fs::symlink_metadata(path) {
             Ok(found) if found.is_dir() => std::fs::remove_dir_all(path),
             Ok(_) => std::fs::remove_file(path),
             Err(error) => Err(error),
         };
         match outcome {
-            Ok(()) => Ok(Look::Ready(())),
-            Err(error) if error.kind() == ErrorKind::NotFound => Ok(Look::Ready(())),
+            Ok(()) => Ok(Poll::Ready(())),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(Poll::Ready(())),
             // Somebody who is about to end still writes into it.
-            Err(error) if error.kind() == ErrorKind::DirectoryNotEmpty => Ok(Look::NotYet(error.to_string())),
+            Err(error) if error.kind() == ErrorKind::DirectoryNotEmpty => Ok(Poll::Pending(error.to_string())),
             Err(error) => Err(error).with_context(|| format!("cannot remove {}", path.display())),
         }
     })?;

@@ -1,4 +1,4 @@
-//! Ctrl-C and SIGTERM: the first stops in order and says so, the second at once.
+//! Ctrl-C and SIGTERM: the first ends what the task has begun, the second ends everything at once.
 
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,10 +12,35 @@ use crate::terminal::Terminal;
 #[derive(Clone, Default)]
 pub struct Interrupt {
     code: Arc<AtomicU8>,
+    reaction: Arc<Mutex<Reaction>>,
     listener: Arc<Mutex<Option<Listener>>>,
 }
 
 type Listener = Box<dyn FnOnce() + Send>;
+
+/// What the first signal does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Reaction {
+    /// Says that what was begun is ended now, and lets the task do it.
+    #[default]
+    EndInOrder,
+    /// Lets the task end without a word: it only looks at something.
+    EndQuietly,
+    /// Ends the process at once: it waits for an answer, and has changed nothing.
+    Abort,
+}
+
+/// Restores the reaction that was there before.
+pub struct ReactionGuard {
+    interrupt: Interrupt,
+    before: Reaction,
+}
+
+impl Drop for ReactionGuard {
+    fn drop(&mut self) {
+        *lock(&self.interrupt.reaction) = self.before;
+    }
+}
 
 impl Interrupt {
     /// Listens for signals from now on.
@@ -27,8 +52,14 @@ impl Interrupt {
 
     /// Calls this once when asked to stop, for one who waits for something else as well.
     pub fn on_request(&self, listener: impl FnOnce() + Send + 'static) {
-        let mut place = self.listener.lock().unwrap_or_else(PoisonError::into_inner);
-        *place = Some(Box::new(listener));
+        *lock(&self.listener) = Some(Box::new(listener));
+    }
+
+    /// Reacts like this until the guard is dropped.
+    #[must_use]
+    pub fn react(&self, reaction: Reaction) -> ReactionGuard {
+        let before = std::mem::replace(&mut *lock(&self.reaction), reaction);
+        ReactionGuard { interrupt: self.clone(), before }
     }
 
     /// Whether to stop.
@@ -38,8 +69,10 @@ impl Interrupt {
 
     /// The failure to end with, once asked to stop.
     pub fn check(&self) -> Result<()> {
-        match self.code.load(Ordering::Relaxed) {
+        let code = self.code.load(Ordering::Relaxed);
+        match code {
             0 => Ok(()),
+            code if *lock(&self.reaction) == Reaction::EndQuietly => Err(Failure::passed_through(code).into()),
             code if code == Exit::Interrupted as u8 => Err(Failure::new(Exit::Interrupted, "interrupted").into()),
             _ => Err(Failure::new(Exit::Terminated, "terminated").into()),
         }
@@ -53,12 +86,20 @@ fn listen(interrupt: Interrupt, terminal: Arc<Terminal>) -> Result<()> {
     std::thread::spawn(move || {
         for signal in signals.forever() {
             let code = if signal == SIGINT { Exit::Interrupted } else { Exit::Terminated } as u8;
-            if interrupt.code.swap(code, Ordering::Relaxed) != 0 {
+            let reaction = *lock(&interrupt.reaction);
+            let is_second = interrupt.code.swap(code, Ordering::Relaxed) != 0;
+            if reaction == Reaction::Abort {
+                terminal.note("\naborted: nothing was changed");
+            }
+            if is_second || reaction == Reaction::Abort {
+                crate::process::kill_groups();
                 #[expect(clippy::exit, reason = "the second signal promises to leave without waiting for anything")]
                 std::process::exit(i32::from(code));
             }
-            terminal.note("stopping in order; once more to leave at once");
-            if let Some(listener) = interrupt.listener.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            if reaction == Reaction::EndInOrder {
+                terminal.note("interrupted: ending what this task has begun; Ctrl-C again leaves at once");
+            }
+            if let Some(listener) = lock(&interrupt.listener).take() {
                 listener();
             }
         }
@@ -73,38 +114,42 @@ fn listen(_: Interrupt, _: Arc<Terminal>) -> Result<()> {
     Ok(())
 }
 
-/// Whether some work should stop: the user asked for it, or a part that runs beside it failed.
-#[derive(Clone, Default)]
-pub struct Halt {
-    interrupt: Interrupt,
-    failed: Arc<AtomicBool>,
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-impl Halt {
-    /// Follows the user's wish.
+/// Whether some work should stop: the user asked for it, or a part that runs beside it failed.
+#[derive(Clone, Default)]
+pub struct CancelToken {
+    interrupt: Interrupt,
+    cancelled: Arc<AtomicBool>,
+}
+
+impl CancelToken {
+    /// Cancelled when the user asks for it.
     pub fn on(interrupt: &Interrupt) -> Self {
-        Self { interrupt: interrupt.clone(), failed: Arc::default() }
+        Self { interrupt: interrupt.clone(), cancelled: Arc::default() }
     }
 
-    /// Never: for the orderly end itself, which has time limits of its own.
+    /// Never cancelled by the user: for cleaning up, which has timeouts of its own.
     pub fn never() -> Self {
         Self::default()
     }
 
     /// Asks everything that shares this to stop.
-    pub fn request(&self) {
-        self.failed.store(true, Ordering::Relaxed);
+    pub fn cancel(&self) {
+        self.cancelled.store(true, Ordering::Relaxed);
     }
 
     /// Whether to stop.
-    pub fn is_requested(&self) -> bool {
-        self.failed.load(Ordering::Relaxed) || self.interrupt.is_requested()
+    pub fn is_cancelled(&self) -> bool {
+        self.cancelled.load(Ordering::Relaxed) || self.interrupt.is_requested()
     }
 
     /// The failure to end with, once it was the user who asked; a sibling's failure is that sibling's to report.
     pub fn check(&self) -> Result<()> {
         self.interrupt.check()?;
-        if self.failed.load(Ordering::Relaxed) {
+        if self.cancelled.load(Ordering::Relaxed) {
             return Err(Failure::new(Exit::Failed, "stopped, because something beside it failed").into());
         }
         Ok(())

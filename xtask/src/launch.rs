@@ -2,7 +2,7 @@
 //! record tells of.
 //!
 //! Whoever starts a service announces it first, by a file beside the record. The process that is to become the service
-//! takes the announcement away, records itself, and only then becomes the program. A later task calls off what is still
+//! takes the announcement away, records itself, and only then becomes the program. A later task cancels what is still
 //! announced: after that, no launch from before it can happen any more.
 
 use std::path::{Path, PathBuf};
@@ -11,13 +11,13 @@ use std::time::Duration;
 use anyhow::{Result, bail};
 
 use crate::file;
-use crate::interrupt::Halt;
+use crate::interrupt::CancelToken;
 use crate::lock::Lock;
 use crate::process::Record;
-use crate::wait::{self, Look, Waited};
+use crate::wait::{self, Poll, Waited};
 
 /// How long recording oneself may take: it is the writing of one small file.
-const PATIENCE: Duration = Duration::from_secs(20);
+const TIMEOUT: Duration = Duration::from_secs(20);
 
 fn announcement(record: &Path) -> PathBuf {
     record.with_extension("launch")
@@ -28,7 +28,7 @@ pub fn announce(record: &Path) -> Result<()> {
     file::write(&announcement(record), b"", 0o644)
 }
 
-/// Records this process as the service; false when the launch was called off meanwhile.
+/// Records this process as the service; false when the launch was cancelled meanwhile.
 pub fn begin(record: &Path) -> Result<bool> {
     let lock = exclusively(record)?;
     let announcement = announcement(record);
@@ -42,7 +42,7 @@ pub fn begin(record: &Path) -> Result<bool> {
 }
 
 /// Makes sure that no launch that was announced before happens from now on.
-pub fn call_off(record: &Path) -> Result<()> {
+pub fn cancel(record: &Path) -> Result<()> {
     if !announcement(record).exists() {
         return Ok(());
     }
@@ -54,8 +54,8 @@ pub fn call_off(record: &Path) -> Result<()> {
 
 fn exclusively(record: &Path) -> Result<Lock> {
     let path = record.with_extension("launching");
-    let waited = wait::until(PATIENCE, &Halt::never(), || {
-        Ok(Lock::attempt(&path)?.map_or_else(|| Look::NotYet(String::new()), Look::Ready))
+    let waited = wait::until(TIMEOUT, &CancelToken::never(), || {
+        Ok(Lock::attempt(&path)?.map_or_else(|| Poll::Pending(String::new()), Poll::Ready))
     })?;
     match waited {
         Waited::Done(lock) => Ok(lock),
@@ -82,9 +82,9 @@ mod tests {
     fn what_was_called_off_does_not_happen() {
         let folder = xshell::Shell::new().unwrap().create_temp_dir().unwrap();
         let record = folder.path().join("service.json");
-        call_off(&record).unwrap();
+        cancel(&record).unwrap();
         announce(&record).unwrap();
-        call_off(&record).unwrap();
+        cancel(&record).unwrap();
         assert!(!begin(&record).unwrap());
         assert_eq!(Record::load(&record), None);
     }

@@ -11,9 +11,9 @@ use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
 
 use crate::failure::{Exit, Failure};
-use crate::interrupt::Halt;
+use crate::interrupt::CancelToken;
 use crate::terminal::Terminal;
-use crate::wait::{self, Look, Waited};
+use crate::wait::{self, Poll, Waited};
 
 /// The lock, held until it is dropped.
 #[derive(Debug)]
@@ -30,30 +30,30 @@ struct Holder {
 }
 
 impl Lock {
-    /// Takes the lock at `path` for a task, waiting up to `patience` for whoever has it.
-    pub fn take(path: &Path, task: &str, patience: Duration, halt: &Halt, terminal: &Terminal) -> Result<Self> {
+    /// Takes the lock at `path` for a task, waiting up to `timeout` for whoever has it.
+    pub fn take(path: &Path, task: &str, timeout: Duration, cancel: &CancelToken, terminal: &Terminal) -> Result<Self> {
         if let Some(lock) = Self::attempt(path)? {
             return lock.sign(task);
         }
         let mut told = false;
-        let waited = wait::until(patience, halt, || {
+        let waited = wait::until(timeout, cancel, || {
             if let Some(lock) = Self::attempt(path)? {
-                return Ok(Look::Ready(lock));
+                return Ok(Poll::Ready(lock));
             }
             let holder = describe(path);
-            if !told && patience > Duration::ZERO {
+            if !told && timeout > Duration::ZERO {
                 terminal.note(format!("waiting for {holder}, which is changing this stack"));
                 told = true;
             }
-            Ok(Look::NotYet(holder))
+            Ok(Poll::Pending(holder))
         })?;
         match waited {
             Waited::Done(lock) => lock.sign(task),
             Waited::TimedOut(holder) => {
-                let what = format!("{holder} is changing this stack, and was not done within {}", in_words(patience));
+                let what = format!("{holder} is changing this stack, and was not done within {}", in_words(timeout));
                 Err(Failure::new(Exit::Locked, what)
-                    .next("wait for it, or end it with Ctrl-C")
-                    .next("--lock-timeout SECONDS, to wait longer or not at all")
+                    .hint("wait for it, or end it with Ctrl-C")
+                    .hint("--lock-timeout SECONDS, to wait longer or not at all")
                     .into())
             }
         }

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 
 /// A log that has grown beyond this many bytes is cut.
-pub const LIMIT: u64 = 10 * 1024 * 1024;
+pub const MOST_BYTES: u64 = 10 * 1024 * 1024;
 /// How many older parts are kept.
 pub const KEPT: usize = 2;
 
@@ -23,11 +23,11 @@ pub fn older(log: &Path, age: usize) -> PathBuf {
 
 /// Cuts the log if it has grown large.
 pub fn rotate(log: &Path) -> Result<()> {
-    rotate_above(log, LIMIT)
+    rotate_above(log, MOST_BYTES)
 }
 
-fn rotate_above(log: &Path, limit: u64) -> Result<()> {
-    if std::fs::metadata(log).map_or(0, |log| log.len()) <= limit {
+fn rotate_above(log: &Path, most: u64) -> Result<()> {
+    if std::fs::metadata(log).map_or(0, |log| log.len()) <= most {
         return Ok(());
     }
     for age in (1..KEPT).rev() {

@@ -30,7 +30,7 @@ use clap::{CommandFactory, FromArgMatches};
 
 use crate::cli::{Cli, Task};
 use crate::context::Context;
-use crate::interrupt::Interrupt;
+use crate::interrupt::{CancelToken, Interrupt};
 use crate::project::Project;
 use crate::runner::Processes;
 use crate::terminal::Terminal;
@@ -60,11 +60,12 @@ fn run(cli: Cli, name: String, terminal: &Arc<Terminal>) -> Result<u8> {
     if let Some(Task::Completions(arguments)) = cli.task {
         return task::completions::run(&arguments);
     }
+    let interrupt = Interrupt::install(terminal)?;
     let context = Context {
         terminal: Arc::clone(terminal),
         project: Project::find()?,
-        runner: Box::new(Processes::new(Arc::clone(terminal), cli.dry_run)),
-        interrupt: Interrupt::install(terminal)?,
+        runner: Box::new(Processes::new(Arc::clone(terminal), CancelToken::on(&interrupt), cli.dry_run)),
+        interrupt,
         dry_run: cli.dry_run,
         task: name,
     };

@@ -74,7 +74,7 @@ pub struct Await {
     /// What is asked, again and again.
     pub probe: Box<dyn Probe>,
     /// For how long.
-    pub limit: Duration,
+    pub timeout: Duration,
     /// What it runs as, where that is a process of this machine.
     pub process: Option<ServiceProcess>,
 }
@@ -193,14 +193,14 @@ impl fmt::Display for Action {
                 None => write!(f, "{} &", launch.step),
             },
             Self::Await(wait) => {
-                write!(f, "# wait until {}, for at most {}", wait.probe, humantime::format_duration(wait.limit))
+                write!(f, "# wait until {}, for at most {}", wait.probe, humantime::format_duration(wait.timeout))
             }
             Self::After(lane) => write!(f, "# wait until {lane} is done"),
             Self::Stop(stop) => {
                 let signals: Vec<String> = stop
                     .signals
                     .iter()
-                    .map(|(signal, patience)| format!("SIG{signal}, {}", humantime::format_duration(*patience)))
+                    .map(|(signal, timeout)| format!("SIG{signal}, {}", humantime::format_duration(*timeout)))
                     .collect();
                 match crate::process::Record::load(&stop.record) {
                     Some(record) => {

@@ -1,6 +1,8 @@
 //! Processes of the system: whether one is still the one that was meant, and signals to it.
 
+use std::collections::BTreeSet;
 use std::path::Path;
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result};
@@ -82,6 +84,35 @@ pub fn working_in(folder: &Path) -> Vec<u32> {
 pub fn all() -> impl Iterator<Item = u32> {
     let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
     entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+}
+
+/// The process groups that end with us: those of the steps that are running.
+static GROUPS: Mutex<BTreeSet<u32>> = Mutex::new(BTreeSet::new());
+
+/// Keeps process groups registered until it is dropped.
+pub struct GroupGuard(Vec<u32>);
+
+/// From now on [`kill_groups`] ends the groups that these processes lead.
+pub fn register_groups(leaders: Vec<u32>) -> GroupGuard {
+    GROUPS.lock().unwrap_or_else(PoisonError::into_inner).extend(&leaders);
+    GroupGuard(leaders)
+}
+
+/// Ends every group that is registered, at once.
+pub fn kill_groups() {
+    for leader in GROUPS.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+        // One that is gone is what was wanted, and nothing can be done about one that may not be signalled.
+        drop(signal_group(*leader, "KILL"));
+    }
+}
+
+impl Drop for GroupGuard {
+    fn drop(&mut self) {
+        let mut groups = GROUPS.lock().unwrap_or_else(PoisonError::into_inner);
+        for leader in &self.0 {
+            groups.remove(leader);
+        }
+    }
 }
 
 #[cfg(unix)]

@@ -34,7 +34,7 @@ impl Project {
         let root = told.into_iter().chain(above).chain(built).find(|folder| folder.join(MARKER).is_file());
         let root = root.ok_or_else(|| {
             Failure::new(Exit::Missing, "no checkout of the project is here or above")
-                .next("run it inside of one, as `cargo xtask …`")
+                .hint("run it inside of one, as `cargo xtask …`")
         })?;
         Self::at(&root)
     }

@@ -1,10 +1,16 @@
 //! The runner: the one place that starts processes.
 //!
 //! A [`Step`] says what; the runner's verbs say how it is watched. `read` is for questions, `run` for work whose output
-//! is shown only when it fails, `forward` for a program that talks to the user itself, `replace` for one that takes
-//! over the terminal, and `start` for one that stays when the task is over.
+//! is shown only when it fails, `forward` for a program whose lines are passed on to the user, `replace` for one that
+//! takes over the terminal, and `start` for one that stays when the task is over.
+//!
+//! All but the last two keep stdout and stderr apart, can be cancelled, have a timeout, and read nothing from the
+//! terminal.
 
+mod environment;
+mod group;
 mod processes;
+mod transcript;
 
 use std::net::TcpListener;
 use std::path::PathBuf;
@@ -13,9 +19,10 @@ use std::sync::Arc;
 use anyhow::Result;
 
 use crate::failure::Failure;
-use crate::interrupt::Halt;
+use crate::interrupt::CancelToken;
 use crate::step::Step;
 
+pub use self::group::Stream;
 pub use self::processes::Processes;
 
 /// How many lines of a failed command's output are shown.
@@ -72,16 +79,19 @@ pub trait Runner: Send + Sync {
     fn read(&self, step: &Step) -> Result<Output>;
 
     /// Runs a step to its end, tells `heard` each line as it comes, and fails when the step does.
-    fn run(&self, step: &Step, halt: &Halt, heard: &dyn Fn(&str)) -> Result<()>;
+    fn run(&self, step: &Step, cancel: &CancelToken, heard: &dyn Fn(Stream, &str)) -> Result<()>;
 
-    /// Runs a step that writes to our own streams, and gives back its exit code.
-    fn forward(&self, step: &Step, halt: &Halt) -> Result<u8>;
+    /// Runs a step to its end, prints each line as it comes on the stream that it came on, and gives back its exit code.
+    fn forward(&self, step: &Step, cancel: &CancelToken) -> Result<u8>;
 
-    /// Becomes the step's program; comes back only when that fails.
+    /// Becomes the step's program, which has the terminal from then on; comes back only when that fails.
     fn replace(&self, step: &Step) -> Result<std::convert::Infallible>;
 
     /// Starts a program that stays when we are gone.
     fn start(&self, launch: &Launch) -> Result<Box<dyn Child>>;
+
+    /// The same runner, whose questions Ctrl-C does not cut short: for cleaning up.
+    fn without_cancel(&self) -> Box<dyn Runner>;
 }
 
 /// The step's output on success, or a failure that shows what it said.
@@ -90,23 +100,26 @@ pub fn read_well(runner: &dyn Runner, step: &Step) -> Result<String> {
     if output.is_success() { Ok(output.stdout) } else { Err(failure(step, output.code, &output.lines()).into()) }
 }
 
-/// Whether the step ends well.
-pub fn is_success(runner: &dyn Runner, step: &Step) -> bool {
-    runner.read(step).is_ok_and(|output| output.is_success())
+/// The lines that the step prints; a failure where it fails, which is not the same as no lines.
+pub fn lines(runner: &dyn Runner, step: &Step) -> Result<Vec<String>> {
+    Ok(read_well(runner, step)?.lines().map(str::to_owned).collect())
 }
 
-/// The lines that the step prints; none where it fails.
-pub fn lines(runner: &dyn Runner, step: &Step) -> Vec<String> {
-    let output = runner.read(step).unwrap_or_default();
-    if output.is_success() { output.stdout.lines().map(str::to_owned).collect() } else { Vec::new() }
+/// Whether the step ends well; a failure where there is no answer at all.
+pub fn is_success(runner: &dyn Runner, step: &Step) -> Result<bool> {
+    Ok(runner.read(step)?.is_success())
 }
 
 /// The failure of a step that ended badly.
-pub fn failure(step: &Step, code: Option<i32>, lines: &[String]) -> Failure {
+pub fn failure(step: &Step, code: Option<i32>, said: &[String]) -> Failure {
     let how = code.map_or_else(|| "was ended by a signal".to_owned(), |code| format!("failed with exit code {code}"));
     let name = step.program().file_name().unwrap_or_default().to_string_lossy();
-    let mut evidence = vec![format!("$ {step}")];
-    evidence.extend(step.evidence(lines, EVIDENCE));
-    let failure = Failure::new(step.exit_when_failed(), format!("cannot {}: {name} {how}", step.purpose()));
-    step.advice().iter().fold(failure.details(evidence), Failure::next)
+    let what = format!("cannot {}: {name} {how}", step.purpose());
+    with_evidence(Failure::new(step.exit_when_failed(code), what), step, said)
+}
+
+/// The failure with what the step has said, what to do about it, and the command: the cause comes first.
+fn with_evidence(failure: Failure, step: &Step, said: &[String]) -> Failure {
+    let failure = failure.details(step.evidence(said, EVIDENCE)).command(step.to_string());
+    step.hints().iter().fold(failure, Failure::hint)
 }

@@ -71,7 +71,7 @@ impl Settings {
     /// The value of a setting that the template has, so that [`Settings::load`] made sure of it.
     pub fn require(&self, name: &str) -> Result<&str> {
         self.get(name).ok_or_else(|| {
-            Failure::new(Exit::Missing, format!("{name} is not set")).next("cargo xtask env check").into()
+            Failure::new(Exit::Missing, format!("{name} is not set")).hint("cargo xtask env check").into()
         })
     }
 
@@ -94,8 +94,8 @@ impl Settings {
         let what = if problems.len() == 1 { "a setting is" } else { "settings are" };
         Err(Failure::new(Exit::Missing, format!("{what} wrong or missing in {}", project.relative(&path)))
             .details(problems)
-            .next(format!("edit {}; .env.docker.example explains each setting", path.display()))
-            .next("cargo xtask env init --force, which makes the file anew with other secrets")
+            .hint(format!("edit {}; .env.docker.example explains each setting", path.display()))
+            .hint("cargo xtask env init --force, which makes the file anew with other secrets")
             .into())
     }
 
@@ -137,7 +137,7 @@ pub fn is_secret(name: &str) -> bool {
 fn read(path: &Path) -> Result<Settings> {
     let text = std::fs::read_to_string(path).map_err(|error| {
         let failure = Failure::new(Exit::Missing, format!("cannot read {}: {error}", path.display()));
-        if error.kind() == std::io::ErrorKind::NotFound { failure.next("cargo xtask env init") } else { failure }
+        if error.kind() == std::io::ErrorKind::NotFound { failure.hint("cargo xtask env init") } else { failure }
     })?;
     parse(&text).map_err(|problems| unreadable(path, problems))
 }

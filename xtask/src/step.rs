@@ -21,10 +21,11 @@ pub struct Step {
     folder: Option<PathBuf>,
     stdin: Stdin,
     only_reads: bool,
-    limit: Option<Duration>,
+    timeout: Timeout,
     user: Option<User>,
     hints: Vec<String>,
     exit: Exit,
+    exit_codes: &'static [(i32, Exit)],
     noise: Option<fn(&str) -> bool>,
     digest: Option<Digest>,
 }
@@ -36,12 +37,29 @@ struct Variable {
     is_secret: bool,
 }
 
+/// How long a command may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Timeout {
+    /// [`QUESTION`] for one that only reads, else [`WORK`].
+    Usual,
+    /// So long.
+    After(Duration),
+    /// For ever: it goes on until somebody has seen enough.
+    Never,
+}
+
+/// How long a question may take that says nothing else.
+const QUESTION: Duration = Duration::from_mins(1);
+/// How long work may take that says nothing else.
+const WORK: Duration = Duration::from_hours(1);
+
 /// What a command reads.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Stdin {
     /// Nothing.
     Null,
-    /// The terminal of whoever runs the task.
+    /// The terminal of whoever runs the task. Only a program that takes our place may have it: one that runs in a group
+    /// of its own is stopped by the system as soon as it reads.
     Terminal,
     /// This text, which may hold secrets.
     Text(String),
@@ -70,10 +88,11 @@ impl Step {
             folder: None,
             stdin: Stdin::Null,
             only_reads: false,
-            limit: None,
+            timeout: Timeout::Usual,
             user: None,
             hints: Vec::new(),
             exit: Exit::Failed,
+            exit_codes: &[],
             noise: None,
             digest: None,
         }
@@ -81,7 +100,7 @@ impl Step {
 
     /// The same command for another purpose.
     #[must_use]
-    pub fn purposed(mut self, purpose: impl Into<String>) -> Self {
+    pub fn with_purpose(mut self, purpose: impl Into<String>) -> Self {
         self.purpose = purpose.into();
         self
     }
@@ -145,8 +164,15 @@ impl Step {
 
     /// Stops it when it takes longer.
     #[must_use]
-    pub fn limit(mut self, limit: Duration) -> Self {
-        self.limit = Some(limit);
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = Timeout::After(timeout);
+        self
+    }
+
+    /// Lets it go on until somebody cancels it.
+    #[must_use]
+    pub fn endless(mut self) -> Self {
+        self.timeout = Timeout::Never;
         self
     }
 
@@ -171,6 +197,13 @@ impl Step {
         self
     }
 
+    /// The exit codes of a task that fails because the program ended with one of these codes.
+    #[must_use]
+    pub fn exit_codes(mut self, codes: &'static [(i32, Exit)]) -> Self {
+        self.exit_codes = codes;
+        self
+    }
+
     /// What its output comes down to when it failed, for one whose output has a form of its own.
     #[must_use]
     pub fn digest(mut self, digest: Digest) -> Self {
@@ -184,6 +217,11 @@ impl Step {
     pub fn noise(mut self, is_noise: fn(&str) -> bool) -> Self {
         self.noise = Some(is_noise);
         self
+    }
+
+    /// Whether a line of its output says nothing about why it failed.
+    pub fn is_noise(&self, line: &str) -> bool {
+        self.noise.is_some_and(|is_noise| is_noise(line))
     }
 
     /// At most `most` lines of its output, those that best tell why it failed.
@@ -247,9 +285,14 @@ impl Step {
         self.only_reads
     }
 
-    /// How long it may take.
-    pub fn time_limit(&self) -> Option<Duration> {
-        self.limit
+    /// How long it may take; none where it goes on until it is cancelled.
+    pub fn time(&self) -> Option<Duration> {
+        match self.timeout {
+            Timeout::Usual if self.only_reads => Some(QUESTION),
+            Timeout::Usual => Some(WORK),
+            Timeout::After(timeout) => Some(timeout),
+            Timeout::Never => None,
+        }
     }
 
     /// Whom it runs as.
@@ -258,13 +301,14 @@ impl Step {
     }
 
     /// What to do when it fails.
-    pub fn advice(&self) -> &[String] {
+    pub fn hints(&self) -> &[String] {
         &self.hints
     }
 
     /// The exit code of a task that fails because of it.
-    pub fn exit_when_failed(&self) -> Exit {
-        self.exit
+    pub fn exit_when_failed(&self, code: Option<i32>) -> Exit {
+        let own = self.exit_codes.iter().find(|(known, _)| Some(*known) == code);
+        own.map_or(self.exit, |(_, exit)| *exit)
     }
 }
 

@@ -105,11 +105,7 @@ impl Terminal {
             let mut out = lock(&self.out);
             writeln!(out, "{line}").and_then(|()| out.flush())
         })
-        .map_err(|error| match error.kind() {
-            // Whoever reads has seen enough, `head` for one: nothing failed.
-            io::ErrorKind::BrokenPipe => Failure::passed_through(0).into(),
-            _ => anyhow::Error::new(error).context("cannot write to stdout"),
-        })
+        .map_err(closed_stdout)
     }
 
     /// A JSON document, on stdout.
@@ -137,6 +133,26 @@ impl Terminal {
         self.note(format!("{NOTICE}warning:{NOTICE:#} {line}"));
     }
 
+    /// A line of another program's stdout, with what ends it, on ours.
+    pub fn relay_data(&self, line: &str) -> Result<()> {
+        let line = self.redact(line);
+        self.suspended(|| {
+            let mut out = lock(&self.out);
+            out.write_all(line.as_bytes()).and_then(|()| out.flush())
+        })
+        .map_err(closed_stdout)
+    }
+
+    /// A line of another program's stderr, with what ends it, on ours.
+    pub fn relay_note(&self, line: &str) {
+        let line = self.redact(line);
+        self.suspended(|| {
+            let mut err = lock(&self.err);
+            // With stderr gone there is nobody to tell.
+            drop(err.write_all(line.as_bytes()).and_then(|()| err.flush()));
+        });
+    }
+
     /// What `--verbose` adds.
     pub fn verbose(&self, line: impl Display) {
         if self.is_verbose {
@@ -155,9 +171,12 @@ impl Terminal {
         for line in failure.evidence() {
             self.note(format!("  {line}"));
         }
-        for (index, advice) in failure.advice().iter().enumerate() {
+        for (index, hint) in failure.hints().iter().enumerate() {
             let label = if index == 0 { "next:" } else { "  or:" };
-            self.note(format!("{STRONG}{label}{STRONG:#} {advice}"));
+            self.note(format!("{STRONG}{label}{STRONG:#} {hint}"));
+        }
+        if let Some(command) = failure.failed_command() {
+            self.note(format!("{FAINT}command: {command}{FAINT:#}"));
         }
     }
 
@@ -170,7 +189,7 @@ impl Terminal {
     pub fn confirm(&self, question: &str, flag: &str) -> Result<()> {
         if !io::stdin().is_terminal() {
             return Err(Failure::new(Exit::Refused, "refused: there is no terminal to ask on")
-                .next(format!("add {flag} if you mean it"))
+                .hint(format!("add {flag} if you mean it"))
                 .into());
         }
         {
@@ -197,6 +216,15 @@ impl Terminal {
             Some(progress) => progress.suspend(print),
             None => print(),
         }
+    }
+}
+
+/// The failure of a write to stdout.
+fn closed_stdout(error: io::Error) -> anyhow::Error {
+    match error.kind() {
+        // Whoever reads has seen enough, `head` for one: nothing failed.
+        io::ErrorKind::BrokenPipe => Failure::passed_through(0).into(),
+        _ => anyhow::Error::new(error).context("cannot write to stdout"),
     }
 }
 

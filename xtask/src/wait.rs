@@ -1,10 +1,10 @@
-//! Waiting for a condition, always with a limit: the one place that sleeps.
+//! Waiting for a condition, always with a timeout: the one place that sleeps.
 
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
-use crate::interrupt::Halt;
+use crate::interrupt::CancelToken;
 
 /// How often a condition is looked at.
 const INTERVAL: Duration = Duration::from_millis(10);
@@ -19,21 +19,25 @@ pub enum Waited<T> {
 }
 
 /// What a look at the condition showed.
-pub enum Look<T> {
+pub enum Poll<T> {
     /// It is true.
     Ready(T),
     /// Not yet, and this is how it stands.
-    NotYet(String),
+    Pending(String),
 }
 
-/// Looks again and again until the condition is true, the limit is over or `halt` is requested.
-pub fn until<T>(limit: Duration, halt: &Halt, mut look: impl FnMut() -> Result<Look<T>>) -> Result<Waited<T>> {
-    let deadline = Instant::now() + limit;
+/// Looks again and again until the condition is true, the time is over or `cancel` was asked for.
+pub fn until<T>(
+    timeout: Duration,
+    cancel: &CancelToken,
+    mut look: impl FnMut() -> Result<Poll<T>>,
+) -> Result<Waited<T>> {
+    let deadline = Instant::now() + timeout;
     loop {
-        halt.check()?;
+        cancel.check()?;
         let last_seen = match look()? {
-            Look::Ready(value) => return Ok(Waited::Done(value)),
-            Look::NotYet(seen) => seen,
+            Poll::Ready(value) => return Ok(Waited::Done(value)),
+            Poll::Pending(seen) => seen,
         };
         if Instant::now() >= deadline {
             return Ok(Waited::TimedOut(last_seen));
@@ -55,9 +59,9 @@ mod tests {
     #[test]
     fn the_last_thing_seen_is_told_when_the_time_is_over() {
         let mut looks = 0;
-        let waited: Waited<()> = until(Duration::from_millis(50), &Halt::never(), || {
+        let waited: Waited<()> = until(Duration::from_millis(50), &CancelToken::never(), || {
             looks += 1;
-            Ok(Look::NotYet(format!("look {looks}")))
+            Ok(Poll::Pending(format!("look {looks}")))
         })
         .unwrap();
         assert!(matches!(waited, Waited::TimedOut(seen) if seen == format!("look {looks}")));
@@ -65,9 +69,9 @@ mod tests {
 
     #[test]
     fn a_request_to_stop_ends_the_wait() {
-        let halt = Halt::never();
-        halt.request();
-        let waited = until(Duration::from_hours(1), &halt, || Ok(Look::<()>::NotYet(String::new())));
+        let cancel = CancelToken::never();
+        cancel.cancel();
+        let waited = until(Duration::from_hours(1), &cancel, || Ok(Poll::<()>::Pending(String::new())));
         assert!(waited.is_err());
     }
 }

@@ -26,7 +26,7 @@ struct Server {
 }
 
 /// Takes over the connection and echoes; says good-bye when the server closes, unless it is `deaf`.
-async fn echo(mut request: Request, deaf: bool) -> Response<Body> {
+fn echo(mut request: Request, deaf: bool) -> Response<Body> {
     let closing = request.extensions().get::<Closing>().unwrap().clone();
     let upgrade = hyper::upgrade::on(&mut request);
     tokio::spawn(async move {
@@ -56,8 +56,8 @@ async fn echo(mut request: Request, deaf: bool) -> Response<Body> {
 fn start(limits: Limits, drain: Duration) -> Server {
     let runtime = Runtime::new().unwrap();
     let router = Router::new()
-        .route("/echo", get(|request: Request| echo(request, false)))
-        .route("/deaf", get(|request: Request| echo(request, true)));
+        .route("/echo", get(async |request: Request| echo(request, false)))
+        .route("/deaf", get(async |request: Request| echo(request, true)));
     let (address, stop, end) = runtime.block_on(async {
         let listener = listen(Ipv4Addr::LOCALHOST.into(), 0).unwrap();
         let address = listener.local_addr().unwrap();

@@ -5,7 +5,7 @@ use std::time::SystemTime;
 use clap::{Args, Subcommand, ValueEnum};
 
 use super::{Engine, ServerOrigin};
-use crate::stack::engine::Wish;
+use crate::stack::engine::EngineChoice;
 use crate::stack::logs;
 use crate::stack::thunder::Service;
 
@@ -108,9 +108,9 @@ pub struct Up {
 
 impl Servers {
     /// Which engine is meant: other servers of this machine say so as well.
-    pub fn wish(&self) -> Wish {
+    pub fn engine_choice(&self) -> EngineChoice {
         match (self.engine, self.servers) {
-            (Engine::Auto, ServerOrigin::System | ServerOrigin::Portable) => Wish::Host,
+            (Engine::Auto, ServerOrigin::System | ServerOrigin::Portable) => EngineChoice::Host,
             (engine, _) => engine.into(),
         }
     }
@@ -118,8 +118,12 @@ impl Servers {
 
 impl Up {
     /// Which engine is meant: the image that ships says so as well.
-    pub fn wish(&self) -> Wish {
-        if self.production && self.servers.engine == Engine::Auto { Wish::Docker } else { self.servers.wish() }
+    pub fn engine_choice(&self) -> EngineChoice {
+        if self.production && self.servers.engine == Engine::Auto {
+            EngineChoice::Docker
+        } else {
+            self.servers.engine_choice()
+        }
     }
 }
 
@@ -209,11 +213,23 @@ pub struct Clean {
 /// `test`
 #[derive(Debug, Args)]
 pub struct Test {
+    /// Whose tests; both packages', if none is named
+    #[arg(value_enum)]
+    pub package: Option<TestPackage>,
     #[command(flatten)]
     pub servers: Servers,
     /// Arguments for cargo nextest run, or cargo test
     #[arg(last = true, value_name = "ARGS")]
     pub args: Vec<String>,
+}
+
+/// A package that has tests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum TestPackage {
+    /// The API
+    Backend,
+    /// The automation itself
+    Xtask,
 }
 
 /// `check`

@@ -11,12 +11,12 @@ use super::{Action, Await, Folder, Lane, Plan, Stop, Unready, Write};
 use crate::context::Context as TaskContext;
 use crate::failure::{Exit, Failure};
 use crate::file;
-use crate::interrupt::Halt;
+use crate::interrupt::CancelToken;
 use crate::launch;
 use crate::process::{self, Record};
 use crate::runner::{Child, Launch};
 use crate::terminal;
-use crate::wait::{self, Look, Waited};
+use crate::wait::{self, Poll, Waited};
 
 /// How many lines of a service's log are shown when it fails.
 const EVIDENCE: usize = 25;
@@ -33,7 +33,7 @@ pub struct Outcome {
 
 struct Run<'a> {
     context: &'a TaskContext,
-    halt: Halt,
+    cancel: CancelToken,
     done: Mutex<Vec<String>>,
     started: Mutex<Vec<Launch>>,
     children: Mutex<HashMap<String, Running>>,
@@ -51,7 +51,7 @@ impl Plan {
     pub fn run(&self, context: &TaskContext) -> Outcome {
         let run = Run {
             context,
-            halt: Halt::on(&context.interrupt),
+            cancel: CancelToken::on(&context.interrupt),
             done: Mutex::default(),
             started: Mutex::default(),
             children: Mutex::default(),
@@ -70,10 +70,10 @@ impl Plan {
                         lock(&run.done).push(lane.name.clone());
                     }
                     Err(error) => {
-                        line.failed(if run.halt.is_requested() { "stopped" } else { "failed" });
+                        line.failed(if run.cancel.is_cancelled() { "stopped" } else { "failed" });
                         // Kept before the others are stopped by it: they have nothing to add.
                         lock(&run.failure).get_or_insert(error);
-                        run.halt.request();
+                        run.cancel.cancel();
                     }
                 });
             }
@@ -88,7 +88,7 @@ impl Plan {
 impl Run<'_> {
     fn lane(&self, lane: &Lane, progress: &terminal::Lane<'_>) -> Result<()> {
         for action in &lane.actions {
-            self.halt.check()?;
+            self.cancel.check()?;
             self.action(action, progress)?;
         }
         Ok(())
@@ -99,11 +99,11 @@ impl Run<'_> {
         match action {
             Action::Run(step) => {
                 line.state(step.purpose());
-                runner.run(step, &self.halt, &|_| ())
+                runner.run(step, &self.cancel, &|_, _| ())
             }
             Action::Follow(step, find) => {
                 line.state(step.purpose());
-                runner.run(step, &self.halt, &|said| {
+                runner.run(step, &self.cancel, &|_, said| {
                     if let Some(detail) = find(said) {
                         line.detail(&detail);
                     }
@@ -131,7 +131,7 @@ impl Run<'_> {
             Action::Links(list) => make_links(list),
             Action::Vacate(folder) => {
                 line.state("wait for what is left of the one before");
-                vacate(folder, &self.halt)
+                vacate(folder, &self.cancel)
             }
             Action::Remove(path) => {
                 if std::fs::symlink_metadata(path).is_ok() {
@@ -153,17 +153,17 @@ impl Run<'_> {
     }
 
     fn wait(&self, wait: &Await, line: &terminal::Lane<'_>) -> Result<()> {
-        let waited = wait::until(wait.limit, &self.halt, || {
+        let waited = wait::until(wait.timeout, &self.cancel, || {
             if let Some(ended) = self.ended(wait)? {
                 // Its last words are in the log by now.
-                return Ok(Look::Ready(Some(ended)));
+                return Ok(Poll::Ready(Some(ended)));
             }
             match wait.probe.look(&*self.context.runner) {
-                Ok(()) => Ok(Look::Ready(None)),
+                Ok(()) => Ok(Poll::Ready(None)),
                 Err(Unready::Failed(failure)) => Err(failure.into()),
                 Err(Unready::NotYet(seen)) => {
                     line.detail(&seen);
-                    Ok(Look::NotYet(seen))
+                    Ok(Poll::Pending(seen))
                 }
             }
         })?;
@@ -173,10 +173,10 @@ impl Run<'_> {
                 Failure::new(Exit::Failed, format!("{} ended with {ended} before it was ready", wait.service))
             }
             Waited::TimedOut(seen) => {
-                let limit = humantime::format_duration(wait.limit);
-                let what = format!("{} was not ready within {limit}: {seen}", wait.service);
+                let timeout = humantime::format_duration(wait.timeout);
+                let what = format!("{} was not ready within {timeout}: {seen}", wait.service);
                 Failure::new(Exit::Unhealthy, what)
-                    .next(format!("--timeout SECONDS, if it only needs more than {limit}"))
+                    .hint(format!("--timeout SECONDS, if it only needs more than {timeout}"))
             }
         };
         let evidence = match &wait.process {
@@ -187,7 +187,7 @@ impl Run<'_> {
             }
             None => wait.probe.evidence(&*self.context.runner),
         };
-        Err(failure.details(evidence).next(format!("cargo xtask logs {}", wait.service)).into())
+        Err(failure.details(evidence).hint(format!("cargo xtask logs {}", wait.service)).into())
     }
 
     fn ended(&self, wait: &Await) -> Result<Option<String>> {
@@ -203,13 +203,13 @@ impl Run<'_> {
     fn after(&self, other: &str, line: &terminal::Lane<'_>) -> Result<()> {
         let is_done = || {
             let is_done = lock(&self.done).iter().any(|done| done == other);
-            Ok(if is_done { Look::Ready(()) } else { Look::NotYet(String::new()) })
+            Ok(if is_done { Poll::Ready(()) } else { Poll::Pending(String::new()) })
         };
         // What is over in a blink needs no line.
-        if matches!(wait::until(BLINK, &self.halt, is_done)?, Waited::TimedOut(_)) {
+        if matches!(wait::until(BLINK, &self.cancel, is_done)?, Waited::TimedOut(_)) {
             line.state(&format!("wait for {other}"));
-            // The other lane has limits of its own, and its failure requests the halt.
-            wait::until(Duration::from_hours(24), &self.halt, is_done)?;
+            // The other lane has limits of its own, and its failure requests the cancel.
+            wait::until(Duration::from_hours(24), &self.cancel, is_done)?;
         }
         Ok(())
     }
@@ -236,7 +236,7 @@ fn last_words(log: &Path, start: u64) -> Vec<String> {
 /// That it was begun is noted first: a service that is about to end still answers, and the next task must not count
 /// on it.
 pub fn stop_service(stop: &Stop, warn: &dyn Fn(String)) -> Result<()> {
-    launch::call_off(&stop.record)?;
+    launch::cancel(&stop.record)?;
     if !stop.record.exists() {
         return file::remove(&stop.begun());
     }
@@ -279,14 +279,14 @@ pub fn finish_stop(stop: &Stop, warn: &dyn Fn(String)) -> Result<()> {
 
 fn end_service(stop: &Stop, warn: &dyn Fn(String)) -> Result<()> {
     let Some(record) = Record::load(&stop.record).filter(Record::is_running) else { return Ok(()) };
-    for (index, (signal, patience)) in stop.signals.iter().enumerate() {
+    for (index, (signal, timeout)) in stop.signals.iter().enumerate() {
         if index > 0 {
             let (service, pid) = (&stop.service, record.pid);
             warn(format!("{service} (process {pid}) does not stop by itself; sending SIG{signal}"));
         }
         record.signal(signal)?;
-        let waited = wait::until(*patience, &Halt::never(), || {
-            Ok(if record.is_running() { Look::NotYet(String::new()) } else { Look::Ready(()) })
+        let waited = wait::until(*timeout, &CancelToken::never(), || {
+            Ok(if record.is_running() { Poll::Pending(String::new()) } else { Poll::Ready(()) })
         })?;
         if matches!(waited, Waited::Done(())) {
             return Ok(());
@@ -333,15 +333,15 @@ fn make_links(list: &Path) -> Result<()> {
 }
 
 /// Servers that lost their head end by themselves, as soon as they notice.
-fn vacate(folder: &Path, halt: &Halt) -> Result<()> {
-    for (signal, patience) in [(None, 3), (Some("QUIT"), 5), (Some("KILL"), 5)] {
+fn vacate(folder: &Path, cancel: &CancelToken) -> Result<()> {
+    for (signal, timeout) in [(None, 3), (Some("QUIT"), 5), (Some("KILL"), 5)] {
         if let Some(signal) = signal {
             for pid in process::working_in(folder) {
                 process::signal(pid, signal)?;
             }
         }
-        let waited = wait::until(Duration::from_secs(patience), halt, || {
-            Ok(if process::working_in(folder).is_empty() { Look::Ready(()) } else { Look::NotYet(String::new()) })
+        let waited = wait::until(Duration::from_secs(timeout), cancel, || {
+            Ok(if process::working_in(folder).is_empty() { Poll::Ready(()) } else { Poll::Pending(String::new()) })
         })?;
         if matches!(waited, Waited::Done(())) {
             return Ok(());

@@ -1,39 +1,40 @@
 //! The runner that starts real processes.
 
 use std::fs::OpenOptions;
-use std::io::{BufReader, Read};
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::mpsc::{self, RecvTimeoutError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
-use super::{Child, EVIDENCE, Launch, Output, Runner, failure};
+use super::group::{Cut, Group, not_started};
+use super::transcript::Transcript;
+use super::{Child, Launch, Output, Runner, Stream, environment, failure};
 use crate::failure::{Exit, Failure};
-use crate::interrupt::Halt;
+use crate::interrupt::CancelToken;
 use crate::launch;
 use crate::process::{self, Record};
-use crate::step::{Stdin, Step};
+use crate::step::Step;
 use crate::terminal::Terminal;
-use crate::wait::{self, Look, Waited};
+use crate::wait::{self, Poll, Waited};
 
-/// How long a child may take to end after it was asked to.
-const GRACE: Duration = Duration::from_secs(10);
-/// How often a running child is looked at.
-const TICK: Duration = Duration::from_millis(50);
+/// How long a service's process may take to record itself.
+const RECORDED: Duration = Duration::from_secs(10);
 
 /// Runs real processes.
+#[derive(Clone)]
 pub struct Processes {
     terminal: Arc<Terminal>,
+    /// Cuts questions short.
+    cancel: CancelToken,
     /// In a dry run only what changes nothing is run, and everything else is a mistake of ours.
     is_dry: bool,
 }
 
 impl Processes {
     /// A runner; one for a dry run refuses to change anything.
-    pub fn new(terminal: Arc<Terminal>, is_dry: bool) -> Self {
-        Self { terminal, is_dry }
+    pub fn new(terminal: Arc<Terminal>, cancel: CancelToken, is_dry: bool) -> Self {
+        Self { terminal, cancel, is_dry }
     }
 
     fn announce(&self, step: &Step) -> Result<()> {
@@ -46,152 +47,88 @@ impl Processes {
         self.terminal.verbose(format!("$ {step}"));
         Ok(())
     }
-
-    /// Questions without a time limit: short, captured, nothing to interrupt.
-    fn ask(step: &Step) -> Result<Output> {
-        let shell = xshell::Shell::new()?;
-        if let Some(folder) = step.working_folder() {
-            shell.change_dir(folder);
-        }
-        #[expect(clippy::disallowed_methods, reason = "the runner is where processes are started")]
-        let mut command = shell.cmd(step.program()).args(step.arguments()).quiet().ignore_status();
-        command = command.env_clear().envs(environment(step));
-        if let Stdin::Text(text) = step.input() {
-            command = command.stdin(text);
-        }
-        let output = command.output()?;
-        Ok(Output {
-            code: output.status.code(),
-            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
-            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
-        })
-    }
-
-    /// The step as an expression whose process leads a group of its own: Ctrl-C in the terminal reaches only us, and
-    /// we pass it on in order.
-    fn expression(step: &Step) -> duct::Expression {
-        #[expect(clippy::disallowed_methods, reason = "the runner is where processes are started")]
-        let expression = duct::cmd(step.program().as_os_str(), step.arguments());
-        let expression = expression.full_env(environment(step)).unchecked();
-        let expression = match step.working_folder() {
-            Some(folder) => expression.dir(folder),
-            None => expression,
-        };
-        let expression = match step.input() {
-            Stdin::Null => expression.stdin_null(),
-            Stdin::Terminal => expression,
-            Stdin::Text(text) => expression.stdin_bytes(text.as_bytes()),
-        };
-        let user = step.run_as().map(|user| (user.uid, user.gid));
-        expression.before_spawn(move |command| {
-            process::lead_group(command, user);
-            Ok(())
-        })
-    }
-
-    fn spawn_failure(step: &Step, error: std::io::Error) -> anyhow::Error {
-        anyhow::Error::new(error).context(format!("cannot {}: cannot run {}", step.purpose(), step.program().display()))
-    }
 }
 
 impl Runner for Processes {
     fn read(&self, step: &Step) -> Result<Output> {
         self.announce(step)?;
-        if step.time_limit().is_none() && step.run_as().is_none() {
-            return Self::ask(step).with_context(|| format!("cannot {}", step.purpose()));
-        }
-        let expression = Self::expression(step).stdout_capture().stderr_capture();
-        let handle = expression.start().map_err(|error| Self::spawn_failure(step, error))?;
-        let limit = step.time_limit().unwrap_or(Duration::from_hours(1));
-        let Some(output) = handle.wait_timeout(limit)? else {
-            end(&handle)?;
-            return Err(timed_out(step, limit, &[]).into());
-        };
-        Ok(Output {
-            code: output.status.code(),
-            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
-            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
-        })
-    }
-
-    fn run(&self, step: &Step, halt: &Halt, heard: &dyn Fn(&str)) -> Result<()> {
-        self.announce(step)?;
-        let reader =
-            Self::expression(step).stderr_to_stdout().reader().map_err(|error| Self::spawn_failure(step, error))?;
-        let reader = Arc::new(reader);
-        let (sender, lines) = mpsc::channel();
-        let output = Arc::clone(&reader);
-        std::thread::spawn(move || each_line(&*output, |line| sender.send(line).is_ok()));
-
-        let started = Instant::now();
-        let mut said = Vec::new();
-        loop {
-            match lines.recv_timeout(TICK) {
-                Ok(line) => {
-                    heard(&line);
-                    said.push(line);
-                    continue;
-                }
-                Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => break,
-            }
-            if halt.is_requested() {
-                end(&*reader)?;
-                halt.check()?;
-            }
-            if let Some(limit) = step.time_limit().filter(|limit| started.elapsed() > *limit) {
-                end(&*reader)?;
-                return Err(timed_out(step, limit, &said).into());
-            }
-        }
-        let waited = wait::until(GRACE, &Halt::never(), || {
-            Ok(match reader.try_wait()? {
-                Some(output) => Look::Ready(output.status),
-                None => Look::NotYet("its output has ended and it has not".to_owned()),
-            })
+        let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
+        let ended = Group::start(step)?.listen(step.time(), &self.cancel, &mut |stream, line| match stream {
+            Stream::Out => stdout.extend_from_slice(line),
+            Stream::Err => stderr.extend_from_slice(line),
         })?;
-        match waited {
-            Waited::Done(status) if status.success() => Ok(()),
-            // Somebody pressed Ctrl-C and the child saw it first.
-            Waited::Done(_) if halt.is_requested() => halt.check(),
-            Waited::Done(status) => Err(failure(step, status.code(), &said).into()),
-            Waited::TimedOut(seen) => Err(failure(step, None, &[seen]).into()),
+        let [stdout, stderr] = [stdout, stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+        match ended {
+            Ok(status) => Ok(Output { code: status.code(), stdout, stderr }),
+            Err(cut) => {
+                let said: Vec<String> = stdout.lines().chain(stderr.lines()).map(str::to_owned).collect();
+                Err(cut_short(step, &cut, &self.cancel, &said))
+            }
         }
     }
 
-    fn forward(&self, step: &Step, halt: &Halt) -> Result<u8> {
+    fn run(&self, step: &Step, cancel: &CancelToken, heard: &dyn Fn(Stream, &str)) -> Result<()> {
         self.announce(step)?;
-        let handle = Self::expression(step).start().map_err(|error| Self::spawn_failure(step, error))?;
-        let started = Instant::now();
-        let status = loop {
-            if let Some(output) = handle.wait_timeout(TICK)? {
-                break output.status;
+        let mut transcript = Transcript::default();
+        let ended = Group::start(step)?.listen(step.time(), cancel, &mut |stream, line| {
+            let line = text_of(line);
+            if !line.is_empty() {
+                heard(stream, &line);
+                transcript.add(step, &line);
             }
-            if halt.is_requested() {
-                end(&handle)?;
-                halt.check()?;
+        })?;
+        match ended {
+            Ok(status) if status.success() => Ok(()),
+            // Somebody pressed Ctrl-C and the child saw it first.
+            Ok(status) => {
+                cancel.check()?;
+                Err(failure(step, status.code(), &transcript.lines()).into())
             }
-            if let Some(limit) = step.time_limit().filter(|limit| started.elapsed() > *limit) {
-                end(&handle)?;
-                return Err(timed_out(step, limit, &[]).into());
+            Err(cut) => Err(cut_short(step, &cut, cancel, &transcript.lines())),
+        }
+    }
+
+    fn forward(&self, step: &Step, cancel: &CancelToken) -> Result<u8> {
+        self.announce(step)?;
+        let mut closed = None;
+        let ended = Group::start(step)?.listen(step.time(), cancel, &mut |stream, line| {
+            let line = String::from_utf8_lossy(line);
+            match stream {
+                Stream::Out => {
+                    if let Err(error) = self.terminal.relay_data(&line) {
+                        // Nobody reads any more.
+                        closed.get_or_insert(error);
+                        cancel.cancel();
+                    }
+                }
+                Stream::Err => self.terminal.relay_note(&line),
             }
-        };
-        halt.check()?;
-        Ok(process::exit_code(status))
+        })?;
+        if let Some(closed) = closed {
+            return Err(closed);
+        }
+        match ended {
+            Ok(status) => cancel.check().map(|()| process::exit_code(status)),
+            Err(cut) => Err(cut_short(step, &cut, cancel, &[])),
+        }
     }
 
     fn replace(&self, step: &Step) -> Result<std::convert::Infallible> {
         self.announce(step)?;
         let shell = xshell::Shell::new()?;
         #[expect(clippy::disallowed_methods, reason = "the runner is where processes are started")]
-        let command = shell.cmd(step.program()).args(step.arguments()).env_clear().envs(environment(step));
+        let command = shell.cmd(step.program()).args(step.arguments()).env_clear().envs(environment::of(step));
         // xshell would give it an empty stdin; the plain command inherits the terminal.
         let mut command: std::process::Command = command.into();
         if let Some(folder) = step.working_folder() {
             command.current_dir(folder);
         }
         let user = step.run_as().map(|user| (user.uid, user.gid));
-        Err(Self::spawn_failure(step, process::replace(command, user)))
+        Err(not_started(step, process::replace(command, user).into()))
+    }
+
+    fn without_cancel(&self) -> Box<dyn Runner> {
+        Box::new(Self { cancel: CancelToken::never(), ..self.clone() })
     }
 
     fn start(&self, launch: &Launch) -> Result<Box<dyn Child>> {
@@ -209,7 +146,7 @@ impl Runner for Processes {
         args.extend(step.arguments().iter().cloned());
         #[expect(clippy::disallowed_methods, reason = "the runner is where processes are started")]
         let expression = duct::cmd(process::ourselves()?, args)
-            .full_env(environment(step))
+            .full_env(environment::of(step))
             .stdin_null()
             // Read from the outside in: the file is what stdout is by the time stderr joins it.
             .stderr_to_stdout();
@@ -226,16 +163,16 @@ impl Runner for Processes {
                 socket.as_ref().map_or(Ok(()), |socket| process::pass_socket(command, socket))
             });
         launch::announce(&launch.record)?;
-        let started = Started(expression.start().map_err(|error| Self::spawn_failure(step, error))?);
+        let started = Started(expression.start().map_err(|error| not_started(step, error.into()))?);
         // Until it is recorded nobody could stop it, so that not even Ctrl-C cuts this short.
         let pids = started.0.pids();
-        let recorded = wait::until(GRACE, &Halt::never(), || {
+        let recorded = wait::until(RECORDED, &CancelToken::never(), || {
             let is_recorded = Record::load(&launch.record).is_some_and(|record| pids.contains(&record.pid));
             let is_over = is_recorded || started.ended()?.is_some();
-            Ok(if is_over { Look::Ready(()) } else { Look::NotYet(String::new()) })
+            Ok(if is_over { Poll::Ready(()) } else { Poll::Pending(String::new()) })
         })?;
         if matches!(recorded, Waited::TimedOut(_)) {
-            launch::call_off(&launch.record)?;
+            launch::cancel(&launch.record)?;
             bail!("cannot {}: its process does not get to run", step.purpose());
         }
         Ok(Box::new(started))
@@ -261,119 +198,25 @@ fn open_log(path: &Path) -> Result<std::fs::File> {
     OpenOptions::new().create(true).append(true).open(path).with_context(|| format!("cannot open {}", path.display()))
 }
 
-fn timed_out(step: &Step, limit: Duration, said: &[String]) -> Failure {
-    let limit = humantime::format_duration(limit);
-    let mut evidence = vec![format!("$ {step}")];
-    evidence.extend(step.evidence(said, EVIDENCE));
-    let exit = match step.exit_when_failed() {
+/// A line without what ends it.
+fn text_of(line: &[u8]) -> String {
+    String::from_utf8_lossy(line).trim_end_matches(['\n', '\r']).to_owned()
+}
+
+/// The failure of a step that was ended before its time.
+fn cut_short(step: &Step, cut: &Cut, cancel: &CancelToken, said: &[String]) -> anyhow::Error {
+    let timeout = match cut {
+        Cut::TimedOut(timeout) => humantime::format_duration(*timeout),
+        Cut::Cancelled => {
+            return cancel.check().err().unwrap_or_else(|| Failure::new(Exit::Failed, "cancelled").into());
+        }
+    };
+    let exit = match step.exit_when_failed(None) {
         Exit::Failed => Exit::Unhealthy,
         other => other,
     };
-    let failure = Failure::new(exit, format!("cannot {}: not done within {limit}", step.purpose()));
-    step.advice().iter().fold(failure.details(evidence), Failure::next)
-}
-
-/// A child that may have to be ended.
-trait Running {
-    fn group(&self) -> Vec<u32>;
-    /// Whether it has ended; asking is also what lets the system forget it.
-    fn has_ended(&self) -> std::io::Result<bool>;
-    fn kill(&self) -> std::io::Result<()>;
-}
-
-impl Running for duct::Handle {
-    fn group(&self) -> Vec<u32> {
-        self.pids()
-    }
-
-    fn has_ended(&self) -> std::io::Result<bool> {
-        Ok(self.try_wait()?.is_some())
-    }
-
-    fn kill(&self) -> std::io::Result<()> {
-        Self::kill(self)
-    }
-}
-
-impl Running for duct::ReaderHandle {
-    fn group(&self) -> Vec<u32> {
-        self.pids()
-    }
-
-    fn has_ended(&self) -> std::io::Result<bool> {
-        Ok(self.try_wait()?.is_some())
-    }
-
-    fn kill(&self) -> std::io::Result<()> {
-        Self::kill(self)
-    }
-}
-
-/// Ends a child with the group that it leads: asked first, made to after a while.
-fn end(child: &impl Running) -> Result<()> {
-    if cfg!(not(unix)) {
-        return child.kill().context("cannot end a process");
-    }
-    let pids = child.group();
-    // A shell lets what it runs in the background ignore SIGINT.
-    for (signal, patience) in [("INT", GRACE / 4), ("TERM", GRACE), ("KILL", GRACE)] {
-        for pid in &pids {
-            process::signal_group(*pid, signal)?;
-        }
-        let gone = wait::until(patience, &Halt::never(), || {
-            let is_gone = child.has_ended()? && pids.iter().all(|pid| !process::group_exists(*pid));
-            Ok(if is_gone { Look::Ready(()) } else { Look::NotYet(String::new()) })
-        })?;
-        if matches!(gone, Waited::Done(())) {
-            return Ok(());
-        }
-    }
-    bail!("process {pids:?} does not end, not even on SIGKILL")
-}
-
-/// The environment of a step's process: what the step says on top of what it may inherit.
-fn environment(step: &Step) -> Vec<(std::ffi::OsString, std::ffi::OsString)> {
-    let inherited = std::env::vars_os().filter(|(name, _)| {
-        let name = name.to_string_lossy();
-        if step.is_isolated() { is_basic(&name) } else { !is_cargo_private(&name) }
-    });
-    let own = step.variables().map(|(name, value)| (name.into(), value.to_owned()));
-    let mut all: Vec<_> = inherited.filter(|(name, _)| !step.variables().any(|(own, _)| *name == *own)).collect();
-    all.extend(own);
-    all
-}
-
-/// What any program needs: where programs are, where the user's and where temporary files go.
-fn is_basic(name: &str) -> bool {
-    matches!(name, "PATH" | "HOME" | "USER" | "LOGNAME" | "TMPDIR" | "TMP" | "TEMP" | "SystemRoot" | "SYSTEMROOT")
-}
-
-/// What cargo tells the program that it runs about that program's own package. Passed on to another cargo it makes
-/// build scripts run again and again.
-fn is_cargo_private(name: &str) -> bool {
-    let private = ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_", "CARGO_CFG_", "CARGO_CRATE_", "CARGO_PRIMARY_"];
-    private.iter().any(|prefix| name.starts_with(prefix)) || name == "CARGO"
-}
-
-/// Calls `heard` with each line, until it says that it has heard enough. A carriage return ends a line as well: that is
-/// how progress bars paint over themselves.
-fn each_line(source: impl Read, heard: impl Fn(String) -> bool) {
-    let mut line = Vec::new();
-    for byte in BufReader::new(source).bytes() {
-        match byte {
-            Ok(b'\n' | b'\r') => {
-                if !line.is_empty() && !heard(String::from_utf8_lossy(&line).into_owned()) {
-                    return;
-                }
-                line.clear();
-            }
-            Ok(byte) => line.push(byte),
-            Err(_) => break,
-        }
-    }
-    if !line.is_empty() {
-        heard(String::from_utf8_lossy(&line).into_owned());
-    }
+    let failure = Failure::new(exit, format!("cannot {}: not done within {timeout}", step.purpose()));
+    super::with_evidence(failure, step, said).into()
 }
 
 #[cfg(test)]
@@ -384,21 +227,11 @@ mod tests {
     use crate::terminal::Color;
 
     fn processes() -> Processes {
-        Processes::new(Arc::new(Terminal::new(Color::Never, false)), false)
+        Processes::new(Arc::new(Terminal::new(Color::Never, false)), CancelToken::never(), false)
     }
 
     fn shell(script: &str) -> Step {
         Step::new("test", "sh").arg("-c").arg(script)
-    }
-
-    #[test]
-    fn lines_end_at_line_feeds_and_carriage_returns() {
-        let lines = RefCell::new(Vec::new());
-        each_line(&b"one\r\ntwo\rthree\n\nfour"[..], |line| {
-            lines.borrow_mut().push(line);
-            true
-        });
-        assert_eq!(lines.into_inner(), ["one", "two", "three", "four"]);
     }
 
     #[test]
@@ -408,8 +241,8 @@ mod tests {
     }
 
     #[test]
-    fn a_question_has_a_time_limit() {
-        let step = shell("sleep 60").limit(Duration::from_millis(100));
+    fn a_question_has_a_timeout_of() {
+        let step = shell("sleep 60").timeout(Duration::from_millis(100));
         let error = processes().read(&step).unwrap_err();
         assert_eq!(crate::failure::exit_code(&error), Exit::Unhealthy as u8);
     }
@@ -417,30 +250,94 @@ mod tests {
     #[test]
     fn a_failed_step_shows_the_command_what_it_said_and_the_hint() {
         let step = shell("echo why; exit 7").hint("do better");
-        let error = processes().run(&step, &Halt::never(), &|_| ()).unwrap_err();
+        let error = processes().run(&step, &CancelToken::never(), &|_, _| ()).unwrap_err();
         let failure = error.downcast_ref::<Failure>().unwrap();
         assert_eq!(failure.to_string(), "cannot test: sh failed with exit code 7");
-        assert_eq!(failure.evidence(), ["$ sh -c 'echo why; exit 7'", "why"]);
-        assert_eq!(failure.advice(), ["do better"]);
+        assert_eq!(failure.evidence(), ["why"]);
+        assert_eq!(failure.failed_command(), Some("sh -c 'echo why; exit 7'"));
+        assert_eq!(failure.hints(), ["do better"]);
     }
 
     #[test]
     fn a_halt_ends_the_whole_group() {
-        let halt = Halt::never();
+        let cancel = CancelToken::never();
         let step = shell("sleep 60 & echo $!; wait");
         let child = RefCell::new(None);
         let error = processes()
-            .run(&step, &halt, &|line| {
+            .run(&step, &cancel, &|_, line| {
                 *child.borrow_mut() = line.trim().parse::<u32>().ok();
-                halt.request();
+                cancel.cancel();
             })
             .unwrap_err();
         assert!(error.to_string().contains("stopped"), "{error}");
         let child = child.into_inner().unwrap();
-        let gone = wait::until(GRACE, &Halt::never(), || {
-            Ok(if process::is_running(child) { Look::NotYet(String::new()) } else { Look::Ready(()) })
+        let gone = wait::until(RECORDED, &CancelToken::never(), || {
+            Ok(if process::is_running(child) { Poll::Pending(String::new()) } else { Poll::Ready(()) })
         });
         assert!(matches!(gone.unwrap(), Waited::Done(())));
+    }
+
+    #[test]
+    fn a_question_can_be_cancelled() {
+        let cancel = CancelToken::never();
+        let runner = Processes::new(Arc::new(Terminal::new(Color::Never, false)), cancel.clone(), false);
+        cancel.cancel();
+        let error = runner.read(&shell("sleep 60")).unwrap_err();
+        assert!(error.to_string().contains("stopped"), "{error}");
+        assert!(runner.without_cancel().read(&shell("true")).unwrap().is_success());
+    }
+
+    #[test]
+    fn output_without_a_pause_keeps_neither_the_timeout_nor_ctrl_c_from_ending_it() {
+        let endless = || shell("while :; do echo x; done");
+        let error = processes().run(&endless().timeout(Duration::from_millis(200)), &CancelToken::never(), &|_, _| ());
+        assert_eq!(crate::failure::exit_code(&error.unwrap_err()), Exit::Unhealthy as u8);
+        let cancel = CancelToken::never();
+        let error = processes().run(&endless(), &cancel, &|_, _| cancel.cancel()).unwrap_err();
+        assert!(error.to_string().contains("stopped"), "{error}");
+    }
+
+    #[test]
+    fn stdout_and_stderr_are_told_apart() {
+        let heard = RefCell::new(Vec::new());
+        let step = shell("echo one; echo two >&2");
+        processes()
+            .run(&step, &CancelToken::never(), &|stream, line| heard.borrow_mut().push((stream, line.to_owned())))
+            .unwrap();
+        let heard = heard.into_inner();
+        assert!(heard.contains(&(Stream::Out, "one".to_owned())), "{heard:?}");
+        assert!(heard.contains(&(Stream::Err, "two".to_owned())), "{heard:?}");
+    }
+
+    #[test]
+    fn only_a_program_that_takes_our_place_may_have_the_terminal() {
+        let step = shell("cat").stdin(crate::step::Stdin::Terminal);
+        assert!(processes().read(&step).is_err());
+        assert!(processes().run(&step, &CancelToken::never(), &|_, _| ()).is_err());
+        assert!(processes().forward(&step, &CancelToken::never()).is_err());
+    }
+
+    #[test]
+    fn a_program_that_is_not_there_is_a_missing_prerequisite() {
+        let error = processes().read(&Step::new("try", "no-such-program")).unwrap_err();
+        assert_eq!(crate::failure::exit_code(&error), Exit::Missing as u8);
+        assert_eq!(error.to_string(), "cannot try: no-such-program is not installed, or not on PATH");
+    }
+
+    #[test]
+    fn each_exit_code_of_a_program_has_its_own_meaning() {
+        let step = |code: u32| shell(&format!("exit {code}")).exit_codes(&[(5, Exit::Migrations)]);
+        let code = |code| {
+            let error = processes().run(&step(code), &CancelToken::never(), &|_, _| ()).unwrap_err();
+            crate::failure::exit_code(&error)
+        };
+        assert_eq!((code(5), code(7)), (5, 1));
+    }
+
+    #[test]
+    fn what_is_left_in_the_background_does_not_hold_us_up() {
+        let output = processes().read(&shell("echo done; sleep 60 &").timeout(Duration::from_secs(30))).unwrap();
+        assert_eq!((output.code, output.stdout.as_str()), (Some(0), "done\n"));
     }
 
     #[test]
@@ -448,7 +345,7 @@ mod tests {
         let output = processes().read(&Step::new("test", "env").isolated().env("MINE", "1")).unwrap();
         let names: Vec<&str> = output.stdout.lines().filter_map(|line| line.split('=').next()).collect();
         assert!(names.contains(&"MINE") && names.contains(&"PATH"), "{names:?}");
-        assert!(names.iter().all(|name| *name == "MINE" || is_basic(name)), "{names:?}");
+        assert!(names.iter().all(|name| *name == "MINE" || environment::is_basic(name)), "{names:?}");
     }
 
     #[test]
@@ -460,8 +357,8 @@ mod tests {
 
     #[test]
     fn a_dry_run_cannot_change_anything() {
-        let dry = Processes::new(Arc::new(Terminal::new(Color::Never, false)), true);
-        assert!(dry.run(&shell("true"), &Halt::never(), &|_| ()).is_err());
+        let dry = Processes::new(Arc::new(Terminal::new(Color::Never, false)), CancelToken::never(), true);
+        assert!(dry.run(&shell("true"), &CancelToken::never(), &|_, _| ()).is_err());
         assert!(dry.read(&shell("true").only_reads()).is_ok());
     }
 }

@@ -155,7 +155,7 @@ impl<'a> Docker<'a> {
         }
         readiness::all(&self.current()?, self.runner()).map_err(|why| {
             Failure::new(Exit::Failed, format!("cannot look at the containers: {why}"))
-                .next("cargo xtask doctor")
+                .hint("cargo xtask doctor")
                 .into()
         })
     }
@@ -214,7 +214,7 @@ impl<'a> Docker<'a> {
 
     /// Stops what is running, keeping the data; false when nothing was.
     pub fn down(&mut self) -> Result<bool> {
-        let names = runner::lines(self.runner(), &docker::belongings(Kind::Container, &project(self.context)));
+        let names = runner::lines(self.runner(), &docker::belongings(Kind::Container, &project(self.context)))?;
         let was_wanted = self.state.as_ref().is_some_and(|state| !state.wanted.is_empty());
         let mut actions = Vec::new();
         if !names.is_empty() {
@@ -239,12 +239,12 @@ impl<'a> Docker<'a> {
     }
 
     /// Stops these services for good, also after somebody has asked for an end of everything else.
-    pub fn stop_regardless(&mut self, services: &[Service]) -> Result<()> {
+    pub fn force_stop(&mut self, services: &[Service]) -> Result<()> {
         let compose = self.current()?;
         let names: Vec<&str> = services.iter().rev().map(|service| service.name()).collect();
         let is_all = services.len() == Service::ALL.len();
         let step = if is_all { compose.down() } else { compose.remove(&names) };
-        runner::read_well(self.runner(), &step)?;
+        runner::read_well(&*self.context.runner.without_cancel(), &step)?;
         if let Some(state) = &mut self.state {
             state.wanted.retain(|service| !services.contains(service));
         }
@@ -292,8 +292,8 @@ impl<'a> Docker<'a> {
             Service::Backend if self.is_from_source() => "bash",
             Service::Backend => {
                 return Err(Failure::new(Exit::Failed, "the image that ships has no shell")
-                    .next("cargo xtask exec backend -- thunder migrate status")
-                    .next("cargo xtask logs backend")
+                    .hint("cargo xtask exec backend -- thunder migrate status")
+                    .hint("cargo xtask logs backend")
                     .into());
             }
         };
@@ -320,6 +320,11 @@ impl<'a> Docker<'a> {
     }
 }
 
+/// Whether the image is there; a daemon that does not answer is an error, and not a "no".
+pub fn has_image(runner: &dyn Runner, name: &str) -> Result<bool> {
+    Ok(!runner::lines(runner, &docker::images_named(name))?.is_empty())
+}
+
 /// The name under which Docker knows what belongs to this checkout.
 pub fn project(context: &Context) -> String {
     format!("{}-{:08x}", thunder::SLUG, context.project.number())
@@ -328,7 +333,7 @@ pub fn project(context: &Context) -> String {
 /// Builds the backend in the container that serves.
 fn build_inside(compose: &Compose) -> Action {
     let words: Vec<String> = cargo::build_words(false).iter().map(|word| (*word).to_owned()).collect();
-    let step = compose.exec(Service::Backend.name(), &[], false, &words).purposed("build the backend");
+    let step = compose.exec(Service::Backend.name(), &[], false, &words).with_purpose("build the backend");
     Action::Follow(cargo::quietly(step), cargo::progress)
 }
 

@@ -3,7 +3,7 @@
 use anyhow::Result;
 
 use super::docker::Docker;
-use super::host::{Host, Request, Upped};
+use super::host::{Host, Request, UpOutcome};
 use super::report::Report;
 use super::state::{Engine, State};
 use super::thunder::Service;
@@ -20,7 +20,7 @@ use crate::tool::{backend, compose};
 
 /// What the user asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Wish {
+pub enum EngineChoice {
     /// The best there is.
     #[default]
     Auto,
@@ -81,7 +81,7 @@ impl<'a> Stack<'a> {
     }
 
     /// Starts what is not running and waits for all of it; on failure stops what it had started.
-    pub fn up(&mut self, request: &Request) -> Result<Upped> {
+    pub fn up(&mut self, request: &Request) -> Result<UpOutcome> {
         match self {
             Self::Host(host) => host.up(request),
             Self::Docker(docker) => docker.up(request),
@@ -105,10 +105,10 @@ impl<'a> Stack<'a> {
     }
 
     /// Stops these services for good, also after somebody has asked for an end of everything else.
-    pub fn stop_regardless(&mut self, services: &[Service]) -> Result<()> {
+    pub fn force_stop(&mut self, services: &[Service]) -> Result<()> {
         match self {
-            Self::Host(host) => host.stop_regardless(services),
-            Self::Docker(docker) => docker.stop_regardless(services),
+            Self::Host(host) => host.force_stop(services),
+            Self::Docker(docker) => docker.force_stop(services),
         }
     }
 
@@ -146,32 +146,34 @@ impl<'a> Stack<'a> {
 /// `auto` takes Docker only where everything is there: what is missing of `images` is fetched now, because somebody who
 /// can not, goes on without Docker.
 pub fn choose(
-    wish: Wish,
+    choice: EngineChoice,
     state: Option<&State>,
     runner: &dyn Runner,
     fetch: &dyn Fn() -> Result<()>,
 ) -> Result<(Engine, Option<String>)> {
     // A stack that is up keeps its engine until `down`.
     let running = state.filter(|state| !state.wanted.is_empty()).map(|state| state.engine);
-    match (wish, running) {
-        (Wish::Docker, Some(Engine::Host)) => Err(is_up(Engine::Host).into()),
-        (Wish::Host, Some(Engine::Docker)) => Err(is_up(Engine::Docker).into()),
+    match (choice, running) {
+        (EngineChoice::Docker, Some(Engine::Host)) => Err(is_up(Engine::Host).into()),
+        (EngineChoice::Host, Some(Engine::Docker)) => Err(is_up(Engine::Docker).into()),
         (_, Some(engine)) => Ok((engine, None)),
-        (Wish::Host, None) => host(None),
-        (Wish::Docker, None) => look_for_docker(runner).map(|_| (Engine::Docker, None)).map_err(Into::into),
-        (Wish::Auto, None) => match look_for_docker(runner).map_err(anyhow::Error::from).and_then(|_| fetch()) {
-            Ok(()) => Ok((Engine::Docker, Some("engine: docker (--engine host runs without it)".to_owned()))),
-            Err(error) if crate::failure::exit_code(&error) == Exit::Missing as u8 => {
-                host(Some(format!("engine: host ({error})")))
+        (EngineChoice::Host, None) => host(None),
+        (EngineChoice::Docker, None) => look_for_docker(runner).map(|_| (Engine::Docker, None)).map_err(Into::into),
+        (EngineChoice::Auto, None) => {
+            match look_for_docker(runner).map_err(anyhow::Error::from).and_then(|_| fetch()) {
+                Ok(()) => Ok((Engine::Docker, Some("engine: docker (--engine host runs without it)".to_owned()))),
+                Err(error) if crate::failure::exit_code(&error) == Exit::Missing as u8 => {
+                    host(Some(format!("engine: host ({error})")))
+                }
+                Err(error) => Err(error),
             }
-            Err(error) => Err(error),
-        },
+        }
     }
 }
 
 fn is_up(engine: Engine) -> Failure {
     Failure::new(Exit::Failed, format!("the stack is up on the {engine} engine, and each engine has data of its own"))
-        .next("cargo xtask down, then again")
+        .hint("cargo xtask down, then again")
 }
 
 fn host(why: Option<String>) -> Result<(Engine, Option<String>)> {
@@ -180,8 +182,8 @@ fn host(why: Option<String>) -> Result<(Engine, Option<String>)> {
     }
     let why = why.map(|why| format!("; {why}")).unwrap_or_default();
     Err(Failure::new(Exit::Missing, format!("the host engine runs on Linux and macOS only{why}"))
-        .next("run it inside of WSL 2")
-        .next(install_command(Package::Docker))
+        .hint("run it inside of WSL 2")
+        .hint(install_command(Package::Docker))
         .into())
 }
 
@@ -201,18 +203,18 @@ pub fn look_for_docker(runner: &dyn Runner) -> Result<Found, Failure> {
     let unfit = |why: String| Failure::new(Exit::Missing, why);
     let without = "--engine host, which needs no Docker";
     if which::which("docker").is_err() {
-        return Err(unfit("Docker is not installed".to_owned()).next(install_command(Package::Docker)).next(without));
+        return Err(unfit("Docker is not installed".to_owned()).hint(install_command(Package::Docker)).hint(without));
     }
     let ask = |step: &Step| runner.read(step).map_err(|error| unfit(format!("Docker does not answer: {error:#}")));
     let (version, is_podman) = match docker::parse_daemon(&ask(&docker::daemon_version())?) {
         Daemon::Answers { version, is_podman } => (version, is_podman),
-        Daemon::Silent(_, reason) => return Err(silent(&reason, runner).next(without)),
+        Daemon::Silent(_, reason) => return Err(silent(&reason, runner).hint(without)),
     };
     if !is_podman && compose::parse_version(&version).is_some_and(|version| version < docker::MINIMUM) {
         let (major, minor) = docker::MINIMUM;
         return Err(unfit(format!("Docker Engine {version} is too old; {major}.{minor} or newer is needed"))
-            .next(install_command(Package::Docker))
-            .next(without));
+            .hint(install_command(Package::Docker))
+            .hint(without));
     }
     let output = ask(&docker::compose_version())?;
     let (major, minor) = compose::MINIMUM;
@@ -236,8 +238,8 @@ pub fn look_for_docker(runner: &dyn Runner) -> Result<Found, Failure> {
                 None => "Docker has no Compose".to_owned(),
             };
             Err(unfit(format!("{what}; {major}.{minor} or newer is needed"))
-                .next("install Docker's compose plugin: https://docs.docker.com/compose/install/")
-                .next(without))
+                .hint("install Docker's compose plugin: https://docs.docker.com/compose/install/")
+                .hint(without))
         }
     }
 }
@@ -248,13 +250,13 @@ fn silent(reason: &str, runner: &dyn Runner) -> Failure {
         if context.is_empty() || context == "default" { String::new() } else { format!(" (context {context})") };
     let failure = Failure::new(Exit::Missing, format!("no Docker daemon answers{place}: {reason}"));
     let failure = if reason.contains("permission denied") {
-        failure.next("sudo usermod --append --groups docker \"$USER\", then log in again")
+        failure.hint("sudo usermod --append --groups docker \"$USER\", then log in again")
     } else if cfg!(target_os = "linux") {
-        failure.next("sudo systemctl start docker")
+        failure.hint("sudo systemctl start docker")
     } else {
-        failure.next("start Docker Desktop")
+        failure.hint("start Docker Desktop")
     };
-    if place.is_empty() { failure } else { failure.next("docker context use default, if that is the wrong one") }
+    if place.is_empty() { failure } else { failure.hint("docker context use default, if that is the wrong one") }
 }
 
 #[cfg(test)]
@@ -267,10 +269,10 @@ mod tests {
         let mut state = State::new(Engine::Host, Ports::block(20_000));
         state.want(&[Service::Redis]);
         let terminal = std::sync::Arc::new(crate::terminal::Terminal::new(crate::terminal::Color::Never, false));
-        let runner = crate::runner::Processes::new(terminal, true);
-        let choose = |wish| choose(wish, Some(&state), &runner, &|| Ok(()));
-        assert_eq!(choose(Wish::Auto).unwrap(), (Engine::Host, None));
-        let error = choose(Wish::Docker).unwrap_err().to_string();
+        let runner = crate::runner::Processes::new(terminal, crate::interrupt::CancelToken::never(), true);
+        let choose = |choice| choose(choice, Some(&state), &runner, &|| Ok(()));
+        assert_eq!(choose(EngineChoice::Auto).unwrap(), (Engine::Host, None));
+        let error = choose(EngineChoice::Docker).unwrap_err().to_string();
         assert!(error.contains("up on the host engine"), "{error}");
     }
 }

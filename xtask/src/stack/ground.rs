@@ -77,19 +77,19 @@ pub fn check(folders: &[&Path], least: u64) -> Result<()> {
     let root = folders[0];
     if std::fs::symlink_metadata(root).is_ok_and(|found| found.is_symlink()) {
         let what = format!("{} is a link; it has to be a folder of its own", root.display());
-        return Err(Failure::new(Exit::Failed, what).next(format!("rm {}", root.display())).into());
+        return Err(Failure::new(Exit::Failed, what).hint(format!("rm {}", root.display())).into());
     }
     if let Some(owner) = system::owner(root).filter(|owner| *owner != system::own_uid() && !system::is_root()) {
         let owner = system::user_name(owner);
         return Err(Failure::new(Exit::Failed, format!("{} belongs to {owner}", root.display()))
-            .next(format!("run this as {owner}, or let them run `cargo xtask clean`"))
+            .hint(format!("run this as {owner}, or let them run `cargo xtask clean`"))
             .into());
     }
     for folder in folders {
         if let Some(free) = system::free_space(folder).filter(|free| *free < least) {
             let what = format!("the disk is full: {} are left for {}", file::human_size(free), folder.display());
             return Err(Failure::new(Exit::Failed, what)
-                .next(format!("make room for {} at least", file::human_size(least)))
+                .hint(format!("make room for {} at least", file::human_size(least)))
                 .into());
         }
     }

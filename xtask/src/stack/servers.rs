@@ -228,22 +228,22 @@ fn matching(pattern: &str) -> Vec<PathBuf> {
 fn missing(product: &str, package: system::Package, looked: Vec<String>, origin: Origin) -> Failure {
     let failure = Failure::new(Exit::Missing, format!("no {product} can be had here"))
         .details(looked.into_iter().map(|line| format!("looked at {line}")))
-        .next(install_command(package));
+        .hint(install_command(package));
     let failure = match (origin, package) {
-        (Origin::Portable, _) => failure.next("--servers auto, which takes the machine's own where they are"),
+        (Origin::Portable, _) => failure.hint("--servers auto, which takes the machine's own where they are"),
         (_, system::Package::Postgres) => {
-            failure.next(format!("{}, to have it fetched", install_command(system::Package::Npm)))
+            failure.hint(format!("{}, to have it fetched", install_command(system::Package::Npm)))
         }
-        _ => failure.next(format!("{}, to have it fetched", install_command(system::Package::Pip))),
+        _ => failure.hint(format!("{}, to have it fetched", install_command(system::Package::Pip))),
     };
-    failure.next(format!("{}, once the Docker engine is there", install_command(system::Package::Docker)))
+    failure.hint(format!("{}, once the Docker engine is there", install_command(system::Package::Docker)))
 }
 
 fn other_major(data: u32, looked: Vec<String>) -> Failure {
     Failure::new(Exit::Missing, format!("the data was made by PostgreSQL {data}, and no such server can be had here"))
         .details(looked.into_iter().map(|line| format!("looked at {line}")))
-        .next(format!("install PostgreSQL {data}; the data is untouched"))
-        .next("cargo xtask clean, which removes the data, and then `up`")
+        .hint(format!("install PostgreSQL {data}; the data is untouched"))
+        .hint("cargo xtask clean, which removes the data, and then `up`")
 }
 
 #[cfg(test)]
@@ -266,6 +266,6 @@ mod tests {
         let failure = missing("Redis", system::Package::Redis, vec!["PATH: no".to_owned()], Origin::Auto);
         assert_eq!(failure.code(), Exit::Missing as u8);
         assert_eq!(failure.evidence(), ["looked at PATH: no"]);
-        assert_eq!(failure.advice().len(), 3);
+        assert_eq!(failure.hints().len(), 3);
     }
 }

@@ -171,7 +171,7 @@ impl State {
 
 fn unreadable(path: &Path, why: &str) -> anyhow::Error {
     Failure::new(Exit::Failed, format!("{} cannot be understood: {why}", path.display()))
-        .next("cargo xtask clean, which removes the stack and its data")
+        .hint("cargo xtask clean, which removes the stack and its data")
         .into()
 }
 
@@ -197,6 +197,6 @@ mod tests {
         let path = folder.path().join("stack.json");
         std::fs::write(&path, "{").unwrap();
         let error = State::load(&path).unwrap_err();
-        assert!(error.downcast_ref::<Failure>().unwrap().advice()[0].starts_with("cargo xtask clean"));
+        assert!(error.downcast_ref::<Failure>().unwrap().hints()[0].starts_with("cargo xtask clean"));
     }
 }

@@ -249,9 +249,10 @@ pub fn contained_environment(settings: &Settings, given: impl Fn(&str) -> Option
     Ok(environment)
 }
 
-/// The backend's binary: cargo puts it beside ours, whatever its target folder and profile are.
+/// The backend's binary: cargo puts each profile's binaries into a folder beside that of the profile that ours is of.
 pub fn binary(ourselves: &Path) -> PathBuf {
-    ourselves.with_file_name(format!("{BINARY}{}", std::env::consts::EXE_SUFFIX))
+    let target = ourselves.ancestors().nth(2).unwrap_or(Path::new(""));
+    target.join("debug").join(format!("{BINARY}{}", std::env::consts::EXE_SUFFIX))
 }
 
 /// The characters of RFC 3986 §2.3 as they are, everything else as `%XX`.
@@ -331,7 +332,9 @@ mod tests {
     }
 
     #[test]
-    fn the_binary_lies_beside_ours() {
-        assert_eq!(binary(Path::new("/t/debug/xtask")), Path::new("/t/debug/thunder"));
+    fn the_binary_is_found_whatever_profile_ours_is_of() {
+        for profile in ["xtask", "debug", "release"] {
+            assert_eq!(binary(&Path::new("/t").join(profile).join("xtask")), Path::new("/t/debug/thunder"));
+        }
     }
 }

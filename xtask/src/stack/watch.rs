@@ -30,7 +30,7 @@ use self::sources::{Snapshot, Sources};
 use crate::context::Context;
 use crate::failure::Exit;
 use crate::file;
-use crate::interrupt::Halt;
+use crate::interrupt::CancelToken;
 use crate::tool::backend::Variable;
 
 /// For how long nothing may have changed before it is built: a save is several steps, a change of branches hundreds.
@@ -100,7 +100,7 @@ struct Watcher<'scope, 'env> {
     migrated: Option<u64>,
     /// What serves was made from.
     served: Option<Snapshot>,
-    job: Option<(u32, Halt)>,
+    job: Option<(u32, CancelToken)>,
     worker: Option<ScopedJoinHandle<'scope, ()>>,
     fleet: Fleet<'env>,
     environment: Vec<Variable>,
@@ -155,7 +155,7 @@ impl<'scope, 'env> Watcher<'scope, 'env> {
             edited: Instant::now(),
             shown: Vec::new(),
             jobs: 0,
-            report: WatchReport { phase: Phase::Building, problem: None, advice: Vec::new(), reloads: 0 },
+            report: WatchReport { phase: Phase::Building, problem: None, hints: Vec::new(), reloads: 0 },
         })
     }
 
@@ -189,8 +189,8 @@ impl<'scope, 'env> Watcher<'scope, 'env> {
             return Some(message);
         }
         let deadline = self.fleet.deadline().into_iter().chain(self.retry).min();
-        let patience = deadline.map_or(Duration::from_hours(1), |when| when.saturating_duration_since(Instant::now()));
-        self.messages.recv_timeout(patience).ok()
+        let timeout = deadline.map_or(Duration::from_hours(1), |when| when.saturating_duration_since(Instant::now()));
+        self.messages.recv_timeout(timeout).ok()
     }
 
     /// Looks at the sources, once they have come to rest, and builds what is new.
@@ -206,7 +206,7 @@ impl<'scope, 'env> Watcher<'scope, 'env> {
         let Some(difference) = snapshot.difference(&self.seen) else { return };
         self.edited = Instant::now();
         self.seen = snapshot;
-        let was_busy = self.call_off();
+        let was_busy = self.cancel();
         if self.served.as_ref() == Some(&self.seen) && self.fleet.is_serving() {
             self.say(&format!("{difference} changed back to what serves"));
             self.shown.clear();
@@ -219,7 +219,7 @@ impl<'scope, 'env> Watcher<'scope, 'env> {
 
     /// What the sources hold when they have not changed for a while.
     fn rest(&mut self, mut before: Snapshot) -> Snapshot {
-        let limit = Instant::now() + UNREST;
+        let timeout = Instant::now() + UNREST;
         loop {
             let until = Instant::now() + QUIET;
             let mut is_quiet = true;
@@ -230,7 +230,7 @@ impl<'scope, 'env> Watcher<'scope, 'env> {
                 }
             }
             let now = self.sources.look();
-            if is_quiet && now == before || Instant::now() > limit {
+            if is_quiet && now == before || Instant::now() > timeout {
                 return now;
             }
             before = now;
@@ -238,12 +238,12 @@ impl<'scope, 'env> Watcher<'scope, 'env> {
     }
 
     /// Stops what was under way to the next server; whether anything was.
-    fn call_off(&mut self) -> bool {
+    fn cancel(&mut self) -> bool {
         let job = self.job.take();
-        if let Some((_, halt)) = &job {
-            halt.request();
+        if let Some((_, cancel)) = &job {
+            cancel.cancel();
         }
-        self.fleet.call_off() || job.is_some()
+        self.fleet.cancel() || job.is_some()
     }
 
     /// Builds and migrates, as far as that is needed.
@@ -262,16 +262,16 @@ impl<'scope, 'env> Watcher<'scope, 'env> {
         if job.needs_migration {
             self.migrated = None;
         }
-        let halt = Halt::on(&self.context.interrupt);
-        self.job = Some((number, halt.clone()));
+        let cancel = CancelToken::on(&self.context.interrupt);
+        self.job = Some((number, cancel.clone()));
         let (context, place, files, sender) = (self.context, self.place, self.files.clone(), self.sender.clone());
         let before = self.worker.take();
         self.worker = Some(self.scope.spawn(move || {
-            // One that was called off is still ending, and would get in the way.
+            // One that was cancelled is still ending, and would get in the way.
             if let Some(Err(panic)) = before.map(ScopedJoinHandle::join) {
                 std::panic::resume_unwind(panic);
             }
-            let outcome = job.run(context, place, &files, &halt);
+            let outcome = job.run(context, place, &files, &cancel);
             drop(sender.send(Message::Over(number, outcome)));
         }));
         self.report.phase = Phase::Building;
@@ -285,7 +285,7 @@ impl<'scope, 'env> Watcher<'scope, 'env> {
         }
         self.job = None;
         match outcome {
-            Outcome::CalledOff => None,
+            Outcome::Cancelled => None,
             Outcome::Failed(problem) => self.fail(problem, 1),
             Outcome::Prepared(prepared) => {
                 self.show(&prepared.warnings);
@@ -335,7 +335,7 @@ impl<'scope, 'env> Watcher<'scope, 'env> {
             self.say(&format!("{error:#}"));
         }
         if problem.is_none() {
-            self.report.advice.clear();
+            self.report.hints.clear();
         }
         self.report.problem = problem;
         self.report.phase = if self.job.is_some() { Phase::Building } else { Phase::Idle };
@@ -349,7 +349,7 @@ impl<'scope, 'env> Watcher<'scope, 'env> {
             Role::Next => {
                 let problem = Problem::new(format!("the new server ended with {how} before it was ready"));
                 let code = how.strip_prefix("exit code ").and_then(|code| code.parse().ok()).unwrap_or(1);
-                self.fail(problem.next(LOGS), code)
+                self.fail(problem.hint(LOGS), code)
             }
             Role::Current(lived) => {
                 if lived > STABLE {
@@ -358,7 +358,7 @@ impl<'scope, 'env> Watcher<'scope, 'env> {
                 let (times, pause) = self.pause();
                 let what = format!("the backend ended with {how}{times}");
                 self.say(&format!("{what}; starting it again in {pause}"));
-                self.stand(Phase::Waiting, Some(Problem::new(what).next(LOGS)));
+                self.stand(Phase::Waiting, Some(Problem::new(what).hint(LOGS)));
                 None
             }
             Role::Retired => None,
@@ -370,8 +370,8 @@ impl<'scope, 'env> Watcher<'scope, 'env> {
         let serving = if self.fleet.is_serving() { "; the older build goes on serving" } else { "" };
         self.say(&format!("{}{serving}", problem.summary));
         self.show(&problem.details);
-        for advice in &problem.advice {
-            self.say(&format!("try: {advice}"));
+        for hint in &problem.hints {
+            self.say(&format!("try: {hint}"));
         }
         if self.served.is_none() && !self.fleet.is_serving() && !self.fleet.is_starting() {
             self.stand(Phase::Idle, Some(problem));
@@ -413,9 +413,9 @@ impl<'scope, 'env> Watcher<'scope, 'env> {
     /// Does what is due.
     fn tick(&mut self) {
         if self.fleet.tick() {
-            let limit = humantime::format_duration(START);
-            let problem = Problem::new(format!("the new server was not ready within {limit}"));
-            self.fail(problem.next(LOGS), Exit::Unhealthy as u8);
+            let timeout = humantime::format_duration(START);
+            let problem = Problem::new(format!("the new server was not ready within {timeout}"));
+            self.fail(problem.hint(LOGS), Exit::Unhealthy as u8);
         }
         if self.retry.is_some_and(|when| when <= Instant::now()) {
             self.retry = None;
@@ -428,8 +428,8 @@ impl<'scope, 'env> Watcher<'scope, 'env> {
     /// How it stands now.
     fn stand(&mut self, phase: Phase, problem: Option<Problem>) {
         self.report.phase = phase;
-        (self.report.problem, self.report.advice) =
-            problem.map_or((None, Vec::new()), |problem| (Some(problem.summary), problem.advice));
+        (self.report.problem, self.report.hints) =
+            problem.map_or((None, Vec::new()), |problem| (Some(problem.summary), problem.hints));
         self.write_report();
     }
 
@@ -441,7 +441,7 @@ impl<'scope, 'env> Watcher<'scope, 'env> {
 
     /// Ends every server in order.
     fn stop(mut self, code: u8) -> Result<u8> {
-        self.call_off();
+        self.cancel();
         self.fleet.retire_all();
         while !self.fleet.is_empty() {
             match self.receive() {

@@ -174,7 +174,7 @@ impl<'a> Run<'a> {
             file::remove(&target)?;
             let before = children_cpu();
             let step = Step::new("build xtask", cargo::program())
-                .args(["build", "--package", "xtask", "--target-dir"])
+                .args(["build", "--profile", "xtask", "--package", "xtask", "--target-dir"])
                 .arg(&target)
                 .folder(self.context.project.root());
             self.seconds(&step)?;

@@ -40,7 +40,7 @@ pub fn run(context: &Context, arguments: &BuildProd) -> Result<u8> {
         terminal.warn("files differ from the commit, so that the image is of no commit and says -dirty");
         if arguments.push {
             return Err(Failure::new(Exit::Refused, "refused: only what is committed can be pushed")
-                .next("git commit, then again")
+                .hint("git commit, then again")
                 .into());
         }
     }

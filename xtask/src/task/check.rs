@@ -8,7 +8,7 @@ use anyhow::Result;
 
 use crate::context::Context;
 use crate::failure::{Exit, Failure};
-use crate::interrupt::Halt;
+use crate::interrupt::CancelToken;
 use crate::step::Step;
 use crate::terminal::{BAD, GOOD, NOTICE, Table};
 use crate::tool::cargo;
@@ -77,7 +77,7 @@ pub fn run(context: &Context, fix: bool) -> Result<u8> {
     if failed > 0 {
         let what = format!("{failed} of {} checks failed", verdicts.len());
         let failure = Failure::new(Exit::Failed, what);
-        return Err(if fix { failure } else { failure.next("cargo xtask check --fix") }.into());
+        return Err(if fix { failure } else { failure.hint("cargo xtask check --fix") }.into());
     }
     Ok(0)
 }
@@ -92,7 +92,7 @@ fn run_step(context: &Context, name: &str, step: &Step) -> Result<Verdict> {
     let progress = context.terminal.progress(&names);
     let line = progress.lane(name);
     line.state(step.purpose());
-    let outcome = context.runner.run(step, &Halt::on(&context.interrupt), &|said| {
+    let outcome = context.runner.run(step, &CancelToken::on(&context.interrupt), &|_, said| {
         if let Some(detail) = cargo::progress(said) {
             line.detail(&detail);
         }

@@ -8,7 +8,7 @@ use clap::ValueEnum as _;
 use super::{check, test};
 use crate::cli::{Ci, CiPart, Engine, Servers, Test};
 use crate::context::Context;
-use crate::interrupt::Halt;
+use crate::interrupt::CancelToken;
 use crate::terminal::{GOOD, NOTICE, STRONG};
 use crate::tool::cargo;
 
@@ -28,7 +28,7 @@ pub fn run(context: &Context, arguments: &Ci) -> Result<u8> {
             CiPart::Systems => other_systems(context)?,
             CiPart::Test => {
                 let servers = Servers { engine: Engine::Host, servers: arguments.servers };
-                test::run(context, &Test { servers, args: Vec::new() })?
+                test::run(context, &Test { package: None, servers, args: Vec::new() })?
             }
             CiPart::Journey => journey::run(context, arguments.engine, arguments.servers)?,
         };
@@ -53,7 +53,7 @@ fn other_systems(context: &Context) -> Result<u8> {
             context.terminal.data(step)?;
             continue;
         }
-        context.runner.run(&step, &Halt::on(&context.interrupt), &|_| ())?;
+        context.runner.run(&step, &CancelToken::on(&context.interrupt), &|_, _| ())?;
         context.terminal.note(format!("{GOOD}✓{GOOD:#} xtask compiles for {target}"));
     }
     Ok(0)

@@ -9,7 +9,6 @@ use crate::context::Context;
 use crate::file::{human_size, size};
 use crate::plan::Plan;
 use crate::stack::docker::belongings;
-use crate::stack::engine;
 use crate::stack::host::Host;
 use crate::stack::scratch;
 use crate::stack::thunder::Service;
@@ -17,18 +16,18 @@ use crate::stack::thunder::Service;
 /// Names what goes, asks, and removes it.
 pub fn run(context: &Context, arguments: &Clean) -> Result<u8> {
     let terminal = &context.terminal;
-    let in_docker = belongings::all(context);
-    if !context.project.state().exists() && in_docker.is_empty() {
+    if !context.project.state().exists() && belongings::all(context, None)?.is_empty() {
         terminal.note("there is nothing to remove");
         return Ok(0);
     }
     let lock = context.lock_stack(Duration::from_secs(arguments.lock.lock_timeout))?;
     let mut host = Host::open_for_removal(context, lock.as_ref())?;
+    // Under the lock: an `up` that went on until now may have made more.
+    let in_docker = belongings::all(context, host.state())?;
     let belongings = host.belongings()?;
     // Throw-away stacks that a killed task left behind; those of a running one are left alone.
     let abandoned = if context.dry_run { Vec::new() } else { scratch::abandoned(context)? };
     let running: Vec<Service> = Service::ALL.into_iter().filter(|service| host.is_running(*service)).collect();
-    check_daemon(&host, context)?;
     if belongings.is_empty() && running.is_empty() && abandoned.is_empty() && in_docker.is_empty() {
         host.remove(&[], lock.as_ref())?;
         terminal.note("there is nothing to remove");
@@ -47,7 +46,7 @@ pub fn run(context: &Context, arguments: &Clean) -> Result<u8> {
         terminal.note(format!("removes  {}, left behind by a task that was killed", context.project.relative(path)));
     }
     if !arguments.yes && !context.dry_run {
-        terminal.confirm("Remove all of this?", "--yes")?;
+        context.confirm("Remove all of this?", "--yes")?;
     }
     host.down()?;
     let removal = Plan::of("docker", belongings::removal(&in_docker), "removed");
@@ -72,12 +71,4 @@ pub fn run(context: &Context, arguments: &Clean) -> Result<u8> {
         terminal.note("removed; the next `cargo xtask up` migrates from nothing");
     }
     Ok(0)
-}
-
-/// What lies in Docker can only be removed through its daemon; saying that it is gone would be wrong.
-fn check_daemon(host: &Host<'_>, context: &Context) -> Result<()> {
-    if host.state().is_some_and(|state| state.containers.exist) {
-        engine::look_for_docker(&*context.runner)?;
-    }
-    Ok(())
 }

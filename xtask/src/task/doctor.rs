@@ -66,7 +66,7 @@ pub fn run(context: &Context, json: bool) -> Result<u8> {
     }
     let failure = Failure::new(Exit::Missing, format!("the stack cannot start: {}", missing.join(", ")));
     let fixes = checks.iter().filter(|check| check.is_in_the_way()).flat_map(|check| &check.fix);
-    Err(fixes.fold(failure, |failure, fix| failure.next(fix.clone())).into())
+    Err(fixes.fold(failure, |failure, fix| failure.hint(fix.clone())).into())
 }
 
 impl Check {
@@ -219,8 +219,8 @@ fn server(name: &'static str, minimum: &str, found: Result<Found>) -> Check {
         }
         Err(error) => {
             let check = check.found(Status::Missing, error.to_string());
-            let advice = error.downcast_ref::<Failure>().map(|failure| failure.advice().to_vec()).unwrap_or_default();
-            advice.into_iter().fold(check, Check::fix)
+            let hints = error.downcast_ref::<Failure>().map(|failure| failure.hints().to_vec()).unwrap_or_default();
+            hints.into_iter().fold(check, Check::fix)
         }
     }
 }
@@ -245,8 +245,8 @@ fn docker(context: &Context) -> Check {
         }
         Err(failure) => {
             let check = check.found(Status::Warning, failure.to_string());
-            match failure.advice().first() {
-                Some(advice) => check.fix(advice.clone()),
+            match failure.hints().first() {
+                Some(hints) => check.fix(hints.clone()),
                 None => check,
             }
         }

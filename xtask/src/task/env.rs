@@ -26,8 +26,8 @@ fn init(context: &Context, force: bool) -> Result<u8> {
     let name = context.project.relative(&path).to_string();
     if path.exists() && !force {
         return Err(Failure::new(Exit::Refused, format!("{name} is there already, and stays as it is"))
-            .next("cargo xtask env check")
-            .next("cargo xtask env init --force, which makes it anew with other secrets")
+            .hint("cargo xtask env check")
+            .hint("cargo xtask env init --force, which makes it anew with other secrets")
             .into());
     }
     let text = Settings::generate(&context.project)?;

@@ -42,7 +42,7 @@ fn client(name: &str, package: Package, service: Service) -> Result<String> {
         return Ok((*found).to_owned());
     }
     Err(Failure::new(Exit::Missing, format!("{name} is not on PATH, and portable servers bring no clients"))
-        .next(install_command(package))
-        .next(format!("cargo xtask exec {service} -- CMD, with another client"))
+        .hint(install_command(package))
+        .hint(format!("cargo xtask exec {service} -- CMD, with another client"))
         .into())
 }

@@ -9,7 +9,7 @@ use serde::Serialize;
 use crate::cli::Logs;
 use crate::context::Context;
 use crate::failure::{Exit, Failure};
-use crate::interrupt::Halt;
+use crate::interrupt::{CancelToken, Reaction};
 use crate::settings::Settings;
 use crate::stack::docker::Docker;
 use crate::stack::engine::Stack;
@@ -36,13 +36,15 @@ pub fn run(context: &Context, arguments: &Logs) -> Result<u8> {
         ground::hide(context, &settings);
     }
     let services = if arguments.services.is_empty() { Service::ALL.to_vec() } else { arguments.services.clone() };
+    // It only looks: Ctrl-C changes nothing, and needs no words.
+    let _reaction = context.interrupt.react(Reaction::EndQuietly);
     let stack = match Stack::open(context)? {
         Stack::Host(host) => host,
         Stack::Docker(docker) => return from_containers(context, &docker, arguments, &services),
     };
     if !services.iter().any(|service| stack.folder().log(*service).exists()) {
         return Err(Failure::new(Exit::Unhealthy, "nothing was started here yet, so there are no logs")
-            .next("cargo xtask up")
+            .hint("cargo xtask up")
             .into());
     }
     let mut reader = Reader::new(stack.folder(), &services);
@@ -68,13 +70,13 @@ fn from_containers(context: &Context, docker: &Docker<'_>, arguments: &Logs, ser
         print(context, line, arguments.json)?;
     }
     if arguments.follow {
-        let halt = Halt::on(&context.interrupt);
-        context.runner.run(&docker.logs(services, 0, true)?, &halt, &|said| {
+        let cancel = CancelToken::on(&context.interrupt);
+        context.runner.run(&docker.logs(services, 0, true)?, &cancel, &|_, said| {
             if let Some(line) = of_container(said)
                 && print(context, &line, arguments.json).is_err()
             {
                 // Nobody reads any more.
-                halt.request();
+                cancel.cancel();
             }
         })?;
     }
@@ -103,10 +105,10 @@ impl Watched {
     }
 
     /// Prints it as it comes, until told to stop or until nobody watches any more.
-    pub fn follow(self, context: &Context, stack: &Stack<'_>, halt: &Halt) -> Result<()> {
+    pub fn follow(self, context: &Context, stack: &Stack<'_>, cancel: &CancelToken) -> Result<()> {
         match (self, stack) {
             (Self::Host(mut reader), Stack::Host(host)) => {
-                while !halt.is_requested() && host.is_watched() {
+                while !cancel.is_cancelled() && host.is_watched() {
                     reader.news().iter().try_for_each(|line| context.terminal.data(&line.text))?;
                     wait::pause(INTERVAL);
                 }
@@ -114,10 +116,10 @@ impl Watched {
             }
             (Self::Docker(since), Stack::Docker(docker)) => {
                 let step = docker.logs(&[Service::Backend], usize::from(u16::MAX), true)?;
-                context.runner.run(&step, halt, &|said| {
+                context.runner.run(&step, cancel, &|_, said| {
                     let line = of_container(said).filter(|line| line.time >= since);
                     if line.is_some_and(|line| context.terminal.data(&line.text).is_err()) {
-                        halt.request();
+                        cancel.cancel();
                     }
                 })
             }
@@ -127,9 +129,9 @@ impl Watched {
 }
 
 fn follow(context: &Context, reader: &mut Reader, json: bool) -> Result<()> {
-    let halt = Halt::on(&context.interrupt);
+    let cancel = CancelToken::on(&context.interrupt);
     let mut cut = SystemTime::now();
-    while !halt.is_requested() {
+    while !cancel.is_cancelled() {
         for line in reader.news() {
             print(context, &line, json)?;
         }
@@ -140,7 +142,7 @@ fn follow(context: &Context, reader: &mut Reader, json: bool) -> Result<()> {
         }
         wait::pause(INTERVAL);
     }
-    halt.check()
+    cancel.check()
 }
 
 fn print(context: &Context, line: &Line, json: bool) -> Result<()> {

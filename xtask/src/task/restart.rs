@@ -9,7 +9,7 @@ use crate::cli::Restart;
 use crate::context::Context;
 use crate::failure::{Exit, Failure};
 use crate::stack::engine::Stack;
-use crate::stack::host::{Request, Upped};
+use crate::stack::host::{Request, UpOutcome};
 use crate::stack::servers::Origin;
 use crate::stack::state::{Source, State};
 use crate::stack::thunder::Service;
@@ -25,7 +25,7 @@ pub fn run(context: &Context, arguments: &Restart) -> Result<u8> {
     let wanted = stack.state().map(|state| state.wanted.clone()).unwrap_or_default();
     let services = if arguments.services.is_empty() { wanted } else { arguments.services.clone() };
     if services.is_empty() {
-        return Err(Failure::new(Exit::Unhealthy, "the stack is not running").next("cargo xtask up").into());
+        return Err(Failure::new(Exit::Unhealthy, "the stack is not running").hint("cargo xtask up").into());
     }
     let origin = origin(stack.state());
     stack.stop_for_restart(&services)?;
@@ -38,7 +38,7 @@ pub fn run(context: &Context, arguments: &Restart) -> Result<u8> {
         watch: stack.state().map(|state| state.watch),
         polls: false,
     };
-    if stack.up(&request)? == Upped::Planned {
+    if stack.up(&request)? == UpOutcome::Planned {
         return Ok(0);
     }
     let report = status::report(context)?;

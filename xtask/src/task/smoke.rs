@@ -4,7 +4,7 @@ use anyhow::Result;
 
 use crate::cli::Smoke;
 use crate::context::Context;
-use crate::interrupt::Halt;
+use crate::interrupt::CancelToken;
 use crate::stack::engine::Stack;
 use crate::stack::host::{self, Host, not_up};
 use crate::stack::thunder::{self, CONTAINER_URL, Service};
@@ -27,7 +27,7 @@ pub fn run(context: &Context, arguments: &Smoke) -> Result<u8> {
             return Ok(0);
         }
         drop(build);
-        return context.runner.forward(&step, &Halt::on(&context.interrupt));
+        return context.runner.forward(&step, &CancelToken::on(&context.interrupt));
     }
     // From this machine, as clients come, whatever runs the stack.
     let binary = host::binary()?;
@@ -43,5 +43,5 @@ pub fn run(context: &Context, arguments: &Smoke) -> Result<u8> {
     if !binary.exists() {
         build.run(context).result?;
     }
-    context.runner.forward(&step, &Halt::on(&context.interrupt))
+    context.runner.forward(&step, &CancelToken::on(&context.interrupt))
 }

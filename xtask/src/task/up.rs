@@ -9,8 +9,8 @@ use crate::cli::Up;
 use crate::context::Context;
 use crate::failure::{Exit, Failure};
 use crate::stack::docker::belongings;
-use crate::stack::engine::{self, Stack, Wish};
-use crate::stack::host::{Request, Upped};
+use crate::stack::engine::{self, EngineChoice, Stack};
+use crate::stack::host::{Request, UpOutcome};
 use crate::stack::state::{Engine, State};
 use crate::stack::thunder::Service;
 use crate::terminal::{GOOD, Table};
@@ -29,21 +29,21 @@ pub fn run(context: &Context, arguments: &Up) -> Result<u8> {
         watch: if arguments.watching.no_watch || arguments.production { Some(false) } else { None },
         polls: arguments.watching.poll,
     };
-    let engine = choose_engine(context, arguments.wish(), state.as_ref(), &request)?;
+    let engine = choose_engine(context, arguments.engine_choice(), state.as_ref(), &request)?;
     if arguments.production && engine == Engine::Host {
         return Err(Failure::new(Exit::Missing, "the image that ships runs in Docker only")
-            .next("cargo xtask up --production --engine docker, which says what is in the way")
+            .hint("cargo xtask up --production --engine docker, which says what is in the way")
             .into());
     }
     let upped = Stack::open_on(engine, context, lock.as_ref())?.up(&request)?;
-    if upped == Upped::Planned {
+    if upped == UpOutcome::Planned {
         return Ok(0);
     }
     let report = status::report(context)?;
     if arguments.json {
         context.terminal.json(&report)?;
     } else {
-        if upped == Upped::Nothing {
+        if upped == UpOutcome::Unchanged {
             context.terminal.note("everything is running already");
         } else {
             context.terminal.note(format!("{GOOD}ready{GOOD:#} after {:.1} s", begun.elapsed().as_secs_f64()));
@@ -59,9 +59,14 @@ pub fn run(context: &Context, arguments: &Up) -> Result<u8> {
 }
 
 /// What runs the stack, and a line about why.
-pub fn choose_engine(context: &Context, wish: Wish, state: Option<&State>, request: &Request) -> Result<Engine> {
+pub fn choose_engine(
+    context: &Context,
+    choice: EngineChoice,
+    state: Option<&State>,
+    request: &Request,
+) -> Result<Engine> {
     let fetch = || belongings::fetch_images(context, &request.services);
-    let (engine, why) = engine::choose(wish, state, &*context.runner, &fetch)?;
+    let (engine, why) = engine::choose(choice, state, &*context.runner, &fetch)?;
     if let Some(why) = why {
         context.terminal.note(why);
     }

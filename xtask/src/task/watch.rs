@@ -8,10 +8,10 @@ use super::{logs, status, up};
 use crate::cli::Watch;
 use crate::context::Context;
 use crate::failure::{Exit, Failure};
-use crate::interrupt::Halt;
+use crate::interrupt::{CancelToken, Reaction};
 use crate::lock::Lock;
 use crate::stack::engine::Stack;
-use crate::stack::host::{Request, Upped};
+use crate::stack::host::{Request, UpOutcome};
 use crate::stack::state::State;
 use crate::stack::thunder::Service;
 
@@ -28,7 +28,7 @@ pub fn run(context: &Context, arguments: &Watch) -> Result<u8> {
     };
     let lock = context.lock_stack(Duration::from_secs(arguments.lock.lock_timeout))?;
     let state = State::load(&context.project.state().join("stack.json"))?;
-    let engine = up::choose_engine(context, arguments.servers.wish(), state.as_ref(), &request)?;
+    let engine = up::choose_engine(context, arguments.servers.engine_choice(), state.as_ref(), &request)?;
     let mut stack = Stack::open_on(engine, context, lock.as_ref())?;
     let mut started = Vec::new();
     for service in Service::ALL {
@@ -37,7 +37,7 @@ pub fn run(context: &Context, arguments: &Watch) -> Result<u8> {
         }
     }
     let log = logs::Watched::of(&stack);
-    if stack.up(&request)? == Upped::Planned {
+    if stack.up(&request)? == UpOutcome::Planned {
         return Ok(0);
     }
     // Others may change the stack while this only looks at it.
@@ -48,14 +48,16 @@ pub fn run(context: &Context, arguments: &Watch) -> Result<u8> {
     } else {
         "watching; Ctrl-C stops what this has started"
     });
-    let halt = Halt::on(&context.interrupt);
-    let outcome = log.follow(context, &stack, &halt);
-    if halt.is_requested() {
+    let reaction = if started.is_empty() { Reaction::EndQuietly } else { Reaction::EndInOrder };
+    let _reaction = context.interrupt.react(reaction);
+    let cancel = CancelToken::on(&context.interrupt);
+    let outcome = log.follow(context, &stack, &cancel);
+    if cancel.is_cancelled() {
         end(context, &started)?;
-        halt.check()?;
+        cancel.check()?;
     }
     outcome?;
-    Err(Failure::new(Exit::Unhealthy, "the watcher has ended").next("cargo xtask status").into())
+    Err(Failure::new(Exit::Unhealthy, "the watcher has ended").hint("cargo xtask status").into())
 }
 
 /// Stops what was started here, also though everything was asked to stop.
@@ -64,9 +66,9 @@ fn end(context: &Context, started: &[Service]) -> Result<()> {
         return Ok(());
     }
     let path = context.project.state().join("lock");
-    let lock = Lock::take(&path, &context.task, Duration::from_mins(1), &Halt::never(), &context.terminal)?;
+    let lock = Lock::take(&path, &context.task, Duration::from_mins(1), &CancelToken::never(), &context.terminal)?;
     let mut stack = Stack::open_locked(context, Some(&lock))?;
-    stack.stop_regardless(started)?;
+    stack.force_stop(started)?;
     let names: Vec<&str> = started.iter().map(|service| service.name()).collect();
     context.terminal.note(format!("stopped {}; their data is kept", names.join(", ")));
     Ok(())

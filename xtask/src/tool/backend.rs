@@ -6,7 +6,11 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
+use crate::failure::Exit;
 use crate::step::Step;
+
+/// How long a walk through the service may take.
+const SMOKE: Duration = Duration::from_mins(5);
 
 /// A variable of the backend's environment.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,6 +33,10 @@ fn step(purpose: &str, binary: &Path, environment: &[Variable]) -> Step {
     })
 }
 
+/// The exit codes of the backend's own program that say more than that it failed; they are ours as well.
+const EXIT_CODES: &[(i32, Exit)] =
+    &[(3, Exit::Missing), (4, Exit::Unhealthy), (5, Exit::Migrations), (6, Exit::Locked), (9, Exit::Refused)];
+
 /// Serves until SIGTERM.
 pub fn serve(binary: &Path, environment: &[Variable], folder: &Path) -> Step {
     step("start the backend", binary, environment).arg("serve").env("RUST_BACKTRACE", "1").folder(folder)
@@ -42,33 +50,34 @@ pub struct Thunder {
 impl Thunder {
     /// The binary with these variables and no others.
     pub fn with(binary: &Path, environment: &[Variable]) -> Self {
-        Self { program: step("run the backend", binary, environment) }
+        Self::by(step("run the backend", binary, environment))
     }
 
     /// What runs the program once its arguments are added.
     pub fn by(program: Step) -> Self {
-        Self { program }
+        Self { program: program.exit_codes(EXIT_CODES) }
     }
 
     /// Applies pending migrations.
-    pub fn migrate(&self, limit: Duration) -> Step {
-        self.program.clone().purposed("apply migrations").args(["migrate", "run"]).limit(limit)
+    pub fn migrate(&self, timeout: Duration) -> Step {
+        self.program.clone().with_purpose("apply migrations").args(["migrate", "run"]).timeout(timeout)
     }
 
     /// Says where each migration stands.
     pub fn migration_status(&self, as_json: bool) -> Step {
-        let step = self.program.clone().purposed("ask for the migrations").args(["migrate", "status"]).only_reads();
-        if as_json { step.arg("--json") } else { step }.limit(Duration::from_secs(30))
+        let step = self.program.clone().with_purpose("ask for the migrations").args(["migrate", "status"]).only_reads();
+        if as_json { step.arg("--json") } else { step }.timeout(Duration::from_secs(30))
     }
 
     /// Adds demo data.
     pub fn seed(&self) -> Step {
-        self.program.clone().purposed("add demo data").arg("seed").limit(Duration::from_mins(2))
+        self.program.clone().with_purpose("add demo data").arg("seed").timeout(Duration::from_mins(2))
     }
 
     /// Walks through the service at `url`.
     pub fn smoke(&self, url: &str, as_json: bool) -> Step {
-        let step = self.program.clone().purposed("walk through the service").args(["smoke", "--url", url]);
+        let step =
+            self.program.clone().with_purpose("walk through the service").args(["smoke", "--url", url]).timeout(SMOKE);
         if as_json { step.arg("--json") } else { step }
     }
 }

@@ -7,6 +7,9 @@ use serde::Deserialize;
 
 use crate::step::Step;
 
+/// How long all tests may take, with what is built for them.
+const TESTS: Duration = Duration::from_hours(3);
+
 /// The cargo that runs us, so that a toolchain chosen with `+name` holds for what we build; else the one on PATH.
 pub fn program() -> PathBuf {
     std::env::var_os("CARGO").map_or_else(|| PathBuf::from("cargo"), PathBuf::from)
@@ -122,7 +125,7 @@ impl Diagnosis {
 pub fn build_words(with_watcher: bool) -> Vec<&'static str> {
     if with_watcher {
         // Not in one build: packages that are built together share the features of what they depend on.
-        let both = "cargo build --locked --package xtask --bin xtask && \
+        let both = "cargo build --locked --profile xtask --package xtask --bin xtask && \
                     cargo build --locked --package backend --bin thunder";
         return vec!["sh", "-c", both];
     }
@@ -161,11 +164,32 @@ pub fn nextest_version(root: &Path) -> Step {
     step("ask for cargo-nextest", root).args(["nextest", "--version"]).only_reads()
 }
 
-/// Runs tests, with nextest or without.
-pub fn test(root: &Path, with_nextest: bool, args: &[String]) -> Step {
-    let step = step("run the tests", root);
+/// Whose tests are run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tests {
+    /// The backend's, built as the binary is that `up` runs.
+    Backend,
+    /// xtask's, built as the binary is that runs now.
+    Xtask,
+    /// Those of xtask that are made on a pseudo-terminal.
+    Terminal,
+    /// Those of the packages that the arguments name.
+    Named,
+}
+
+/// Runs tests, with nextest or without. Packages that are tested together would share the features of what they depend
+/// on, and build it once more.
+pub fn test(root: &Path, with_nextest: bool, tests: Tests, args: &[String]) -> Step {
+    let step = step("run the tests", root).timeout(TESTS);
     let step = if with_nextest { step.args(["nextest", "run"]) } else { step.arg("test") };
-    step.arg("--workspace").args(args)
+    let profile = if with_nextest { "--cargo-profile" } else { "--profile" };
+    let step = match tests {
+        Tests::Backend => step.args(["--package", "backend"]),
+        Tests::Xtask => step.args([profile, "xtask", "--package", "xtask"]),
+        Tests::Terminal => step.args([profile, "xtask", "--package", "xtask", "--test", "terminal"]),
+        Tests::Named => step,
+    };
+    step.args(args)
 }
 
 /// Formats, or only says what is not formatted.
@@ -205,7 +229,7 @@ pub fn deny_version(root: &Path) -> Step {
 
 /// Fetches the database of known holes.
 pub fn fetch_advisories(root: &Path) -> Step {
-    step("fetch the advisories", root).args(["deny", "fetch", "db"]).limit(Duration::from_mins(2))
+    step("fetch the advisories", root).args(["deny", "fetch", "db"]).timeout(Duration::from_mins(2))
 }
 
 /// Checks the dependencies against `deny.toml`.

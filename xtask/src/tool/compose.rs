@@ -44,7 +44,7 @@ impl Compose {
 
     /// Checks the file and prints it with every value in its place.
     pub fn config(&self) -> Step {
-        self.step("check the compose file").args(["config", "--quiet"]).only_reads().limit(ANSWER)
+        self.step("check the compose file").args(["config", "--quiet"]).only_reads().timeout(ANSWER)
     }
 
     /// Makes and starts containers, and not what they depend on. What runs and is as it should be stays as it is.
@@ -99,14 +99,14 @@ impl Compose {
 
     /// Every container of the project, also those that have ended.
     pub fn containers(&self) -> Step {
-        self.step("look at the containers").args(["ps", "--all", "--format", "json"]).only_reads().limit(ANSWER)
+        self.step("look at the containers").args(["ps", "--all", "--format", "json"]).only_reads().timeout(ANSWER)
     }
 
     /// What the services have said, each line with its time.
     pub fn logs(&self, services: &[&str], lines: usize, follow: bool) -> Step {
         let step = self.step("read the logs").args(["logs", "--no-color", "--timestamps", "--tail"]);
         let step = step.arg(lines.to_string()).only_reads();
-        let step = if follow { step.arg("--follow") } else { step };
+        let step = if follow { step.arg("--follow").endless() } else { step };
         step.arg("--").args(services.iter().copied())
     }
 
@@ -116,7 +116,7 @@ impl Compose {
         let step = self.step(&purpose).arg("exec");
         let step = if has_terminal { step } else { step.arg("--no-TTY") };
         let step = variables.iter().fold(step, |step, (name, value)| step.arg("--env").arg(format!("{name}={value}")));
-        step.arg(service).args(command).stdin(Stdin::Terminal)
+        step.arg(service).args(command)
     }
 
     /// SQL as the superuser, by the socket inside of PostgreSQL's own container, where no password is asked for.
@@ -126,7 +126,7 @@ impl Compose {
             .args(["exec", "--no-TTY", "postgres"])
             .args(psql)
             .stdin(Stdin::Text(sql))
-            .limit(ANSWER)
+            .timeout(ANSWER)
     }
 }
 

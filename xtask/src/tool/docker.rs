@@ -20,39 +20,45 @@ const BUSY: Duration = Duration::from_secs(30);
 const PULL: Duration = Duration::from_mins(15);
 
 fn question(purpose: &str) -> Step {
-    Step::new(purpose, "docker").only_reads().limit(BUSY)
+    Step::new(purpose, "docker").only_reads().timeout(BUSY)
 }
 
 /// Asks the daemon for its version.
 pub fn daemon_version() -> Step {
-    question("ask for a Docker daemon").args(["version", "--format", "{{json .}}"]).limit(ANSWER)
+    question("ask for a Docker daemon").args(["version", "--format", "{{json .}}"]).timeout(ANSWER)
 }
 
 /// Asks for Compose's version.
 pub fn compose_version() -> Step {
-    question("ask for Docker Compose").args(["compose", "version", "--short"]).limit(ANSWER)
+    question("ask for Docker Compose").args(["compose", "version", "--short"]).timeout(ANSWER)
 }
 
 /// Asks which daemon the client talks to.
 pub fn context() -> Step {
-    question("ask for Docker's context").args(["context", "show"]).limit(ANSWER)
+    question("ask for Docker's context").args(["context", "show"]).timeout(ANSWER)
 }
 
 /// Asks how the daemon is confined; `name=rootless` is among the answers of one that does without root.
 pub fn security_options() -> Step {
-    question("ask how Docker is confined").args(["info", "--format", "{{json .SecurityOptions}}"]).limit(ANSWER)
+    question("ask how Docker is confined").args(["info", "--format", "{{json .SecurityOptions}}"]).timeout(ANSWER)
 }
 
 /// Asks which container publishes a port.
 pub fn container_on(port: u16) -> Step {
     question("ask which container holds the port")
         .args(["ps", "--filter", &format!("publish={port}"), "--format", "{{.Names}}"])
-        .limit(ANSWER)
+        .timeout(ANSWER)
 }
 
-/// Asks whether an image is there.
-pub fn image(name: &str) -> Step {
-    question("look for an image").args(["image", "inspect", "--format", "{{.Id}}", name])
+/// Asks for the images of that name: a line each, and none where it is not there.
+pub fn images_named(name: &str) -> Step {
+    question("look for an image").args(["image", "ls", "--quiet", "--filter", &format!("reference={name}")])
+}
+
+/// Asks for the containers of that name: a line each, and none where it is not there.
+pub fn containers_named(name: &str) -> Step {
+    let filter = format!("name=^/?{name}$");
+    question("look for a container").args(["ps", "--all", "--quiet", "--filter", &filter])
 }
 
 /// Describes an image.
@@ -67,14 +73,14 @@ pub fn history(name: &str) -> Step {
 
 /// Writes an image with all of its layers into a file.
 pub fn save(name: &str, into: &Path) -> Step {
-    Step::new("save the image", "docker").args(["save", "--output"]).arg(into).arg(name).limit(PULL)
+    Step::new("save the image", "docker").args(["save", "--output"]).arg(into).arg(name).timeout(PULL)
 }
 
 /// Sends an image to its registry.
 pub fn push(name: &str) -> Step {
     Step::new(format!("push the image {name}"), "docker")
         .args(["push", name])
-        .limit(PULL)
+        .timeout(PULL)
         .hint("docker login, if the registry asks who you are")
         .hint("--tag REGISTRY/NAME:TAG, if the name has no registry in it")
 }
@@ -99,7 +105,7 @@ pub fn run(
         let step = step.arg("--env").arg(*name);
         if is_secret(name) { step.secret_env(*name, *value) } else { step.env(*name, *value) }
     });
-    step.arg(image).args(command.iter().copied()).limit(BUSY)
+    step.arg(image).args(command.iter().copied()).timeout(BUSY)
 }
 
 /// Runs a command in a container.
@@ -136,7 +142,7 @@ pub fn stop(container: &str, seconds: u64) -> Step {
 pub fn pull(name: &str) -> Step {
     Step::new(format!("fetch the image {name}"), "docker")
         .args(["pull", "--quiet", name])
-        .limit(PULL)
+        .timeout(PULL)
         .exit(Exit::Missing)
         .hint("--engine host, which needs no images")
         .hint("docker login, if the registry asks who you are")

@@ -2,6 +2,9 @@
 
 use std::path::Path;
 
+use anyhow::Result;
+
+use crate::runner::Output;
 use crate::step::Step;
 
 fn step(purpose: &str, root: &Path) -> Step {
@@ -26,6 +29,14 @@ pub fn files(root: &Path) -> Step {
 /// Asks for the tracked files with a line of that pattern.
 pub fn files_with(root: &Path, pattern: &str) -> Step {
     step("ask git for files", root).args(["grep", "--files-with-matches", "-I", "-E", pattern])
+}
+
+/// The answer to [`files_with`]: git ends with 1 where no file has such a line.
+pub fn parse_files_with(output: &Output) -> Result<Vec<String>> {
+    match output.code {
+        Some(0 | 1) => Ok(output.stdout.lines().map(str::to_owned).collect()),
+        _ => anyhow::bail!("git does not tell its files: {}", output.stderr.trim()),
+    }
 }
 
 /// Asks where the checkout came from.

@@ -9,7 +9,7 @@ pub fn listening_on(port: u16) -> Step {
     Step::new("ask who holds the port", "lsof")
         .args(["-nP", &format!("-iTCP:{port}"), "-sTCP:LISTEN", "-Fpc"])
         .only_reads()
-        .limit(Duration::from_secs(5))
+        .timeout(Duration::from_secs(5))
 }
 
 /// The process and its program in lsof's output for programs: `p123`, then `cpostgres`.

@@ -9,15 +9,15 @@ use crate::step::Step;
 
 /// Asks for npm's version.
 pub fn version() -> Step {
-    Step::new("ask for the version of npm", "npm").arg("--version").only_reads().limit(Duration::from_secs(20))
+    Step::new("ask for the version of npm", "npm").arg("--version").only_reads().timeout(Duration::from_secs(20))
 }
 
 /// Fetches what the lock file in `folder` names, and nothing else: no scripts of packages, no audits, no messages.
-pub fn install_locked(folder: &Path, limit: Duration) -> Step {
+pub fn install_locked(folder: &Path, timeout: Duration) -> Step {
     Step::new("fetch PostgreSQL with npm", "npm")
         .args(["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--no-progress", "--loglevel=error"])
         .folder(folder)
-        .limit(limit)
+        .timeout(timeout)
 }
 
 /// A package of the lock file that was made for one system.

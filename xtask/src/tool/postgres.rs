@@ -99,7 +99,7 @@ impl Cluster {
             .args(["--auth-host=scram-sha-256", "--auth-local=peer"])
             // What fails here is made anew, so that nothing is lost by not waiting for the disk.
             .args(["--no-sync", "--no-instructions"])
-            .limit(Duration::from_mins(2))
+            .timeout(Duration::from_mins(2))
     }
 
     /// Runs SQL, a statement a line, in a server of its own that nobody can connect to.
@@ -111,7 +111,7 @@ impl Cluster {
             .args(["-c", "exit_on_error=true", "-c", "log_min_error_statement=panic", "-c", "log_checkpoints=off"])
             .arg("postgres")
             .stdin(Stdin::Text(sql))
-            .limit(Duration::from_mins(1))
+            .timeout(Duration::from_mins(1))
     }
 
     /// Creates the role that owns the database, and the database.
@@ -133,7 +133,7 @@ impl Cluster {
             .args(["-c", "exit_on_error=true", "-c", "log_checkpoints=off"])
             .arg(database)
             .stdin(Stdin::Text(sql))
-            .limit(Duration::from_mins(1))
+            .timeout(Duration::from_mins(1))
     }
 
     /// Gives the role another password.

@@ -1,6 +1,6 @@
 //! What is found of Docker, and what `up` makes of it: with a docker that says what it is told to.
 
-use crate::support::Checkout;
+use crate::support::{Checkout, until};
 
 /// A docker whose daemon answers with this version, whose compose has this one, and which has no images.
 fn fake(checkout: &Checkout, engine: &str, compose: &str) {
@@ -10,7 +10,6 @@ fn fake(checkout: &Checkout, engine: &str, compose: &str) {
             "case \"$*\" in\n\
              version*) echo '{{\"Client\":{{\"Version\":\"28.2.2\"}},\"Server\":{{\"Version\":\"{engine}\"}}}}' ;;\n\
              'compose version'*) {compose} ;;\n\
-             'image inspect'*) exit 1 ;;\n\
              pull*) echo 'Error response from daemon: Get \"https://registry.test/v2/\": no such host' >&2; exit 1 ;;\n\
              esac\n"
         ),
@@ -81,4 +80,93 @@ fn what_lies_in_docker_is_not_said_to_be_gone_while_its_daemon_is_silent() {
     );
     checkout.xtask(&["clean", "--yes"]).expect(0);
     checkout.expect_nothing_left();
+}
+
+/// The state of a stack that is in containers.
+fn state(wanted: &str) -> String {
+    format!(
+        "{{\"schema_version\":1,\"engine\":\"docker\",\"wanted\":[{wanted}],\"postgres\":null,\"redis\":null,\
+         \"ports\":{{\"backend\":20000,\"postgres\":20001,\"redis\":20002}},\"containers\":{{\"exist\":true,\
+         \"production\":null,\"development\":null,\"images\":[]}}}}"
+    )
+}
+
+/// The daemon answers again, and has nothing.
+fn answers(checkout: &Checkout) {
+    without_answer_to(checkout, "nothing", "true");
+}
+
+/// A docker that has every image and answers every question but those that look like this.
+fn without_answer_to(checkout: &Checkout, question: &str, answer: &str) {
+    checkout.fake(
+        "docker",
+        &format!(
+            "echo \"$*\" >> asked\n\
+             case \"$*\" in\n\
+             {question}) {answer} ;;\n\
+             version*) echo '{{\"Server\":{{\"Version\":\"20.10.24\"}}}}' ;;\n\
+             'compose version'*) echo 2.26.1 ;;\n\
+             'image ls'*) echo 0123456789ab ;;\n\
+             esac\n"
+        ),
+    );
+}
+
+#[test]
+fn a_volume_that_was_not_answered_for_does_not_count_as_absent() {
+    let checkout = Checkout::new();
+    checkout.xtask(&["env", "init"]).expect(0);
+    checkout.write(".stack/stack.json", &state(""));
+    without_answer_to(
+        &checkout,
+        "'volume ls'*",
+        "echo 'Error response from daemon: context deadline exceeded' >&2; exit 1",
+    );
+    checkout.xtask(&["up", "postgres", "--engine", "docker"]).expect(1).says(&["context deadline exceeded"]);
+    assert!(!checkout.exists(".stack/run/docker-postgres.making"), "whole data is not said to be half made");
+    let asked = checkout.read("asked");
+    assert!(!asked.contains("volume rm") && !asked.contains(" up "), "{asked}");
+    answers(&checkout);
+}
+
+#[test]
+fn a_stack_whose_daemon_is_silent_is_not_said_to_be_down() {
+    let checkout = Checkout::new();
+    checkout.xtask(&["env", "init"]).expect(0);
+    checkout.write(".stack/stack.json", &state("\"redis\""));
+    without_answer_to(&checkout, "ps*", "echo 'Cannot connect to the Docker daemon' >&2; exit 1");
+    let ran = checkout.xtask(&["down"]).expect(1).says(&["Cannot connect to the Docker daemon"]);
+    assert!(!ran.stderr.contains("the stack is down"), "{}", ran.stderr);
+    assert!(checkout.read(".stack/stack.json").contains("redis"), "it is still wanted");
+    answers(&checkout);
+}
+
+#[test]
+fn clean_removes_what_came_into_being_while_it_waited_for_the_lock() {
+    let checkout = Checkout::new();
+    checkout.xtask(&["env", "init"]).expect(0);
+    checkout.write(".stack/lock", "");
+    let lock = std::fs::OpenOptions::new().write(true).open(checkout.path(".stack/lock")).unwrap();
+    lock.lock().unwrap();
+    let clean = checkout.start_until(&["clean", "--yes"], "waiting for");
+    checkout.write(".stack/stack.json", &state(""));
+    without_answer_to(&checkout, "'volume ls'*", "echo late_postgres");
+    lock.unlock().unwrap();
+    clean.end().expect(0).says(&["removes  the volume late_postgres"]);
+    until("it is removed", || checkout.read("asked").contains("volume rm late_postgres"));
+}
+
+#[test]
+fn a_question_without_an_answer_does_not_hold_ctrl_c_up() {
+    let checkout = Checkout::new();
+    checkout.xtask(&["env", "init"]).expect(0);
+    checkout.write(".stack/stack.json", &state("\"redis\""));
+    without_answer_to(&checkout, "ps*", "echo asking >&2; touch asking; exec sleep 600");
+    let down = checkout.command(&["down"]).spawn().unwrap();
+    until("it asks", || checkout.exists("asking"));
+    crate::support::signal(down.id(), "INT");
+    let ran: crate::support::Ran = down.wait_with_output().unwrap().into();
+    ran.expect(130);
+    until("the question is not left behind", || checkout.inhabitants().is_empty());
+    answers(&checkout);
 }

@@ -51,7 +51,7 @@ fn a_backend_that_crashes_at_once_fails_at_once_with_its_last_words() {
         "| thread main panicked: no luck",
         "cargo xtask logs backend",
     ]);
-    assert!(begun.elapsed() < Duration::from_secs(100), "the time limit is not used up");
+    assert!(begun.elapsed() < Duration::from_secs(100), "the timeout is not used up");
     expect_stopped(&checkout);
 }
 

@@ -8,7 +8,7 @@ fn ctrl_c_while_the_backend_compiles_stops_in_order() {
     checkout.fake("cargo", "echo compiling; exec sleep 600\n");
     let up = checkout.start_until(&["up"], "✓ postgres");
     up.signal("INT");
-    up.end().expect(130).says(&["stopping in order", "stopped postgres", "stopped redis", "interrupted"]);
+    up.end().expect(130).says(&["ending what this task has begun", "stopped postgres", "stopped redis", "interrupted"]);
     assert!(checkout.inhabitants().is_empty());
     assert_eq!(checkout.xtask(&["status", "--json"]).expect(0).json()["state"], "down");
 }
@@ -44,6 +44,12 @@ fn sigterm_is_told_from_ctrl_c_by_the_exit_code() {
     assert!(checkout.inhabitants().is_empty());
 }
 
+/// Whether the process runs that program, or a script of that name.
+fn runs(pid: u32, program: &str) -> bool {
+    let words = std::fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    words.split('\0').any(|word| word.rsplit('/').next() == Some(program))
+}
+
 #[test]
 fn the_second_ctrl_c_leaves_at_once_and_the_next_task_puts_it_in_order() {
     let checkout = Checkout::new();
@@ -51,9 +57,10 @@ fn the_second_ctrl_c_leaves_at_once_and_the_next_task_puts_it_in_order() {
     checkout.fake("cargo", "trap '' INT TERM\nwhile [ -e bin/cargo ]; do sleep 0.1; done\n");
     let mut up = checkout.start_until(&["up"], "✓ postgres");
     up.signal("INT");
-    up.hear("once more to leave at once");
+    up.hear("Ctrl-C again leaves at once");
     up.signal("INT");
     up.end().expect(130);
+    until("the build is ended as well", || !checkout.inhabitants().iter().any(|pid| runs(*pid, "cargo")));
     checkout.fake("cargo", "exit 0\n");
     checkout.xtask(&["up"]).expect(0);
     checkout.xtask(&["clean", "--yes"]).expect(0);

@@ -201,7 +201,8 @@ fn followed_logs_show_what_comes_and_end_with_ctrl_c() {
     assert!(minreq::get(format!("{url}/followed")).send().unwrap().status_code == 404);
     assert!(lines.any(|line| line.unwrap().contains("/followed")));
     signal(child.id(), "INT");
-    assert_eq!(child.wait().unwrap().code(), Some(130));
+    let output = child.wait_with_output().unwrap();
+    assert_eq!((output.status.code(), String::from_utf8_lossy(&output.stderr).as_ref()), (Some(130), ""));
 }
 
 #[test]
@@ -233,7 +234,7 @@ fn exec_runs_in_the_services_surroundings_and_passes_the_code_on() {
         checkout.xtask(&["exec", "postgres", "--", "sh", "-c", "echo $PGPORT; command -v postgres"]).expect(0).stdout;
     assert!(seen.starts_with(&of(&checkout.status(), "postgres")["port"].to_string()), "{seen}");
     assert!(seen.trim_end().ends_with("/postgres"), "{seen}");
-    checkout.xtask(&["exec", "backend", "--", "no-such-program"]).expect(1).says(&["cannot run no-such-program"]);
+    checkout.xtask(&["exec", "backend", "--", "no-such-program"]).expect(3).says(&["cannot run no-such-program"]);
 }
 
 #[test]

@@ -13,5 +13,6 @@ mod journey;
 mod load;
 mod portable;
 mod support;
+mod target_folder;
 mod throw_away;
 mod watch;

@@ -11,7 +11,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 /// Longer than anything here takes on a busy machine.
-const PATIENCE: Duration = Duration::from_mins(2);
+const TIMEOUT: Duration = Duration::from_mins(2);
 
 /// The repository that the tests are built from.
 fn repository() -> &'static Path {
@@ -20,9 +20,8 @@ fn repository() -> &'static Path {
 
 /// The backend's binary, which `cargo xtask test` has built.
 fn thunder() -> PathBuf {
-    let built = Path::new(env!("CARGO_BIN_EXE_xtask")).with_file_name("thunder");
-    assert!(built.is_file(), "{} is not there: run the tests with `cargo xtask test`", built.display());
-    built
+    let built = std::env::var_os("TEST_THUNDER_BINARY").map(PathBuf::from);
+    built.filter(|built| built.is_file()).expect("the backend is built: run the tests with `cargo xtask test`")
 }
 
 /// A folder that xtask takes for a checkout.
@@ -259,17 +258,17 @@ pub fn is_alive(pid: u32) -> bool {
 
 /// Waits until the condition is true.
 #[track_caller]
-pub fn until(what: &str, condition: impl Fn() -> bool) {
+pub fn until(what: &str, condition: impl FnMut() -> bool) {
     until_or_show(what, condition, String::new);
 }
 
 /// Waits until the condition is true, and fails with the evidence when it does not come true.
 #[track_caller]
 #[expect(clippy::disallowed_methods, reason = "this is the place in which the tests wait for a condition")]
-pub fn until_or_show(what: &str, condition: impl Fn() -> bool, evidence: impl Fn() -> String) {
+pub fn until_or_show(what: &str, mut condition: impl FnMut() -> bool, evidence: impl Fn() -> String) {
     let begun = Instant::now();
     while !condition() {
-        assert!(begun.elapsed() < PATIENCE, "waited in vain until {what}\n{}", evidence());
+        assert!(begun.elapsed() < TIMEOUT, "waited in vain until {what}\n{}", evidence());
         std::thread::sleep(Duration::from_millis(20));
     }
 }

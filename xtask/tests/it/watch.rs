@@ -350,12 +350,15 @@ fn without_a_watcher_it_is_a_plain_process_and_each_can_follow_the_other() {
     checkout.xtask(&["up"]).expect(0).says(&["everything is running already"]);
     assert_eq!(checkout.pid("backend"), plain, "what runs stays as it is");
 
-    let mut watch = checkout.start_until(&["watch"], "Ctrl-C leaves the stack running");
+    let watch = checkout.start_until(&["watch"], "Ctrl-C leaves the stack running");
     assert_ne!(checkout.pid("backend"), plain);
     checkout.edit(ANOTHER, "reloaded ");
     watch.signal("INT");
-    watch.hear("interrupted");
-    watch.end().expect(130);
+    let said = watch.end().expect(130).stderr;
+    assert!(
+        said.trim_end().ends_with("Ctrl-C leaves the stack running, as it was"),
+        "it leaves without a word: {said}"
+    );
     assert_eq!(of(&checkout.status(), "backend")["watch"]["running"], true);
 
     checkout.xtask(&["up", "--no-watch"]).expect(0);

@@ -4,35 +4,45 @@ use std::time::Duration;
 
 use anyhow::Result;
 
-use super::project;
+use super::{has_image, project};
 use crate::context::Context;
 use crate::plan::{Action, Plan};
 use crate::runner;
+use crate::stack::engine;
 use crate::stack::folder::StackFolder;
 use crate::stack::ground;
 use crate::stack::state::{Engine, State};
 use crate::stack::thunder::{self, Service};
-use crate::tool::docker::{self, Kind};
+use crate::tool::docker::{self, Daemon, Kind};
 
-/// Everything of this checkout that there is in Docker, as kind and name; nothing where no daemon answers.
-pub fn all(context: &Context) -> Vec<(Kind, String)> {
-    if which::which("docker").is_err() {
-        return Vec::new();
+/// Everything of this checkout that there is in Docker, as kind and name.
+///
+/// Where no daemon runs there is nothing, unless the state says that containers or volumes exist. A daemon that does not
+/// answer is an error: what it holds cannot be told.
+pub fn all(context: &Context, state: Option<&State>) -> Result<Vec<(Kind, String)>> {
+    if state.is_some_and(|state| state.containers.exist) {
+        engine::look_for_docker(&*context.runner)?;
+    } else {
+        // A stack that was never in containers says so; where there is no state, only the daemon knows.
+        if state.is_some_and(|state| state.containers.images.is_empty()) || which::which("docker").is_err() {
+            return Ok(Vec::new());
+        }
+        if let Daemon::Silent(..) = docker::parse_daemon(&context.runner.read(&docker::daemon_version())?) {
+            return Ok(Vec::new());
+        }
     }
     let project = project(context);
     let mut found = Vec::new();
     for kind in Kind::ALL {
-        let names = runner::lines(&*context.runner, &docker::belongings(kind, &project));
+        let names = runner::lines(&*context.runner, &docker::belongings(kind, &project))?;
         found.extend(names.into_iter().map(|name| (kind, name)));
     }
-    // Without a daemon there is no state of it either.
-    let state = State::load(&StackFolder::of(&context.project, None).state()).ok().flatten();
-    for image in state.map(|state| state.containers.images).unwrap_or_default() {
-        if runner::is_success(&*context.runner, &docker::image(&image)) {
+    for image in state.map(|state| state.containers.images.clone()).unwrap_or_default() {
+        if has_image(&*context.runner, &image)? {
             found.push((Kind::Image, image));
         }
     }
-    found
+    Ok(found)
 }
 
 /// What removes them.
@@ -52,11 +62,11 @@ pub fn removal(belongings: &[(Kind, String)]) -> Vec<Action> {
 pub fn fetch_images(context: &Context, services: &[Service]) -> Result<()> {
     let runner = &*context.runner;
     let mut missing: Vec<&str> = Vec::new();
-    let has_built = runner::is_success(runner, &docker::image(&format!("{}-backend", project(context))));
+    let has_built = has_image(runner, &format!("{}-backend", project(context)))?;
     for service in services {
         let image = thunder::image(*service, None).unwrap_or(thunder::RUST_IMAGE);
         let is_needed = *service != Service::Backend || !has_built;
-        if is_needed && !runner::is_success(runner, &docker::image(image)) {
+        if is_needed && !has_image(runner, image)? {
             missing.push(image);
         }
     }

@@ -8,21 +8,24 @@ use serde::Serialize;
 
 use crate::context::Context;
 use crate::failure::{Exit, Failure};
-use crate::interrupt::Halt;
+use crate::interrupt::CancelToken;
 use crate::runner::{self, Runner};
 use crate::settings;
 use crate::stack::thunder::{self, Service};
 use crate::step::Step;
 use crate::tool::backend;
 use crate::tool::docker::{self, Kind};
-use crate::wait::{self, Look, Waited};
+use crate::wait::{self, Poll, Waited};
 
 /// How long the servers, and then the backend, may take to become ready.
 const READY: Duration = Duration::from_mins(1);
-/// How long the backend is given to end after SIGTERM: its own limit, and a little.
+/// How long the backend is given to end after SIGTERM: its own timeout, and a little.
 const STOP: u64 = 12;
 /// How long memory is left to settle before it is looked at.
 const IDLE: Duration = Duration::from_secs(2);
+
+/// How long the walk through the service may take.
+const SMOKE: Duration = Duration::from_mins(2);
 
 /// What a boot showed.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -80,8 +83,8 @@ impl Booth<'_> {
         let backend = self.named("backend");
         self.run("backend", image, &["--detach", "--publish", "127.0.0.1::3000"], &[])?;
         let healthy = self.wait_until_healthy(&backend)?;
-        self.read(&docker::exec(&backend, &["thunder", "healthcheck"]).purposed("run the image's health check"))?;
-        self.read(&docker::exec(&backend, &["thunder", "smoke", "--url", thunder::CONTAINER_URL]))?;
+        self.read(&docker::exec(&backend, &["thunder", "healthcheck"]).with_purpose("run the image's health check"))?;
+        self.read(&docker::exec(&backend, &["thunder", "smoke", "--url", thunder::CONTAINER_URL]).timeout(SMOKE))?;
         wait::pause(IDLE);
         let said = self.read(&docker::memory(&backend))?;
         let idle_memory_bytes = memory(&said).with_context(|| format!("docker stats says {said:?}"))?;
@@ -99,7 +102,7 @@ impl Booth<'_> {
         let image = |service| thunder::image(service, None).unwrap_or_default();
         let (postgres, redis) = (self.named("postgres"), self.named("redis"));
         for name in [image(Service::Postgres), image(Service::Redis)] {
-            if !runner::is_success(self.runner(), &docker::image(name)) {
+            if !super::has_image(self.runner(), name)? {
                 self.read(&docker::pull(name))?;
             }
         }
@@ -121,9 +124,9 @@ impl Booth<'_> {
     }
 
     fn wait_for(&self, step: &Step, container: &str) -> Result<()> {
-        let waited = wait::until(READY, &Halt::on(&self.context.interrupt), || {
+        let waited = wait::until(READY, &CancelToken::on(&self.context.interrupt), || {
             let output = self.runner().read(step)?;
-            Ok(if output.is_success() { Look::Ready(()) } else { Look::NotYet(output.lines().join(" ")) })
+            Ok(if output.is_success() { Poll::Ready(()) } else { Poll::Pending(output.lines().join(" ")) })
         })?;
         match waited {
             Waited::Done(()) => Ok(()),
@@ -155,10 +158,10 @@ impl Booth<'_> {
         let port = port.lines().next().and_then(|line| line.rsplit_once(':')?.1.trim().parse().ok());
         let port: u16 = port.context("docker does not tell the published port")?;
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-        let waited = wait::until(READY, &Halt::on(&self.context.interrupt), || {
+        let waited = wait::until(READY, &CancelToken::on(&self.context.interrupt), || {
             Ok(match backend::health(address, thunder::HEALTH_PATH) {
-                Ok(_) => Look::Ready(SystemTime::now()),
-                Err(seen) => Look::NotYet(seen),
+                Ok(_) => Poll::Ready(SystemTime::now()),
+                Err(seen) => Poll::Pending(seen),
             })
         })?;
         let Waited::Done(healthy) = waited else {
@@ -177,18 +180,15 @@ impl Booth<'_> {
     }
 
     fn sweep(&self) -> Result<()> {
-        let containers: Vec<String> =
-            runner::lines(self.runner(), &docker::belongings(Kind::Container, &super::project(self.context)))
-                .into_iter()
-                .filter(|name| name.starts_with(&self.name))
-                .collect();
+        let runner = self.context.runner.without_cancel();
+        let project = super::project(self.context);
+        let mut containers = runner::lines(&*runner, &docker::belongings(Kind::Container, &project))?;
+        containers.retain(|name| name.starts_with(&self.name));
         if !containers.is_empty() {
-            runner::read_well(self.runner(), &docker::remove_containers(&containers))?;
+            runner::read_well(&*runner, &docker::remove_containers(&containers))?;
         }
-        if runner::lines(self.runner(), &docker::belongings(Kind::Network, &super::project(self.context)))
-            .contains(&self.name)
-        {
-            runner::read_well(self.runner(), &docker::remove(Kind::Network, std::slice::from_ref(&self.name)))?;
+        if runner::lines(&*runner, &docker::belongings(Kind::Network, &project))?.contains(&self.name) {
+            runner::read_well(&*runner, &docker::remove(Kind::Network, std::slice::from_ref(&self.name)))?;
         }
         Ok(())
     }

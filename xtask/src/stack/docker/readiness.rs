@@ -108,10 +108,10 @@ fn failure(container: &Container, runner: &dyn Runner) -> Option<Failure> {
     let failure = failure.details(words);
     Some(if is_older {
         failure
-            .next("cargo xtask clean, which removes that data, then again")
-            .next("take the data over with the PostgreSQL that made it (pg_dump), which leaves it as it is")
+            .hint("cargo xtask clean, which removes that data, then again")
+            .hint("take the data over with the PostgreSQL that made it (pg_dump), which leaves it as it is")
     } else {
-        failure.next(format!("cargo xtask logs {}", container.service))
+        failure.hint(format!("cargo xtask logs {}", container.service))
     })
 }
 

@@ -8,11 +8,11 @@ use anyhow::{Context as _, Result};
 
 use super::image::{self, Image};
 use super::readiness::{ContainerIsReady, Containers};
-use super::{DOCKERFILE, Docker, SERVERS, is_running, project};
+use super::{DOCKERFILE, Docker, SERVERS, has_image, is_running, project};
 use crate::plan::{Action, Await, Folder, Lane, Plan, Write};
 use crate::runner;
 use crate::settings::Settings;
-use crate::stack::host::{Request, Upped};
+use crate::stack::host::{Request, UpOutcome};
 use crate::stack::ports::{self, Claims};
 use crate::stack::state::{Engine, State};
 use crate::stack::thunder::{self, Ports, Service};
@@ -30,7 +30,7 @@ const IMAGES: &str = "images";
 
 impl Docker<'_> {
     /// Starts what is not running and waits for all of it; on failure stops what it had started.
-    pub fn up(&mut self, request: &Request) -> Result<Upped> {
+    pub fn up(&mut self, request: &Request) -> Result<UpOutcome> {
         let (settings, write_settings) = ground::settings(self.context)?;
         let before = self.containers()?;
         let old = self.state.as_ref().map(|state| state.containers.clone()).unwrap_or_default();
@@ -75,7 +75,7 @@ impl Docker<'_> {
             }
         }
         if starting.is_empty() && waiting.is_empty() {
-            return Ok(Upped::Nothing);
+            return Ok(UpOutcome::Unchanged);
         }
         ground::check(&[self.folder.root()], DISK)?;
 
@@ -92,7 +92,7 @@ impl Docker<'_> {
         if !servers.is_empty() {
             let mut actions = vec![Action::After(after.to_owned())];
             if starting.contains(&Service::Postgres) {
-                actions.extend(self.make_data(&compose, &before));
+                actions.extend(self.make_data(&compose, &before)?);
             }
             actions.push(Action::Run(compose.up(&servers, None)));
             plan.lanes.push(Lane { name: SERVERS.to_owned(), actions, result: "started".to_owned() });
@@ -104,12 +104,12 @@ impl Docker<'_> {
                 actions.extend(self.password(&settings, &compose, &wait)?);
             }
             if *service == Service::Backend && starting.contains(service) {
-                actions.extend(self.backend(&compose, request, &before, watch));
+                actions.extend(self.backend(&compose, request, &before, watch)?);
             }
             actions.push(Action::Await(Await {
                 service: service.to_string(),
                 probe: Box::new(wait(*service)?),
-                limit: request.timeout,
+                timeout: request.timeout,
                 process: None,
             }));
             if *service == Service::Postgres {
@@ -123,7 +123,7 @@ impl Docker<'_> {
         }
         if self.context.dry_run {
             plan.print(&self.context.terminal)?;
-            return Ok(Upped::Planned);
+            return Ok(UpOutcome::Planned);
         }
         let before = self.state.replace(state);
         if let Err(error) = plan.run(self.context).result {
@@ -132,7 +132,7 @@ impl Docker<'_> {
         }
         // With what only a plan that was done to its end may say.
         self.write_state()?;
-        Ok(Upped::Started)
+        Ok(UpOutcome::Started)
     }
 
     /// What the stack is once it is up.
@@ -201,11 +201,11 @@ impl Docker<'_> {
         compose: &Compose,
         state: &mut State,
     ) -> Result<Vec<Action>> {
-        let has = |name: &str| runner::is_success(self.runner(), &docker::image(name));
+        let has = |name: &str| has_image(self.runner(), name);
         let mut actions = Vec::new();
         for service in starting.iter().filter(|service| **service != Service::Backend) {
             let name = thunder::image(*service, None).unwrap_or_default();
-            if !has(name) {
+            if !has(name)? {
                 actions.push(Action::Run(docker::pull(name)));
             }
         }
@@ -213,7 +213,7 @@ impl Docker<'_> {
             return Ok(actions);
         }
         if let Some(image) = image {
-            if image.is_dirty() || !has(&image.tag) {
+            if image.is_dirty() || !has(&image.tag)? {
                 state.containers.images.push(image.tag.clone());
                 state.containers.images.sort();
                 state.containers.images.dedup();
@@ -222,8 +222,8 @@ impl Docker<'_> {
             return Ok(actions);
         }
         let fingerprint = fingerprint(&self.context.project.root().join(DOCKERFILE))?;
-        let is_built = has(&format!("{}-backend", compose.project));
-        if !is_built && !has(thunder::RUST_IMAGE) {
+        let is_built = has(&format!("{}-backend", compose.project))?;
+        if !is_built && !has(thunder::RUST_IMAGE)? {
             actions.push(Action::Run(docker::pull(thunder::RUST_IMAGE)));
         }
         if !is_built || state.containers.development.as_ref() != Some(&fingerprint) {
@@ -240,10 +240,10 @@ impl Docker<'_> {
 
     /// What comes before a start of PostgreSQL: data whose making was cut short is made anew, and of new data it is
     /// written down that it is not whole yet.
-    fn make_data(&self, compose: &Compose, before: &[Container]) -> Vec<Action> {
+    fn make_data(&self, compose: &Compose, before: &[Container]) -> Result<Vec<Action>> {
         let volume = format!("{}_postgres", compose.project);
         let exists =
-            runner::lines(&*self.context.runner, &docker::belongings(Kind::Volume, &compose.project)).contains(&volume);
+            runner::lines(self.runner(), &docker::belongings(Kind::Volume, &compose.project))?.contains(&volume);
         let is_half = exists && self.being_made().exists();
         let mut actions = Vec::new();
         if is_half {
@@ -257,7 +257,7 @@ impl Docker<'_> {
         if is_half || !exists {
             actions.push(Action::Write(Write { path: self.being_made(), text: String::new(), mode: 0o644 }));
         }
-        actions
+        Ok(actions)
     }
 
     /// What gives the role another password where the settings have another.
@@ -279,7 +279,7 @@ impl Docker<'_> {
                 Action::Await(Await {
                     service: Service::Postgres.to_string(),
                     probe: Box::new(wait(Service::Postgres)?),
-                    limit: Duration::from_mins(1),
+                    timeout: Duration::from_mins(1),
                     process: None,
                 }),
                 Action::Run(compose.sql(format!("ALTER ROLE {} PASSWORD '{password}';\n", thunder::ROLE))),
@@ -289,11 +289,12 @@ impl Docker<'_> {
     }
 
     /// What makes the backend's program and starts it once its servers are ready.
-    fn backend(&self, compose: &Compose, request: &Request, before: &[Container], watch: bool) -> Vec<Action> {
+    fn backend(&self, compose: &Compose, request: &Request, before: &[Container], watch: bool) -> Result<Vec<Action>> {
         let mut actions = Vec::new();
         if !request.production {
             let builder = builder(compose);
-            if runner::lines(self.runner(), &docker::belongings(Kind::Container, &compose.project)).contains(&builder) {
+            let containers = runner::lines(self.runner(), &docker::belongings(Kind::Container, &compose.project))?;
+            if containers.contains(&builder) {
                 // Left behind by a task that was killed.
                 actions.push(Action::Run(docker::remove_containers(std::slice::from_ref(&builder))));
             }
@@ -307,23 +308,25 @@ impl Docker<'_> {
         }
         let replicas = (request.replicas > 1).then_some(request.replicas);
         actions.push(Action::Run(compose.up(&[Service::Backend.name()], replicas)));
-        actions
+        Ok(actions)
     }
 
     fn roll_back(&mut self, started: &[Service], before: Option<State>, compose: &Compose) {
         let builder = builder(compose);
         let names: Vec<&str> = started.iter().rev().map(|service| service.name()).collect();
-        let mut steps = vec![compose.stop(&names)];
-        if runner::lines(self.runner(), &docker::belongings(Kind::Container, &compose.project)).contains(&builder) {
-            steps.push(docker::remove_containers(&[builder]));
-        }
-        for step in steps {
-            match runner::read_well(self.runner(), &step) {
-                Ok(_) => {}
-                Err(error) => self.context.terminal.warn(format!("{error:#}")),
+        let runner = self.context.runner.without_cancel();
+        let stopped = runner::read_well(&*runner, &compose.stop(&names));
+        let builder = runner::lines(&*runner, &docker::containers_named(&builder)).and_then(|found| {
+            if found.is_empty() {
+                Ok(String::new())
+            } else {
+                runner::read_well(&*runner, &docker::remove_containers(&[builder]))
             }
+        });
+        match stopped.and(builder) {
+            Ok(_) => self.context.terminal.note(format!("stopped {}", names.join(", "))),
+            Err(error) => self.context.terminal.warn(format!("not everything could be stopped: {error:#}")),
         }
-        self.context.terminal.note(format!("stopped {}", names.join(", ")));
         if let Some(state) = &mut self.state {
             let old = before.unwrap_or_else(|| State::new(Engine::Docker, state.ports));
             state.wanted = old.wanted;

@@ -68,7 +68,7 @@ pub struct BackendFacts<'a> {
     /// Whether cargo may colour its messages.
     pub is_colored: bool,
     /// How long migrations may take.
-    pub migration_limit: Duration,
+    pub migration_timeout: Duration,
     /// What watches and serves it; none where it is only served.
     pub watcher: Option<Step>,
 }
@@ -98,7 +98,7 @@ impl Recipe<'_> {
     /// Waits until the service is ready, for as long as the process of that record lives.
     fn wait_for(&self, service: Service, probe: Box<dyn Probe>, record: PathBuf) -> Action {
         let process = Some(ServiceProcess { record, log: self.folder.log(service) });
-        Action::Await(Await { service: service.to_string(), probe, limit: self.timeout, process })
+        Action::Await(Await { service: service.to_string(), probe, timeout: self.timeout, process })
     }
 
     /// A service that runs already and is not ready yet: a task that is gone has started it, or its watcher is at it.
@@ -176,7 +176,7 @@ impl Recipe<'_> {
         let mut actions = vec![Action::After(PREPARE.to_owned()), build(facts)];
         let after = |service: Service| beside.contains(&service).then(|| Action::After(service.to_string()));
         actions.extend(after(Service::Postgres));
-        actions.push(Action::Run(Thunder::with(&facts.binary, &environment).migrate(facts.migration_limit)));
+        actions.push(Action::Run(Thunder::with(&facts.binary, &environment).migrate(facts.migration_timeout)));
         actions.extend(after(Service::Redis));
         if let Some(watcher) = &facts.watcher {
             let (record, log) = (self.folder.watch().watcher(), self.folder.log(Service::Backend));
@@ -344,7 +344,7 @@ mod tests {
             binary: PathBuf::from("/t/debug/thunder"),
             commit: "abc".to_owned(),
             is_colored: false,
-            migration_limit: Duration::from_mins(10),
+            migration_timeout: Duration::from_mins(10),
             watcher: None,
         };
         let lane = with_recipe(|recipe| recipe.backend(&facts, &Service::ALL).unwrap());

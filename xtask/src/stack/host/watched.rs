@@ -41,7 +41,7 @@ impl Host<'_> {
     /// Brings in order what a watcher left that was killed: of its servers only the one that serves goes on.
     pub(super) fn settle_watch(&self) -> Result<()> {
         let files = self.folder.watch();
-        launch::call_off(&files.watcher())?;
+        launch::cancel(&files.watcher())?;
         if self.is_watched() {
             return Ok(());
         }

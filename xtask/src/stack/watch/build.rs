@@ -11,7 +11,7 @@ use super::report::Problem;
 use super::sources::Snapshot;
 use crate::context::Context;
 use crate::file;
-use crate::interrupt::Halt;
+use crate::interrupt::CancelToken;
 use crate::stack::ground;
 use crate::stack::thunder::SOURCE_FOLDER;
 use crate::tool::backend::{Thunder, Variable};
@@ -33,8 +33,8 @@ pub enum Outcome {
     Prepared(Prepared),
     /// It may not.
     Failed(Problem),
-    /// It was called off.
-    CalledOff,
+    /// It was cancelled.
+    Cancelled,
 }
 
 /// What a server is started with.
@@ -53,42 +53,48 @@ pub struct Prepared {
 
 impl Job {
     /// Does it.
-    pub fn run(self, context: &Context, place: &Place, files: &Files, halt: &Halt) -> Outcome {
-        match self.attempt(context, place, files, halt) {
-            _ if halt.is_requested() => Outcome::CalledOff,
+    pub fn run(self, context: &Context, place: &Place, files: &Files, cancel: &CancelToken) -> Outcome {
+        match self.attempt(context, place, files, cancel) {
+            _ if cancel.is_cancelled() => Outcome::Cancelled,
             Ok(prepared) => Outcome::Prepared(prepared),
             Err(problem) => Outcome::Failed(problem),
         }
     }
 
-    fn attempt(self, context: &Context, place: &Place, files: &Files, halt: &Halt) -> Result<Prepared, Problem> {
+    fn attempt(
+        self,
+        context: &Context,
+        place: &Place,
+        files: &Files,
+        cancel: &CancelToken,
+    ) -> Result<Prepared, Problem> {
         let (warnings, environment) = std::thread::scope(|scope| {
             // The commit is asked for while the compiler is at work.
             let environment = scope.spawn(|| place.environment(context));
-            let warnings = if self.needs_build { build(context, place, halt) } else { Ok(Vec::new()) };
+            let warnings = if self.needs_build { build(context, place, cancel) } else { Ok(Vec::new()) };
             (warnings, environment.join())
         });
         let (warnings, environment) =
             (warnings?, environment.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?);
-        halt.check()?;
+        cancel.check()?;
         let is_another_binary = self.needs_build && put_beside(place.binary(), &files.binary())?;
-        let migrated = if self.needs_migration { migrate(context, &environment, files, halt)? } else { Vec::new() };
+        let migrated = if self.needs_migration { migrate(context, &environment, files, cancel)? } else { Vec::new() };
         Ok(Prepared { snapshot: self.snapshot, environment, is_another_binary, warnings, migrated })
     }
 }
 
 /// The compiler's warnings, or its errors.
-fn build(context: &Context, place: &Place, halt: &Halt) -> Result<Vec<String>, Problem> {
+fn build(context: &Context, place: &Place, cancel: &CancelToken) -> Result<Vec<String>, Problem> {
     let diagnosis = RefCell::new(Diagnosis::default());
-    let outcome = context.runner.run(&place.build(), halt, &|line| diagnosis.borrow_mut().hear(line));
+    let outcome = context.runner.run(&place.build(), cancel, &|_, line| diagnosis.borrow_mut().hear(line));
     let diagnosis = diagnosis.into_inner();
     match outcome {
         Ok(()) => Ok(diagnosis.warnings),
         Err(_) if !diagnosis.errors.is_empty() => {
             let lacks_metadata = diagnosis.errors.iter().any(|error| error.contains("no cached data for this query"));
             let problem = Problem::of_source(diagnosis.summary(SOURCE_FOLDER), diagnosis.errors);
-            let advice = "cargo xtask check --fix, which writes the metadata of changed queries";
-            Err(if lacks_metadata { problem.next(advice) } else { problem })
+            let hints = "cargo xtask check --fix, which writes the metadata of changed queries";
+            Err(if lacks_metadata { problem.hint(hints) } else { problem })
         }
         Err(_) if !diagnosis.others.is_empty() => {
             let summary = diagnosis.others.iter().find_map(|line| line.trim().strip_prefix("error: "));
@@ -127,10 +133,15 @@ fn is_same_file(_: &Path, _: &Path) -> bool {
 }
 
 /// What was applied.
-fn migrate(context: &Context, environment: &[Variable], files: &Files, halt: &Halt) -> Result<Vec<String>, Problem> {
+fn migrate(
+    context: &Context,
+    environment: &[Variable],
+    files: &Files,
+    cancel: &CancelToken,
+) -> Result<Vec<String>, Problem> {
     let said = RefCell::new(Vec::new());
     let step = Thunder::with(&files.binary(), environment).migrate(ground::MIGRATIONS);
-    let outcome = context.runner.run(&step, halt, &|line| said.borrow_mut().push(line.to_owned()));
+    let outcome = context.runner.run(&step, cancel, &|_, line| said.borrow_mut().push(line.to_owned()));
     let said = said.into_inner();
     let Err(error) = outcome else {
         return Ok(said.into_iter().filter(|line| line.starts_with("applied ")).collect());
@@ -141,9 +152,9 @@ fn migrate(context: &Context, environment: &[Variable], files: &Files, halt: &Ha
     let problem = Problem::of_source(summary, words.to_vec());
     Err(if words[0].contains("migrations differ") {
         problem
-            .next("undo the edit, and put the change into a migration of its own")
-            .next("cargo xtask clean && cargo xtask up, to migrate from nothing")
+            .hint("undo the edit, and put the change into a migration of its own")
+            .hint("cargo xtask clean && cargo xtask up, to migrate from nothing")
     } else {
-        problem.next("mend the migration: what it had done was rolled back")
+        problem.hint("mend the migration: what it had done was rolled back")
     })
 }

@@ -14,10 +14,10 @@ use super::server::Server;
 use super::{Message, Place, say};
 use crate::context::Context;
 use crate::file;
-use crate::interrupt::Halt;
+use crate::interrupt::CancelToken;
 use crate::settings::Settings;
 use crate::stack::ground;
-use crate::wait::{self, Look, Waited};
+use crate::wait::{self, Poll, Waited};
 
 /// How long a new server may take to be ready; one that waits for its database gives up earlier, by itself.
 pub const START: Duration = Duration::from_mins(2);
@@ -56,7 +56,7 @@ impl<'a> Fleet<'a> {
         let current = Server::adopt(0, &files, &sender);
         // Held from now on, so that whoever connects waits.
         let socket = if current.is_none() {
-            Some(Arc::new(bind(place, Duration::ZERO, &Halt::on(&context.interrupt))?))
+            Some(Arc::new(bind(place, Duration::ZERO, &CancelToken::on(&context.interrupt))?))
         } else {
             None
         };
@@ -110,8 +110,8 @@ impl<'a> Fleet<'a> {
             say(self.context, "taking over from a server whose watcher is gone");
             self.retire(server);
         }
-        let patience = self.shutdown_timeout() + GRACE;
-        let socket = Arc::new(bind(self.place, patience, &Halt::on(&self.context.interrupt))?);
+        let timeout = self.shutdown_timeout() + GRACE;
+        let socket = Arc::new(bind(self.place, timeout, &CancelToken::on(&self.context.interrupt))?);
         self.socket = Some(Arc::clone(&socket));
         Ok(socket)
     }
@@ -134,8 +134,8 @@ impl<'a> Fleet<'a> {
         Ok(Some((prepared, is_reload)))
     }
 
-    /// Calls the next server off, unless nothing serves: then an older build is better than none.
-    pub fn call_off(&mut self) -> bool {
+    /// Cancels the next server, unless nothing serves: then an older build is better than none.
+    pub fn cancel(&mut self) -> bool {
         let next = self.next.take_if(|_| self.current.is_some());
         let was_starting = next.is_some();
         if let Some((server, _)) = next {
@@ -199,16 +199,16 @@ impl<'a> Fleet<'a> {
 }
 
 /// The socket that all servers are given, as soon as nobody else has its address.
-fn bind(place: &Place, patience: Duration, halt: &Halt) -> Result<TcpListener> {
+fn bind(place: &Place, timeout: Duration, cancel: &CancelToken) -> Result<TcpListener> {
     let address = place.address()?;
     let mut failure = None;
-    let waited = wait::until(patience, halt, || {
+    let waited = wait::until(timeout, cancel, || {
         Ok(match TcpListener::bind(address) {
-            Ok(socket) => Look::Ready(socket),
+            Ok(socket) => Poll::Ready(socket),
             Err(error) => {
                 let seen = error.to_string();
                 failure = Some(error);
-                Look::NotYet(seen)
+                Poll::Pending(seen)
             }
         })
     })?;

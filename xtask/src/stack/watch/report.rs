@@ -42,7 +42,7 @@ pub struct WatchReport {
     pub problem: Option<String>,
     /// What to do about that.
     #[serde(default)]
-    pub advice: Vec<String>,
+    pub hints: Vec<String>,
     /// How often the server was replaced since the watcher was started.
     pub reloads: u32,
 }
@@ -72,7 +72,7 @@ pub struct Problem {
     /// What the compiler, the migration or the settings said.
     pub details: Vec<String>,
     /// What to do about it.
-    pub advice: Vec<String>,
+    pub hints: Vec<String>,
     /// Whether nothing but an edit helps, so that there is no use in trying again.
     pub needs_edit: bool,
 }
@@ -80,17 +80,17 @@ pub struct Problem {
 impl Problem {
     /// A problem that needs no more words.
     pub fn new(summary: impl Into<String>) -> Self {
-        Self { summary: summary.into(), details: Vec::new(), advice: Vec::new(), needs_edit: false }
+        Self { summary: summary.into(), details: Vec::new(), hints: Vec::new(), needs_edit: false }
     }
 
     /// A problem of what was edited, with what was said about it.
     pub fn of_source(summary: String, details: Vec<String>) -> Self {
-        Self { summary, details, advice: Vec::new(), needs_edit: true }
+        Self { summary, details, hints: Vec::new(), needs_edit: true }
     }
 
     /// The same, with one more thing to do.
-    pub fn next(mut self, advice: impl Into<String>) -> Self {
-        self.advice.push(advice.into());
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hints.push(hint.into());
         self
     }
 }
@@ -100,7 +100,7 @@ impl From<anyhow::Error> for Problem {
         let summary = format!("{error:#}");
         match error.downcast::<crate::failure::Failure>() {
             Ok(failure) => {
-                Self { details: failure.evidence().to_vec(), advice: failure.advice().to_vec(), ..Self::new(summary) }
+                Self { details: failure.evidence().to_vec(), hints: failure.hints().to_vec(), ..Self::new(summary) }
             }
             Err(_) => Self::new(summary),
         }

@@ -79,8 +79,8 @@ impl Server {
     }
 
     /// Sends it a signal, and remembers until when it has to end.
-    pub fn signal(&mut self, signal: &str, patience: Duration) {
-        self.deadline = Some(Instant::now() + patience);
+    pub fn signal(&mut self, signal: &str, timeout: Duration) {
+        self.deadline = Some(Instant::now() + timeout);
         if let Some(record) = self.record() {
             // One that is gone is what was wanted.
             drop(record.signal(signal));

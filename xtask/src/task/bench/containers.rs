@@ -41,7 +41,7 @@ fn compose(run: &Run<'_>) -> Result<Compose> {
     let state = State::load(&run.folder.join("xtask/.stack/stack.json"))?.context("the stack has no state")?;
     let listed = Step::new("list containers", "docker").args(["ps", "--format", "{{.Names}}", "--filter"]);
     let listed = listed.arg(format!("publish={}", state.ports.of(Service::Backend))).only_reads();
-    let name = crate::runner::lines(&*run.context.runner, &listed).pop().context("the backend has no container")?;
+    let name = crate::runner::lines(&*run.context.runner, &listed)?.pop().context("the backend has no container")?;
     let project = name.strip_suffix("-backend-1").context("the container has another name")?;
     Ok(Compose {
         project: project.to_owned(),

@@ -12,7 +12,7 @@ use super::sample::{Ratio, Sample};
 use super::{Figure, Run};
 use crate::cli::Engine;
 use crate::file;
-use crate::interrupt::Halt;
+use crate::interrupt::CancelToken;
 use crate::process::Record;
 use crate::runner::{Launch, read_well};
 use crate::settings::Settings;
@@ -24,7 +24,7 @@ use crate::tool::{backend, cargo, git};
 use crate::wait;
 
 /// How long one edit may take at all.
-const PATIENCE: Duration = Duration::from_mins(2);
+const TIMEOUT: Duration = Duration::from_mins(2);
 /// How often the server is asked whether it is the new one: what is asked for takes its time from the compiler.
 const INTERVAL: Duration = Duration::from_millis(15);
 /// How many servers replace each other under load.
@@ -163,7 +163,7 @@ impl<'a> Copy<'a> {
         let begun = Instant::now();
         self.write(&version)?;
         let build = cargo::build(&self.root, PACKAGE, false).env("CARGO_TARGET_DIR", &self.target);
-        context.runner.run(&build, &Halt::on(&context.interrupt), &|_| ())?;
+        context.runner.run(&build, &CancelToken::on(&context.interrupt), &|_, _| ())?;
         let (record, log) = (self.run.folder.join("bare.json"), Some(self.run.folder.join("bare.log")));
         let step = backend::serve(&self.target.join("debug").join(thunder::BINARY), environment, &self.root);
         let child = context.runner.start(&Launch { step, record: record.clone(), log, socket: None })?;
@@ -244,7 +244,7 @@ fn until_it_answers(port: u16, version: &str) -> Result<()> {
 fn until(what: &str, is_so: impl Fn() -> bool) -> Result<()> {
     let begun = Instant::now();
     while !is_so() {
-        ensure!(begun.elapsed() < PATIENCE, "waited in vain until {what}");
+        ensure!(begun.elapsed() < TIMEOUT, "waited in vain until {what}");
         wait::pause(INTERVAL);
     }
     Ok(())

@@ -61,7 +61,7 @@ pub fn check(context: &Context, fix: bool) -> Result<Verdict> {
     }
     if !problems.is_empty() {
         let failure = Failure::new(Exit::Failed, "generated files are not fresh").details(problems);
-        return Ok(Verdict::Failed(failure.next("cargo xtask check --fix").into()));
+        return Ok(Verdict::Failed(failure.hint("cargo xtask check --fix").into()));
     }
     Ok(if written.is_empty() { Verdict::Passed } else { Verdict::Fixed(written.join(", ")) })
 }

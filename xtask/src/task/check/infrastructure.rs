@@ -38,7 +38,7 @@ pub fn dockerfile(context: &Context, _: bool) -> Result<Verdict> {
 /// Checks every shell script that git knows.
 pub fn scripts(context: &Context, _: bool) -> Result<Verdict> {
     let root = context.project.root();
-    let mut scripts = crate::runner::lines(&*context.runner, &git::files_with(root, "^#!.*sh$"));
+    let mut scripts = git::parse_files_with(&context.runner.read(&git::files_with(root, "^#!.*sh$"))?)?;
     scripts.retain(|file| std::fs::read(root.join(file)).is_ok_and(|text| text.starts_with(b"#!")));
     if scripts.is_empty() {
         return Ok(Verdict::Passed);
@@ -51,7 +51,7 @@ pub fn scripts(context: &Context, _: bool) -> Result<Verdict> {
 
 /// Checks that compose understands its files with the settings that the template has.
 pub fn compose(context: &Context, _: bool) -> Result<Verdict> {
-    if !crate::runner::is_success(&*context.runner, &docker::compose_version()) {
+    if !matches!(crate::runner::is_success(&*context.runner, &docker::compose_version()), Ok(true)) {
         return Ok(Verdict::Skipped("docker compose is not there".to_owned()));
     }
     for file in [DEVELOPMENT, PRODUCTION] {
@@ -86,9 +86,9 @@ fn find(context: &Context, linter: &Linter) -> Result<PathBuf, String> {
     if program.exists() || context.dry_run {
         return Ok(program);
     }
-    let way = WAYS.iter().find(|way| crate::runner::is_success(&*context.runner, &way.version()));
+    let way = WAYS.iter().find(|way| matches!(crate::runner::is_success(&*context.runner, &way.version()), Ok(true)));
     let way = way.ok_or_else(|| format!("{name} is not installed, and there is no pip to fetch it with"))?;
-    let install = way.install(&requirements, &folder, FETCH).purposed(format!("fetch {name} with pip"));
+    let install = way.install(&requirements, &folder, FETCH).with_purpose(format!("fetch {name} with pip"));
     match crate::runner::read_well(&*context.runner, &install) {
         Ok(_) if program.exists() => Ok(program),
         Ok(_) => Err(format!("pip made no {}", program.display())),

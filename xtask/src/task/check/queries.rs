@@ -43,7 +43,7 @@ pub fn check(context: &Context, fix: bool) -> Result<Verdict> {
         + before.keys().filter(|name| !now.contains_key(*name)).count();
     if !fix {
         let what = format!("{differing} files in {PACKAGE}/.sqlx do not fit the queries and migrations");
-        return Ok(Verdict::Failed(Failure::new(Exit::Failed, what).next("cargo xtask check --fix").into()));
+        return Ok(Verdict::Failed(Failure::new(Exit::Failed, what).hint("cargo xtask check --fix").into()));
     }
     crate::file::remove(&kept)?;
     for (name, text) in now {

@@ -12,15 +12,16 @@ use crate::cli::{Engine, ServerOrigin};
 use crate::context::Context;
 use crate::failure::Exit;
 use crate::file;
-use crate::interrupt::Halt;
+use crate::interrupt::CancelToken;
 use crate::process;
 use crate::runner::Output;
 use crate::stack::ports;
 use crate::stack::thunder::{HANDLER, HEALTH_PATH, MIGRATIONS, Service};
 use crate::step::Step;
 use crate::terminal::GOOD;
-use crate::tool::{backend, cargo, docker, git};
-use crate::wait::{self, Look, Waited};
+use crate::tool::cargo::{self, Tests};
+use crate::tool::{backend, docker, git};
+use crate::wait::{self, Poll, Waited};
 
 /// How long an edit may take to be live; the first after a build in a container compiles more than later ones.
 const EDIT: Duration = Duration::from_mins(3);
@@ -139,8 +140,21 @@ impl Journey<'_> {
         self.say("the data is still there");
 
         self.expect(&["clean"], Exit::Refused as u8)?;
+        self.at_a_terminal()?;
         self.expect(&["clean", "--yes"], 0)?;
         self.expect_nothing_left(&third)
+    }
+
+    /// The same tasks on a pseudo-terminal, which leaves nothing but a stack that is cleaned.
+    fn at_a_terminal(&self) -> Result<()> {
+        let root = self.context.project.root();
+        let step = cargo::test(root, false, Tests::Terminal, &[])
+            .env("TERMINAL_CHECKOUT", &self.clone)
+            .env("TERMINAL_UP", self.how.join(" "))
+            .env("TERMINAL_TARGET", &self.target);
+        self.context.runner.run(&step, &CancelToken::on(&self.context.interrupt), &|_, _| ())?;
+        self.say("every task works at a terminal, at 80 and at 40 columns");
+        Ok(())
     }
 
     /// Edits that work, that do not compile, and that bring a migration.
@@ -174,9 +188,9 @@ impl Journey<'_> {
     }
 
     fn until(&self, what: &str, is_so: impl Fn() -> Result<bool>) -> Result<()> {
-        let halt = Halt::on(&self.context.interrupt);
-        let look = || Ok(if is_so()? { Look::Ready(()) } else { Look::NotYet(String::new()) });
-        match wait::until(EDIT, &halt, look)? {
+        let cancel = CancelToken::on(&self.context.interrupt);
+        let look = || Ok(if is_so()? { Poll::Ready(()) } else { Poll::Pending(String::new()) });
+        match wait::until(EDIT, &cancel, look)? {
             Waited::Done(()) => self.say(what),
             Waited::TimedOut(_) => {
                 let logs = self.context.runner.read(&self.xtask(&["logs", "backend", "-n", "50"]))?;
@@ -241,8 +255,8 @@ impl Journey<'_> {
             let gone = status.pid.is_none_or(|pid| process::started(pid).is_none());
             ensure!(gone, "{service} is still running");
             if let Some(container) = &status.container {
-                let is_there = crate::runner::is_success(&*self.context.runner, &docker::state(container));
-                ensure!(!is_there, "the container {container} is still there");
+                let found = crate::runner::lines(&*self.context.runner, &docker::containers_named(container))?;
+                ensure!(found.is_empty(), "the container {container} is still there");
             }
             let port = status.port.context("a service without a port")?;
             ensure!(!ports::is_taken(port), "somebody still listens on port {port}");

@@ -1,0 +1,55 @@
+//! What a command has said, kept for the case that it fails: bounded, however much it says.
+
+use std::collections::VecDeque;
+
+use crate::step::Step;
+
+/// How many of the first lines are kept.
+const FIRST: usize = 500;
+/// How many of the last lines are kept.
+const LAST: usize = 2000;
+
+/// The first and the last lines that a command has said.
+#[derive(Debug, Default)]
+pub struct Transcript {
+    first: Vec<String>,
+    last: VecDeque<String>,
+}
+
+impl Transcript {
+    /// Takes a line in, unless it says nothing about why the step fails.
+    pub fn add(&mut self, step: &Step, line: &str) {
+        if step.is_noise(line) {
+            return;
+        }
+        if self.first.len() < FIRST {
+            return self.first.push(line.to_owned());
+        }
+        if self.last.len() == LAST {
+            self.last.pop_front();
+        }
+        self.last.push_back(line.to_owned());
+    }
+
+    /// The lines, in their order.
+    pub fn lines(&self) -> Vec<String> {
+        self.first.iter().chain(&self.last).cloned().collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_an_endless_output_the_start_and_the_end_are_kept() {
+        let (step, mut transcript) = (Step::new("x", "x"), Transcript::default());
+        for number in 0..100_000 {
+            transcript.add(&step, &number.to_string());
+        }
+        let lines = transcript.lines();
+        assert_eq!(lines.len(), FIRST + LAST);
+        assert_eq!((lines[0].as_str(), lines[FIRST - 1].as_str(), lines[FIRST].as_str()), ("0", "499", "98000"));
+        assert_eq!(lines.last().map(String::as_str), Some("99999"));
+    }
+}
