@@ -38,6 +38,12 @@ pub fn build(root: &Path, package: &str, is_colored: bool) -> Step {
         .hint("mend what the compiler names; the stack is as it was before")
 }
 
+/// Builds what ships, and the example that measures it.
+pub fn build_benchmark(root: &Path, is_colored: bool) -> Step {
+    let words = ["build", "--release", "--package", "backend", "--bin", "thunder", "--example", "bench"];
+    with_progress(step("build the backend as it ships", root), is_colored, &words)
+}
+
 /// Builds a package's binaries and tells of it in a form that [`Diagnosis`] reads.
 pub fn build_diagnosed(root: &Path, package: &str, is_locked: bool) -> Step {
     let step = step(&format!("build the {package}"), root).args(["build", "--package", package]);
