@@ -7,7 +7,10 @@ use std::time::Instant;
 use redis::aio::ConnectionManager;
 use sqlx::PgPool;
 
+use crate::background::Background;
 use crate::config::Config;
+use crate::health::Probe;
+use crate::request::admission::Admission;
 
 /// What every handler may use; clones share it.
 #[derive(Clone)]
@@ -16,8 +19,10 @@ pub struct App {
     pub config: Arc<Config>,
     /// PostgreSQL.
     pub database: PgPool,
-    /// Redis.
-    pub redis: ConnectionManager,
+    /// How the service is.
+    pub health: Probe,
+    /// How much is taken on at once.
+    pub admission: Admission,
     /// When the process began to serve.
     pub started: Instant,
     stopping: Arc<AtomicBool>,
@@ -25,11 +30,13 @@ pub struct App {
 
 impl App {
     /// An application on connections that are already made.
-    pub fn new(config: Config, database: PgPool, redis: ConnectionManager) -> Self {
+    pub fn new(config: Config, database: PgPool, redis: ConnectionManager, background: &Background) -> Self {
+        let config = Arc::new(config);
         Self {
-            config: Arc::new(config),
+            health: Probe::start(Arc::clone(&config), redis, background),
+            config,
             database,
-            redis,
+            admission: Admission::default(),
             started: Instant::now(),
             stopping: Arc::new(AtomicBool::new(false)),
         }

@@ -10,60 +10,137 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use redis::aio::{ConnectionManager, ConnectionManagerConfig};
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
+use sqlx::{ConnectOptions as _, Connection as _, Executor as _, PgConnection};
 use tokio::time::Instant;
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
-use crate::config::Config;
+use crate::config::{Config, ConfigError, SettingProblem};
 
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 /// How long one attempt may take: a host that swallows packets must not use up the whole time.
 const ATTEMPT: Duration = Duration::from_secs(5);
+/// How long a request waits for a connection; after twice as much, the client has its answer that there is none.
+const ACQUIRE: Duration = Duration::from_millis(1500);
+/// How long the start waits for Redis, which it can do without.
+const REDIS_AT_START: Duration = Duration::from_secs(2);
 
-/// A pool with one connection already made, waiting up to `STARTUP_TIMEOUT` for the server.
-pub async fn postgres(config: &Config) -> Result<PgPool> {
-    let options = connect_options(config)?;
-    let pool = PgPoolOptions::new()
-        .max_connections(config.database_max_connections)
-        // The library's 30 s would hold a request of a dead database far longer than any client waits.
-        .acquire_timeout(Duration::from_secs(3))
-        .connect_lazy_with(options.clone());
-    retry("PostgreSQL", config.startup_timeout, || async {
-        // Asked directly, because the pool turns every refusal into the same time-out.
-        use sqlx::ConnectOptions as _;
-        let connection = options.connect().await.map_err(|error| (database_may_come(&error), error.into()))?;
-        drop(connection);
-        Ok(())
+/// What PostgreSQL itself ends: a query that takes too long, also when nobody waits for it any more, and a transaction
+/// that nobody goes on with. Dropping a query's future does neither.
+const LIMITS: &str = "SET statement_timeout = '5s'; SET idle_in_transaction_session_timeout = '10s'";
+/// How often PostgreSQL looks whether the client of a running query is still there.
+const CLIENT_CHECK: &str = "SET client_connection_check_interval = '1s'";
+
+/// A pool for requests, which connects when it is used.
+pub fn pool(config: &Config) -> Result<PgPool> {
+    let options = options(config)?;
+    Ok(PgPoolOptions::new()
+        .max_connections(config.database.max_connections)
+        .acquire_timeout(ACQUIRE)
+        .after_connect(|connection, _| {
+            Box::pin(async move {
+                connection.execute(LIMITS).await?;
+                check_client(connection).await;
+                Ok(())
+            })
+        })
+        .connect_lazy_with(options))
+}
+
+/// A connection outside of any pool, with no limits on what it does, once the server answers: it is waited for up to
+/// `STARTUP_TIMEOUT`.
+pub async fn postgres(config: &Config) -> Result<PgConnection> {
+    let options = options(config)?;
+    let mut connection = retry("PostgreSQL", config.process.startup_timeout, || async {
+        options.connect().await.map_err(|error| (database_may_come(&error), error.into()))
     })
     .await?;
-    Ok(pool)
+    refuse_transaction_pooler(config, &mut connection).await?;
+    check_client(&mut connection).await;
+    Ok(connection)
+}
+
+/// A connection outside of any pool, with the limits of one in it. It does not wait.
+pub async fn session(config: &Config) -> Result<PgConnection> {
+    let mut connection = options(config)?.connect().await?;
+    connection.execute(LIMITS).await?;
+    Ok(connection)
+}
+
+/// Lets PostgreSQL notice that this process is gone, also in the middle of a query. Some platforms' cannot.
+async fn check_client(connection: &mut PgConnection) {
+    if let Err(error) = connection.execute(CLIENT_CHECK).await {
+        debug!("PostgreSQL does not check for clients that are gone: {error}");
+    }
 }
 
 /// How to reach the database, with a name that an administrator recognises in `pg_stat_activity`.
-pub fn connect_options(config: &Config) -> Result<PgConnectOptions> {
+fn options(config: &Config) -> Result<PgConnectOptions> {
     // The error is dropped on purpose: it may repeat a part of the URL.
-    let options = PgConnectOptions::from_str(config.database_url.reveal())
+    let options = PgConnectOptions::from_str(config.database.url.reveal())
         .map_err(|_| anyhow::anyhow!("DATABASE_URL is not a PostgreSQL URL"))?;
     Ok(options.application_name(concat!("thunder ", env!("CARGO_PKG_VERSION"))))
 }
 
-/// A connection that is shared by clones and made anew after it broke, waiting up to `STARTUP_TIMEOUT` for the server.
+/// Fails where connections do not have a session of their own, because prepared statements and migration locks break
+/// there. No port and no name tells: a pooler in transaction mode is known by two connections that get the same
+/// session.
+async fn refuse_transaction_pooler(config: &Config, connection: &mut PgConnection) -> Result<()> {
+    let mut other = options(config)?.connect().await?;
+    let mut sessions = Vec::new();
+    for _ in 0..2 {
+        sessions.push((session_id(connection).await?, session_id(&mut other).await?));
+    }
+    other.close().await.ok();
+    let (one, two) = sessions[0];
+    if one != two && sessions.iter().all(|pair| *pair == (one, two)) {
+        return Ok(());
+    }
+    let problem = "leads to a pooler in transaction mode, where prepared statements and migration locks break; use the \
+                   direct connection or session pooling";
+    Err(ConfigError { problems: vec![SettingProblem { name: "DATABASE_URL", problem: problem.to_owned() }] }.into())
+}
+
+/// The server's process behind a connection. Asked without preparing a statement, which a pooler may not keep.
+async fn session_id(connection: &mut PgConnection) -> Result<i32, sqlx::Error> {
+    use sqlx::Row as _;
+    sqlx::raw_sql("SELECT pg_backend_pid()").fetch_one(connection).await?.try_get(0)
+}
+
+/// A connection that is shared by clones and made anew after it broke. It waits a moment for the server, and goes on
+/// without one that is away: it is there once the server is.
 pub async fn redis(config: &Config) -> Result<ConnectionManager> {
     let client =
-        redis::Client::open(config.redis_url.reveal()).map_err(|_| anyhow::anyhow!("REDIS_URL is not a Redis URL"))?;
+        redis::Client::open(config.redis.url.reveal()).map_err(|_| anyhow::anyhow!("REDIS_URL is not a Redis URL"))?;
     let settings = ConnectionManagerConfig::new()
-        .set_connection_timeout(Some(Duration::from_secs(2)))
-        .set_response_timeout(Some(Duration::from_secs(2)))
+        .set_connection_timeout(Some(Duration::from_secs(1)))
+        .set_response_timeout(Some(Duration::from_secs(1)))
         .set_number_of_retries(1);
-    retry("Redis", config.startup_timeout, || async {
-        let mut connection = ConnectionManager::new_with_config(client.clone(), settings.clone())
-            .await
-            .map_err(|error| (redis_may_come(&error), error.into()))?;
-        let answer: redis::RedisResult<()> = redis::cmd("PING").query_async(&mut connection).await;
-        answer.map_err(|error| (redis_may_come(&error), error.into()))?;
-        Ok(connection)
+    let connection = ConnectionManager::new_lazy_with_config(client, settings)?;
+    let outcome = retry("Redis", config.process.startup_timeout.min(REDIS_AT_START), || async {
+        let answer: redis::RedisResult<()> = redis::cmd("PING").query_async(&mut connection.clone()).await;
+        answer.map_err(|error| (redis_may_come(&error), error.into()))
     })
-    .await
+    .await;
+    match outcome {
+        Ok(()) => {}
+        Err(error) if error.is::<NotYet>() => warn!("starting without Redis: {error:#}"),
+        Err(error) => return Err(error),
+    }
+    Ok(connection)
+}
+
+/// What was waited for is not there, and may still come.
+#[derive(Debug)]
+struct NotYet {
+    what: &'static str,
+    seconds: u64,
+}
+
+impl std::fmt::Display for NotYet {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} did not answer within {} s", self.what, self.seconds)
+    }
 }
 
 fn database_may_come(error: &sqlx::Error) -> bool {
@@ -85,7 +162,7 @@ fn redis_may_come(error: &redis::RedisError) -> bool {
 }
 
 /// Calls `attempt` until it succeeds, fails for good (`false` beside the error) or `limit` is over.
-async fn retry<T, F>(what: &str, limit: Duration, attempt: impl Fn() -> F) -> Result<T>
+async fn retry<T, F>(what: &'static str, limit: Duration, attempt: impl Fn() -> F) -> Result<T>
 where
     F: Future<Output = Result<T, (bool, anyhow::Error)>>,
 {
@@ -106,7 +183,7 @@ where
             Err(_) => anyhow::anyhow!("no answer in time"),
         };
         if Instant::now() + pause >= deadline {
-            return Err(error).with_context(|| format!("{what} did not answer within {} s", limit.as_secs()));
+            return Err(error.context(NotYet { what, seconds: limit.as_secs() }));
         }
         warn!(attempt = number, pause_ms = pause.as_millis(), "waiting for {what}: {error:#}");
         tokio::time::sleep(pause).await;

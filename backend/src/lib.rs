@@ -3,15 +3,22 @@
 //! Cut by capability: each folder holds its own routes, queries and types. What they share is at the bottom:
 //! [`config`], [`problem`], [`page`] and the connections in [`app`]; [`router`] puts them together.
 
+/// The commit that this was built from.
+pub const COMMIT: &str = env!("THUNDER_COMMIT");
+
+pub mod actor;
 pub mod app;
+pub mod background;
 pub mod boot;
 pub mod cli;
 pub mod config;
 pub mod connect;
+pub mod database;
 pub mod health;
 pub mod logging;
 pub mod migrations;
 pub mod page;
+pub mod policy;
 pub mod problem;
 pub mod programs;
 pub mod reports;
@@ -19,4 +26,5 @@ pub mod request;
 pub mod router;
 pub mod seed;
 pub mod server;
+pub mod signals;
 pub mod smoke;

@@ -3,24 +3,15 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
+use sqlx::{Postgres, QueryBuilder};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use crate::problem::{Problem, Violation};
+use crate::request::Given;
 
 const DEFAULT_LIMIT: u16 = 20;
 const MOST: u16 = 100;
-
-/// The query parameters of every list. Kept flat in each list's own parameters, because serde's `flatten` would turn
-/// numbers into text.
-#[derive(Debug, Default, Clone, Deserialize)]
-pub struct Window {
-    /// How many rows, 1 to 100.
-    pub limit: Option<u16>,
-    /// Where the page before ended, as it said in `next_cursor`.
-    pub cursor: Option<String>,
-}
 
 /// A page of `T`, and where the next one starts.
 #[derive(Debug, Serialize)]
@@ -40,46 +31,41 @@ pub struct Key {
     pub id: Uuid,
 }
 
-/// A [`Window`] that was checked.
-#[derive(Debug, Clone, Copy)]
+/// Which page of a list is asked for.
+#[derive(Debug, Default, Clone, Copy)]
 pub struct Bounds {
     limit: u16,
     after: Option<Key>,
 }
 
-impl Window {
-    /// The bounds of the page, or which parameter is wrong.
-    pub fn bounds(&self) -> Result<Bounds, Problem> {
-        let limit = self.limit.unwrap_or(DEFAULT_LIMIT);
-        if !(1..=MOST).contains(&limit) {
-            let detail = format!("must be a whole number from 1 to {MOST}");
-            return Err(Problem::bad_parameter(Violation::parameter("limit", detail)));
-        }
-        let after = match &self.cursor {
-            None => None,
-            Some(cursor) => Some(Key::decode(cursor).ok_or_else(|| {
-                let detail = "is not one that this list gave out; leave it away to start from the newest";
-                Problem::bad_parameter(Violation::parameter("cursor", detail))
-            })?),
-        };
-        Ok(Bounds { limit, after })
-    }
-}
-
 impl Bounds {
-    /// One row more than was asked for, which tells whether there is a next page.
-    pub fn rows(&self) -> i64 {
-        i64::from(self.limit) + 1
+    /// The first page, with at most so many rows.
+    pub fn first(limit: u16) -> Self {
+        Self { limit, after: None }
     }
 
-    /// When the last row of the page before was made.
-    pub fn after_created_at(&self) -> Option<OffsetDateTime> {
-        self.after.map(|key| key.created_at)
+    /// The parameters of every list: `limit`, 1 to 100, and `cursor`, as the page before gave it out.
+    pub fn read(given: &mut Given<'_>) -> Option<Self> {
+        let limit = given.optional("limit", |text| {
+            let limit = text.parse().ok().filter(|limit| (1..=MOST).contains(limit));
+            limit.ok_or_else(|| format!("must be a whole number from 1 to {MOST}").into())
+        });
+        let after = given.optional("cursor", |text| {
+            Key::decode(text)
+                .ok_or_else(|| "is not one that this list gave out; leave it away to start from the newest".into())
+        });
+        Some(Self { limit: limit?.unwrap_or(DEFAULT_LIMIT), after: after? })
     }
 
-    /// The id of the last row of the page before.
-    pub fn after_id(&self) -> Option<Uuid> {
-        self.after.map(|key| key.id)
+    /// Adds condition, order and limit to a query that has a `WHERE`; `table` is the prefix of the columns. One row more
+    /// than was asked for tells whether there is a next page.
+    pub fn push(&self, query: &mut QueryBuilder<Postgres>, table: &'static str) {
+        if let Some(Key { created_at, id }) = self.after {
+            query.push(" AND (").push(table).push("created_at, ").push(table).push("id) < (");
+            query.push_bind(created_at).push(", ").push_bind(id).push(")");
+        }
+        query.push(" ORDER BY ").push(table).push("created_at DESC, ").push(table).push("id DESC LIMIT ");
+        query.push_bind(i64::from(self.limit) + 1);
     }
 
     /// The page that the rows make.
@@ -130,26 +116,17 @@ mod tests {
     #[test]
     fn a_cursor_that_nobody_gave_out_is_refused() {
         for cursor in ["", "x", "AAAA", "!!!!", &URL_SAFE_NO_PAD.encode([0xff; 24])] {
-            let window = Window { limit: None, cursor: Some(cursor.to_owned()) };
-            assert!(window.bounds().is_err(), "{cursor}");
+            assert_eq!(Key::decode(cursor), None, "{cursor}");
         }
     }
 
     #[test]
     fn only_a_full_page_has_a_next_one() {
-        let bounds = Window { limit: Some(2), cursor: None }.bounds().unwrap();
-        assert_eq!(bounds.rows(), 3);
+        let bounds = Bounds::first(2);
         let page = bounds.page(vec![3, 2], |row| key(*row));
         assert_eq!((page.items.len(), page.next_cursor), (2, None));
         let page = bounds.page(vec![3, 2, 1], |row| key(*row));
         assert_eq!(page.items, [3, 2]);
         assert_eq!(Key::decode(&page.next_cursor.unwrap()).unwrap().created_at, key(2).created_at);
-    }
-
-    #[test]
-    fn the_limit_has_limits() {
-        for limit in [0, 101, u16::MAX] {
-            assert!(Window { limit: Some(limit), cursor: None }.bounds().is_err());
-        }
     }
 }

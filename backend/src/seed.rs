@@ -1,34 +1,60 @@
 //! Demo data: programs as a company would publish them, with reports in every state.
 
-use anyhow::{Context, Result, anyhow};
-use serde::Deserialize;
-use sqlx::{Connection, PgConnection};
-use time::{Duration, OffsetDateTime};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use sqlx::{AssertSqlSafe, Connection, PgConnection};
+use time::OffsetDateTime;
 use uuid::Uuid;
 
-use crate::problem::Problem;
 use crate::programs::{self, NewProgram, ProgramStatus};
 use crate::reports::{self, NewReport, ReportState};
-use crate::request::Validate;
+use crate::request::{Input, Json, Members, list, object, read, whole, word};
 
 const DATA: &str = include_str!("../seeds/demo.json");
 /// Lets two seeds at once follow each other.
 const LOCK: i64 = 0x7365_6564; // "seed"
 
-#[derive(Deserialize)]
+/// The demo data.
+struct Demo(Vec<Seed>);
+
+impl Input for Demo {
+    const MOST_BYTES: usize = DATA.len();
+
+    fn read(members: &mut Members<'_>) -> Option<Self> {
+        members.required("programs", list(100, object(Seed::read))).map(Self)
+    }
+}
+
+/// A program with its reports. Their members are what a client would send, and how old they are.
 struct Seed {
-    #[serde(flatten)]
     program: NewProgram,
     days_old: i64,
     reports: Vec<SeedReport>,
 }
 
-#[derive(Deserialize)]
+impl Seed {
+    fn read(members: &mut Members<'_>) -> Option<Self> {
+        let program = NewProgram::read(members);
+        let days_old = members.required("days_old", whole(0, 10_000));
+        let reports = members.required("reports", list(1000, object(SeedReport::read)));
+        Some(Self { program: program?, days_old: days_old?, reports: reports? })
+    }
+}
+
 struct SeedReport {
-    #[serde(flatten)]
-    report: serde_json::Map<String, serde_json::Value>,
+    report: NewReport,
     state: ReportState,
     hours_old: i64,
+}
+
+impl SeedReport {
+    fn read(members: &mut Members<'_>) -> Option<Self> {
+        let report = NewReport::read(members);
+        let state = members.required("state", word);
+        let hours_old = members.required("hours_old", whole(0, 100_000));
+        Some(Self { report: report?, state: state?, hours_old: hours_old? })
+    }
 }
 
 /// How much was added; nothing when it was all there.
@@ -40,12 +66,32 @@ pub struct Seeded {
     pub reports: usize,
 }
 
-/// Adds the demo programs that are missing, each with its reports: all of it or nothing.
-pub async fn run(connection: &mut PgConnection) -> Result<Seeded> {
-    let seeds: Vec<Seed> = serde_json::from_str(DATA).context("seeds/demo.json")?;
+/// Another process adds demo data, and did for so many seconds.
+#[derive(Debug)]
+pub struct Busy(u64);
+
+impl std::fmt::Display for Busy {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "another process adds demo data, and did for {} s", self.0)
+    }
+}
+
+impl std::error::Error for Busy {}
+
+/// Adds the demo programs that are missing, each with its reports: all of it or nothing. Waits so long for another
+/// process that does the same.
+pub async fn run(connection: &mut PgConnection, lock_timeout: Duration) -> Result<Seeded> {
+    let Demo(seeds) = read(Json::parse(DATA.as_bytes()).context("seeds/demo.json")?)
+        .map_err(|violations| anyhow::anyhow!("seeds/demo.json: {:?}", violations.listed()))?;
     let now = OffsetDateTime::now_utc();
     let mut transaction = connection.begin().await?;
-    sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(LOCK).execute(&mut *transaction).await?;
+    let limit = format!("SET LOCAL lock_timeout = {}", lock_timeout.as_millis());
+    sqlx::raw_sql(AssertSqlSafe(limit)).execute(&mut *transaction).await?;
+    sqlx::query("SELECT pg_advisory_xact_lock($1)")
+        .bind(LOCK)
+        .execute(&mut *transaction)
+        .await
+        .map_err(|_| Busy(lock_timeout.as_secs()))?;
     let mut seeded = Seeded::default();
     for seed in &seeds {
         let slug = &seed.program.slug;
@@ -65,18 +111,14 @@ pub async fn run(connection: &mut PgConnection) -> Result<Seeded> {
 async fn add(connection: &mut PgConnection, seed: &Seed, now: OffsetDateTime) -> Result<usize> {
     // Open until its reports are in, as it was when they came.
     let open = NewProgram { status: ProgramStatus::Open, ..seed.program.clone() };
-    accepted(&open)?;
-    let id = programs::create(connection, &open, now - Duration::days(seed.days_old)).await.map_err(fault)?;
+    let program = programs::create(connection, &open, now - time::Duration::days(seed.days_old)).await?;
     for entry in &seed.reports {
-        let mut report = entry.report.clone();
-        report.insert("program".to_owned(), seed.program.slug.clone().into());
-        let report: NewReport = serde_json::from_value(report.into())?;
-        accepted(&report)?;
-        let sent = now - Duration::hours(entry.hours_old);
-        let id = reports::create(connection, &report, sent).await.map_err(fault)?;
-        set_state(connection, id, entry.state).await?;
+        let sent = now - time::Duration::hours(entry.hours_old);
+        let report = reports::create(&mut *connection, &entry.report, sent).await?;
+        set_state(connection, report.summary.id, entry.state).await?;
     }
-    sqlx::query!("UPDATE programs SET status = $2 WHERE id = $1", id, seed.program.status as ProgramStatus)
+    let (id, status) = (program.summary.id, seed.program.status);
+    sqlx::query!("UPDATE programs SET status = $2 WHERE id = $1", id, status as ProgramStatus)
         .execute(connection)
         .await?;
     Ok(seed.reports.len())
@@ -85,15 +127,4 @@ async fn add(connection: &mut PgConnection, seed: &Seed, now: OffsetDateTime) ->
 async fn set_state(connection: &mut PgConnection, id: Uuid, state: ReportState) -> Result<()> {
     sqlx::query!("UPDATE reports SET state = $2 WHERE id = $1", id, state as ReportState).execute(connection).await?;
     Ok(())
-}
-
-fn accepted(input: &impl Validate) -> Result<()> {
-    let violations = input.violations();
-    anyhow::ensure!(violations.is_empty(), "{}", serde_json::to_string(&violations)?);
-    Ok(())
-}
-
-#[expect(clippy::needless_pass_by_value, reason = "used as the argument of map_err")]
-fn fault(problem: Problem) -> anyhow::Error {
-    anyhow!("{}", serde_json::to_string(&problem).unwrap_or_default())
 }

@@ -28,7 +28,7 @@ pub const HEALTH_PATH: &str = "/health";
 /// A page that lists what was stored, for a check that data is kept; and a word that demo data has in it.
 pub const STORED: (&str, &str) = ("/api/v1/programs?limit=50", "\"slug\"");
 /// A handler to edit when reloads are measured: its file, and what stands there for the version in its answer.
-pub const HANDLER: (&str, &str) = ("backend/src/health.rs", "env!(\"CARGO_PKG_VERSION\")");
+pub const HANDLER: (&str, &str) = ("backend/src/health/mod.rs", "env!(\"CARGO_PKG_VERSION\")");
 
 /// What the backend is made of: a change in one of these, or below, is worth a build.
 pub const SOURCES: &[&str] = &["backend", "Cargo.toml", "Cargo.lock", ".cargo/config.toml", "rust-toolchain.toml"];
@@ -74,8 +74,6 @@ pub mod setting {
     pub const RUN_MIGRATIONS: &str = "RUN_MIGRATIONS";
     /// The migrations that may be applied anew when they change.
     pub const MIGRATION_DRAFTS: &str = "MIGRATION_DRAFTS";
-    /// The commit that the backend reports.
-    pub const GIT_COMMIT: &str = "GIT_COMMIT";
     /// Seconds that the backend gives its requests to finish.
     pub const SHUTDOWN_TIMEOUT: &str = "SHUTDOWN_TIMEOUT";
     /// A setting that changes nothing but what is logged, and two of its values.
@@ -85,16 +83,19 @@ pub mod setting {
     pub const POSTGRES_PASSWORD: &str = "POSTGRES_PASSWORD";
     /// The password of Redis.
     pub const REDIS_PASSWORD: &str = "REDIS_PASSWORD";
+    /// The same two, as a URL in a compose file can hold them.
+    pub const PASSWORDS_IN_URLS: [(&str, &str); 2] =
+        [(POSTGRES_PASSWORD, "POSTGRES_PASSWORD_IN_URL"), (REDIS_PASSWORD, "REDIS_PASSWORD_IN_URL")];
     /// Whether the watcher looks at intervals instead of being told by the system.
     pub const WATCH_POLL: &str = "WATCH_POLL";
     /// The port of the backend, of PostgreSQL and of Redis, that are asked for first.
     pub const PORTS: [&str; 3] = ["BACKEND_PORT", "POSTGRES_PORT", "REDIS_PORT"];
 
     /// What the backend needs besides addresses, of which each stack makes values of its own.
-    pub const GENERATED: &[&str] = &["JWT_SECRET", "JWT_REFRESH_SECRET"];
+    pub const GENERATED: &[&str] = &["JWT_SECRET", "JWT_REFRESH_SECRET", "HEALTH_TOKEN"];
     /// What the stack sets for the backend, which is why the template has none of it.
     pub const SET_BY_THE_STACK: &[&str] =
-        &[DATABASE_URL, REDIS_URL, HOST, PORT, APP_ENV, RUN_MIGRATIONS, MIGRATION_DRAFTS, GIT_COMMIT];
+        &[DATABASE_URL, REDIS_URL, HOST, PORT, APP_ENV, RUN_MIGRATIONS, MIGRATION_DRAFTS];
     /// What the template has for the stack alone.
     pub const FOR_THE_STACK: &[&str] = &[POSTGRES_PASSWORD, REDIS_PASSWORD, WATCH_POLL, PORTS[0], PORTS[1], PORTS[2]];
     /// Which of those must not be shown.

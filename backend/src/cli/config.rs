@@ -7,7 +7,7 @@ use clap::Args;
 use serde_json::json;
 
 use super::{Stopped, output};
-use crate::config::{Config, SETTINGS};
+use crate::config::Config;
 
 #[derive(Args)]
 pub struct Arguments {
@@ -26,7 +26,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
             Config::from_environment()?;
             output::text("every setting is fine\n")
         }
-        (false, true) => output::json(&json!({ "schema_version": 1, "settings": SETTINGS })),
+        (false, true) => output::json(&json!({ "schema_version": 1, "settings": Config::settings() })),
         (false, false) => describe(),
     }
 }
@@ -40,7 +40,7 @@ fn check_as_json() -> Result<()> {
 fn describe() -> Result<()> {
     let bold = if std::io::stdout().is_terminal() { ("\x1b[1m", "\x1b[0m") } else { ("", "") };
     let mut text = String::new();
-    for setting in SETTINGS {
+    for setting in Config::settings() {
         let need = match (setting.required, setting.default) {
             (true, _) => "required".to_owned(),
             (false, Some(default)) if !default.is_empty() => format!("default {default}"),

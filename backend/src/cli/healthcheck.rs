@@ -13,12 +13,18 @@ pub struct Arguments {
     /// Where to ask; this machine and PORT, if left away
     #[arg(long)]
     url: Option<String>,
+    /// Ask whether requests can be answered, and not only whether the process lives
+    #[arg(long, conflicts_with = "url")]
+    ready: bool,
 }
 
 pub fn run(arguments: Arguments) -> Result<()> {
-    let url = arguments.url.unwrap_or_else(own_url);
+    let path = if arguments.ready { "/health" } else { "/health/live" };
+    let url = arguments.url.unwrap_or_else(|| own_url(path));
     let agent = ureq::Agent::config_builder()
         .timeout_global(Some(Duration::from_secs(4)))
+        // Whatever the environment says: this machine is not reached through a proxy.
+        .proxy(None)
         .http_status_as_error(false)
         .build()
         .new_agent();
@@ -29,12 +35,12 @@ pub fn run(arguments: Arguments) -> Result<()> {
 }
 
 /// Where the server of this environment answers: `PORT`, on `HOST` or, where that stands for all, on this machine.
-fn own_url() -> String {
+fn own_url(path: &str) -> String {
     let setting = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
     let port = setting("PORT").unwrap_or_else(|| "3000".to_owned());
     match setting("HOST").and_then(|host| host.parse().ok()) {
-        Some(IpAddr::V4(host)) if host != Ipv4Addr::UNSPECIFIED => format!("http://{host}:{port}/health"),
-        Some(IpAddr::V6(host)) if host != Ipv6Addr::UNSPECIFIED => format!("http://[{host}]:{port}/health"),
-        _ => format!("http://127.0.0.1:{port}/health"),
+        Some(IpAddr::V4(host)) if host != Ipv4Addr::UNSPECIFIED => format!("http://{host}:{port}{path}"),
+        Some(IpAddr::V6(host)) if host != Ipv6Addr::UNSPECIFIED => format!("http://[{host}]:{port}{path}"),
+        _ => format!("http://127.0.0.1:{port}{path}"),
     }
 }

@@ -3,13 +3,11 @@
 use anyhow::Result;
 use clap::{Args, Subcommand};
 use serde_json::json;
-use sqlx::PgConnection;
-use tokio::runtime::Runtime;
 
+use super::connected::connected;
 use super::{Refused, Stopped, output};
-use crate::config::{Config, Environment};
+use crate::config::Config;
 use crate::migrations::{self, Entry, Migrate, State};
-use crate::{connect, logging};
 
 #[derive(Args)]
 pub struct Arguments {
@@ -37,7 +35,7 @@ enum Command {
 
 pub fn run(arguments: Arguments) -> Result<()> {
     let config = Config::from_environment()?;
-    let is_production = config.environment == Environment::Production;
+    let is_production = config.is_production();
     match arguments.command.unwrap_or(Command::Run { draft: Vec::new() }) {
         Command::Run { draft } if is_production && !draft.is_empty() => {
             Err(Refused("a migration that production has applied is no draft; write another one").into())
@@ -52,7 +50,7 @@ pub fn run(arguments: Arguments) -> Result<()> {
 }
 
 fn apply(config: &Config, mut drafts: Vec<i64>) -> Result<()> {
-    drafts.extend(&config.migration_drafts);
+    drafts.extend(&config.migrations.drafts);
     let migrate = Migrate { drafts: &drafts, ..Migrate::embedded(config) };
     let changes = connected(config, async |connection| migrate.run(connection).await)?;
     if changes.is_empty() {
@@ -66,24 +64,8 @@ fn redo(config: &Config) -> Result<()> {
     output::text(&format!("{change}\n"))
 }
 
-/// Does something on a connection of its own, once the database answers.
-fn connected<T, E: Into<anyhow::Error>>(
-    config: &Config,
-    work: impl AsyncFnOnce(&mut PgConnection) -> Result<T, E>,
-) -> Result<T> {
-    logging::start_on_stderr(config);
-    Runtime::new()?.block_on(async {
-        connect::postgres(config).await?.close().await;
-        let mut connection = migrations::connect(config).await?;
-        work(&mut connection).await.map_err(Into::into)
-    })
-}
-
 fn status(config: &Config, json: bool) -> Result<()> {
-    let entries = Runtime::new()?.block_on(async {
-        let mut connection = migrations::connect(config).await?;
-        anyhow::Ok(migrations::status(&mut connection, &migrations::EMBEDDED).await?)
-    })?;
+    let entries = connected(config, async |connection| migrations::status(connection, &migrations::EMBEDDED).await)?;
     let count = |state| entries.iter().filter(|entry| entry.state == state).count();
     if json {
         output::json(&json!({
@@ -101,16 +83,23 @@ fn status(config: &Config, json: bool) -> Result<()> {
 fn table(entries: &[Entry]) -> String {
     let mut text = String::new();
     for entry in entries {
-        text.push_str(&format!("{:8} {} {}\n", entry.state, entry.version, entry.name));
+        let late = if entry.out_of_order { " (out of order)" } else { "" };
+        text.push_str(&format!("{:8} {} {}{late}\n", entry.state, entry.version, entry.name));
     }
     let is_there = |state: &State| entries.iter().any(|entry| entry.state == *state);
     let hints: Vec<(State, &str)> =
         State::ALL.into_iter().filter(is_there).filter_map(|state| Some((state, state.next()?))).collect();
+    let is_late = entries.iter().any(|entry| entry.out_of_order);
     if !hints.is_empty() {
         text.push('\n');
     }
     for (state, hint) in hints {
         text.push_str(&format!("{state}: {hint}\n"));
+    }
+    if is_late {
+        text.push_str(
+            "out of order: give both of its files a newer time stamp; it is older than one that is applied\n",
+        );
     }
     text
 }

@@ -4,6 +4,7 @@
 //! and not beside it, each time that anything changes.
 
 mod config;
+mod connected;
 mod healthcheck;
 mod migrate;
 mod output;
@@ -16,9 +17,11 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 
-use crate::boot;
 use crate::config::{Config, ConfigError};
 use crate::migrations::MigrationError;
+use crate::seed::Busy;
+use crate::server::End;
+use crate::{boot, logging};
 
 /// Thunder Security's API. Settings come from the environment; `thunder config` describes them.
 #[derive(Parser)]
@@ -30,11 +33,11 @@ struct Cli {
 
 const EXIT_CODES: &str = "\
 Exit codes: 0 done · 1 failed · 2 usage · 3 a setting is wrong or missing · 4 unhealthy or timed out
-            5 migrations pending, empty or altered · 6 somebody else is migrating · 9 refused";
+            5 migrations pending, empty or altered · 6 somebody else is migrating or seeding · 9 refused";
 
 #[derive(Subcommand)]
 enum Command {
-    /// Serve the API until SIGTERM (what happens without a command)
+    /// Serve the API until SIGTERM (what happens without a command); exits with 4 when requests had to be cut off
     Serve,
     /// Apply pending migrations, or say where they stand
     Migrate(migrate::Arguments),
@@ -79,7 +82,9 @@ pub fn main() -> ExitCode {
     if rustls::crypto::ring::default_provider().install_default().is_err() {
         return fail(&anyhow::anyhow!("a TLS provider was already installed"));
     }
-    match run(cli.command.unwrap_or(Command::Serve)) {
+    let outcome = run(cli.command.unwrap_or(Command::Serve));
+    logging::finish();
+    match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(&error),
     }
@@ -87,7 +92,10 @@ pub fn main() -> ExitCode {
 
 fn run(command: Command) -> Result<()> {
     match command {
-        Command::Serve => boot::serve(Config::from_environment()?),
+        Command::Serve => match boot::serve(Config::from_environment()?)? {
+            End::Drained => Ok(()),
+            End::TimedOut => Err(Stopped(4).into()),
+        },
         Command::Migrate(arguments) => migrate::run(arguments),
         Command::Healthcheck(arguments) => healthcheck::run(arguments),
         Command::Smoke(arguments) => smoke::run(&arguments),
@@ -112,10 +120,14 @@ fn exit_code(error: &anyhow::Error) -> u8 {
     if error.is::<Refused>() {
         return 9;
     }
+    if error.is::<Busy>() {
+        return 6;
+    }
     match error.downcast_ref::<MigrationError>() {
         Some(MigrationError::Locked { .. }) => 6,
         Some(
             MigrationError::Diverged(_)
+            | MigrationError::OutOfOrder { .. }
             | MigrationError::Empty(_)
             | MigrationError::Pending(_)
             | MigrationError::NothingToRedo(_)

@@ -1,21 +1,20 @@
 //! `thunder seed`.
 
 use anyhow::Result;
-use tokio::runtime::Runtime;
 
+use super::connected::connected;
 use super::{Refused, output};
-use crate::config::{Config, Environment};
+use crate::config::Config;
 use crate::{migrations, seed};
 
 pub fn run() -> Result<()> {
     let config = Config::from_environment()?;
-    if config.environment == Environment::Production {
+    if config.is_production() {
         return Err(Refused("demo data has no place in production").into());
     }
-    let seeded = Runtime::new()?.block_on(async {
-        let mut connection = migrations::connect(&config).await?;
-        migrations::require_all(&mut connection).await?;
-        seed::run(&mut connection).await
+    let seeded = connected(&config, async |connection| {
+        migrations::require_all(connection).await?;
+        seed::run(connection, config.migrations.lock_timeout).await
     })?;
     if seeded.programs == 0 {
         return output::text("the demo data is already there\n");

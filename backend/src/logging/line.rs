@@ -88,6 +88,8 @@ where
         // A request's fields are written as `METHOD PATH ID`, none of which can hold a blank.
         let (place, id) =
             request.as_deref().map_or(("", ""), |request| request.rsplit_once(' ').unwrap_or((request, "")));
+        // One of the fields is not shown, and its delimiter is left.
+        let place = place.trim_end();
         if event.metadata().name() == ANSWERED {
             write!(writer, " {place} {} {}", said.status, duration(said.latency_ms))?;
         } else {
@@ -112,6 +114,8 @@ where
 pub fn request_fields(writer: &mut Writer<'_>, field: &Field, value: &dyn fmt::Debug) -> fmt::Result {
     match field.name() {
         "method" | "path" | "request_id" => write!(writer, "{value:?}"),
+        // For machines: while developing it is always the same.
+        "client" => Ok(()),
         name => write!(writer, "{name}={value:?}"),
     }
 }

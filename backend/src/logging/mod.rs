@@ -1,8 +1,9 @@
-//! Log lines on stdout, and the id that ties every line of a request together.
+//! Log lines, and the id that ties every line of a request together.
 
 mod line;
+mod sink;
 
-use std::io::IsTerminal as _;
+use std::io::{IsTerminal as _, Write};
 use std::time::Duration;
 
 use axum::body::Body;
@@ -10,14 +11,17 @@ use axum::extract::MatchedPath;
 use axum::http::{HeaderName, HeaderValue, Request, Response};
 use tower_http::request_id::{MakeRequestId, RequestId};
 use tracing::Span;
-use tracing_subscriber::EnvFilter;
 use tracing_subscriber::field::MakeExt as _;
-use tracing_subscriber::fmt::{MakeWriter, format};
+use tracing_subscriber::fmt::format;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
 use uuid::Uuid;
 
 pub use self::line::mark_as_draining;
 use self::line::{Machine, Person};
-use crate::config::{Config, LogFormat};
+pub use self::sink::finish;
+use crate::actor;
+use crate::config::{Config, LogFormat, LogSettings};
 
 /// The header that carries a request's id, in and out.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -29,31 +33,38 @@ const PROBES: [&str; 3] = ["/health", "/health/live", "/api/v1/health"];
 
 /// Starts logging on stdout as the settings say; the first call in a process wins.
 pub fn start(config: &Config) {
-    start_on(config, std::io::stdout, std::io::stdout().is_terminal());
+    start_on(&config.logs, std::io::stdout(), std::io::stdout().is_terminal());
 }
 
 /// The same for a command whose answer is on stdout.
 pub fn start_on_stderr(config: &Config) {
-    start_on(config, std::io::stderr, std::io::stderr().is_terminal());
+    start_on(&config.logs, std::io::stderr(), std::io::stderr().is_terminal());
 }
 
-fn start_on<W>(config: &Config, out: W, is_terminal: bool)
-where
-    W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
-{
-    let filter = EnvFilter::try_new(&config.log_level).unwrap_or_else(|_| EnvFilter::new("info"));
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(out);
-    // A test process starts more than one server; the second finds logging already set up, which is what it wants.
-    let already_started = match config.log_format {
-        LogFormat::Json => lines.json().flatten_event(true).with_span_list(false).map_event_format(Machine).try_init(),
-        LogFormat::Pretty => lines
-            .fmt_fields(format::debug_fn(line::request_fields).delimited(" "))
-            .event_format(Person { is_colored: is_terminal })
-            .try_init(),
+fn start_on(settings: &LogSettings, out: impl Write + Send + 'static, is_terminal: bool) {
+    let writer = sink::open(out);
+    // The library reports on stderr what it cannot write, and panics where that fails as well.
+    let lines = tracing_subscriber::fmt::layer().with_writer(writer).log_internal_errors(false);
+    let subscriber = tracing_subscriber::registry().with(settings.filter.clone());
+    let started = match settings.format {
+        LogFormat::Json => {
+            let lines = lines.json().flatten_event(true).with_span_list(false);
+            subscriber.with(lines.map_event_format(Machine)).try_init()
+        }
+        LogFormat::Pretty => {
+            let lines = lines.fmt_fields(format::debug_fn(line::request_fields).delimited(" "));
+            subscriber.with(lines.event_format(Person { is_colored: is_terminal })).try_init()
+        }
     };
-    if already_started.is_err() {
+    if started.is_err() {
         tracing::debug!("logging was already started");
+        return;
     }
+    // The usual one writes to stderr, and waits where nobody reads it.
+    std::panic::set_hook(Box::new(|panic| {
+        let place = panic.location().map(ToString::to_string).unwrap_or_default();
+        tracing::error!(place, "panicked: {}", panic.payload_as_str().unwrap_or("without a message"));
+    }));
 }
 
 /// Gives each request a time-ordered id, unless it brings one that is fit to be logged.
@@ -74,9 +85,11 @@ pub fn is_acceptable_id(id: &HeaderValue) -> bool {
 
 /// The span around a request; everything logged inside carries its fields. At the highest level, because the id that an
 /// error answer tells has to be found in the logs whatever `LOG_LEVEL` is.
-pub fn request_span(request: &Request<Body>) -> Span {
+pub fn request_span(request: &Request<Body>, trusted_proxies: usize) -> Span {
     let id = request.headers().get(REQUEST_ID).and_then(|id| id.to_str().ok()).unwrap_or_default();
-    tracing::error_span!("request", method = %request.method(), path = %request.uri().path(), request_id = %id)
+    let client = actor::client_address(trusted_proxies, request.extensions().get().copied(), request.headers());
+    let (method, path) = (request.method(), request.uri().path());
+    tracing::error_span!("request", %method, %path, %client, request_id = %id)
 }
 
 /// One line for each answer: what was asked, what came of it, how long it took.

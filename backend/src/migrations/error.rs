@@ -17,6 +17,13 @@ pub enum MigrationError {
     },
     /// Applied migrations differ from the embedded ones; nothing was changed.
     Diverged(Vec<String>),
+    /// Pending migrations are older than one that is applied; nothing was changed.
+    OutOfOrder {
+        /// Those.
+        pending: Vec<String>,
+        /// The newest that is applied.
+        newest: String,
+    },
     /// Files without a statement, which are not applied; nothing was changed.
     Empty(Vec<String>),
     /// Some migrations are pending where all of them are needed.
@@ -100,6 +107,19 @@ impl fmt::Display for MigrationError {
             Self::Diverged(differences) => {
                 write!(f, "the database's migrations differ from this version's:")?;
                 differences.iter().try_for_each(|difference| write!(f, "\n  {difference}"))
+            }
+            Self::OutOfOrder { pending, newest } => {
+                write!(
+                    f,
+                    "{} than {newest}, which is applied:",
+                    count(pending.len(), "migration is older", "migrations are older")
+                )?;
+                pending.iter().try_for_each(|name| write!(f, "\n  {name}"))?;
+                write!(
+                    f,
+                    "\ngive both of its files a newer time stamp, so that every database has them in one order; "
+                )?;
+                write!(f, "nothing was applied")
             }
             Self::Empty(names) => {
                 write!(f, "{} without a statement:", count(names.len(), "migration is", "migrations are"))?;

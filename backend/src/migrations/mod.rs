@@ -11,9 +11,8 @@ mod sql;
 mod status;
 mod text;
 
-use anyhow::{Context, Result};
+use sqlx::PgConnection;
 use sqlx::migrate::Migrator;
-use sqlx::{Connection, PgConnection};
 
 pub use self::error::{Left, MigrationError, NotReverted};
 pub use self::lock::LOCK;
@@ -22,11 +21,6 @@ pub use self::status::{Entry, State, status};
 
 /// Every migration of this version of the backend.
 pub static EMBEDDED: Migrator = sqlx::migrate!("./migrations");
-
-/// A connection of its own for migrating, outside of any pool.
-pub async fn connect(config: &crate::config::Config) -> Result<PgConnection> {
-    PgConnection::connect_with(&crate::connect::connect_options(config)?).await.context("cannot connect to PostgreSQL")
-}
 
 /// Fails unless every embedded migration is applied.
 pub async fn require_all(connection: &mut PgConnection) -> Result<(), MigrationError> {

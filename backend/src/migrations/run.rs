@@ -47,7 +47,7 @@ impl fmt::Display for Change {
 impl Migrate<'static> {
     /// The embedded migrations, as the settings say.
     pub fn embedded(config: &Config) -> Self {
-        Self { known: &EMBEDDED, lock_timeout: config.migration_lock_timeout, drafts: &[] }
+        Self { known: &EMBEDDED, lock_timeout: config.migrations.lock_timeout, drafts: &[] }
     }
 }
 
@@ -82,6 +82,7 @@ impl Migrate<'_> {
         let wanted: Vec<(&Entry, &Migration)> =
             wanted.into_iter().filter_map(|entry| Some((entry, self.up(entry.version)?))).collect();
         refuse_empty(&wanted)?;
+        refuse_out_of_order(&entries, &drafts)?;
         if !wanted.is_empty() {
             connection.ensure_migrations_table(&self.known.table_name).await?;
         }
@@ -184,6 +185,16 @@ fn refuse_empty(wanted: &[(&Entry, &Migration)]) -> Result<(), MigrationError> {
     let empty: Vec<String> =
         wanted.iter().filter(|(_, migration)| is_empty(migration)).map(|(entry, _)| entry.file()).collect();
     if empty.is_empty() { Ok(()) } else { Err(MigrationError::Empty(empty)) }
+}
+
+/// Fails where something that is pending is older than what is applied and stays so: applied now, it would come in
+/// another order here than on a new database.
+fn refuse_out_of_order(entries: &[Entry], reverted: &[&Entry]) -> Result<(), MigrationError> {
+    let stays = |entry: &&Entry| entry.is_applied() && !reverted.iter().any(|other| other.version == entry.version);
+    let Some(newest) = entries.iter().rfind(stays) else { return Ok(()) };
+    let late = entries.iter().filter(|entry| entry.state == State::Pending && entry.version < newest.version);
+    let pending: Vec<String> = late.map(Entry::file).collect();
+    if pending.is_empty() { Ok(()) } else { Err(MigrationError::OutOfOrder { pending, newest: newest.file() }) }
 }
 
 /// Reverts these, newest first, by what was recorded of each; nothing happens unless something was recorded of all.

@@ -23,6 +23,8 @@ pub struct Entry {
     /// When it was applied, RFC 3339.
     #[serde(with = "time::serde::rfc3339::option")]
     pub applied_at: Option<OffsetDateTime>,
+    /// Whether it is pending although a newer one is applied, so that it will not be.
+    pub out_of_order: bool,
 }
 
 impl Entry {
@@ -109,16 +111,21 @@ pub async fn status(connection: &mut PgConnection, known: &Migrator) -> Result<V
                 Some(_) => State::Altered,
             };
             let name = migration.description.clone();
-            Entry { version: migration.version, name, state, applied_at: row.map(|row| row.3) }
+            let applied_at = row.map(|row| row.3);
+            Entry { version: migration.version, name, state, applied_at, out_of_order: false }
         })
         .collect();
     for (version, name, _, applied_at) in applied {
         if !entries.iter().any(|entry| entry.version == version) {
             let (name, applied_at) = (Cow::Owned(name), Some(applied_at));
-            entries.push(Entry { version, name, state: State::Unknown, applied_at });
+            entries.push(Entry { version, name, state: State::Unknown, applied_at, out_of_order: false });
         }
     }
     entries.sort_by_key(|entry| entry.version);
+    let newest = entries.iter().rfind(|entry| entry.is_applied()).map(|entry| entry.version);
+    for entry in &mut entries {
+        entry.out_of_order = entry.state == State::Pending && newest.is_some_and(|newest| entry.version < newest);
+    }
     Ok(entries)
 }
 

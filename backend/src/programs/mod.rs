@@ -1,9 +1,12 @@
 //! Programs: what a company lets researchers test, and what it pays.
 
+mod error;
 mod queries;
 mod routes;
 mod types;
 
-pub use queries::{Removal, create, find, list, remove};
+pub use error::ProgramError;
+pub use queries::{create, find, list, remove};
 pub use routes::routes;
-pub use types::{Asset, AssetKind, NewProgram, Program, ProgramStatus, ProgramSummary, Reward, RewardSeverity};
+pub use types::{Asset, AssetKind, NewProgram, Program, ProgramKey, ProgramStatus, ProgramSummary};
+pub use types::{Reward, RewardSeverity};

@@ -1,14 +1,16 @@
 //! What a program is made of, and its rules.
 
+use std::collections::HashSet;
+
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use crate::problem::Violation;
-use crate::request::{Validate, rules};
+use crate::request::rules::{Rule, Words, line, prose};
+use crate::request::{Input, Members, flag, list, object, text, whole, word};
 
 /// Whether a program takes reports.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, sqlx::Type)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, sqlx::Type)]
 #[serde(rename_all = "lowercase")]
 #[sqlx(type_name = "text", rename_all = "lowercase")]
 pub enum ProgramStatus {
@@ -20,6 +22,11 @@ pub enum ProgramStatus {
     Paused,
     /// Has ended.
     Closed,
+}
+
+impl Words for ProgramStatus {
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("draft", Self::Draft), ("open", Self::Open), ("paused", Self::Paused), ("closed", Self::Closed)];
 }
 
 /// What kind of thing may be tested.
@@ -43,8 +50,20 @@ pub enum AssetKind {
     Other,
 }
 
+impl Words for AssetKind {
+    const WORDS: &'static [(&'static str, Self)] = &[
+        ("web", Self::Web),
+        ("api", Self::Api),
+        ("mobile", Self::Mobile),
+        ("source", Self::Source),
+        ("hardware", Self::Hardware),
+        ("network", Self::Network),
+        ("other", Self::Other),
+    ];
+}
+
 /// The severities that earn a reward.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, sqlx::Type)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, sqlx::Type)]
 #[serde(rename_all = "lowercase")]
 #[sqlx(type_name = "text", rename_all = "lowercase")]
 pub enum RewardSeverity {
@@ -58,29 +77,36 @@ pub enum RewardSeverity {
     Critical,
 }
 
+impl Words for RewardSeverity {
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("low", Self::Low), ("medium", Self::Medium), ("high", Self::High), ("critical", Self::Critical)];
+}
+
 /// One thing that a program is about.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Asset {
     /// A host, a package, a repository: unique within the program.
     pub identifier: String,
     /// What kind of thing it is.
     pub kind: AssetKind,
     /// Whether it may be tested; `false` says that it must not.
-    #[serde(default = "yes")]
     pub in_scope: bool,
     /// What testers have to know about it.
-    #[serde(default)]
     pub instructions: String,
 }
 
-fn yes() -> bool {
-    true
+impl Asset {
+    fn read(members: &mut Members<'_>) -> Option<Self> {
+        let identifier = members.required("identifier", text(line(1, 255)));
+        let kind = members.required("kind", word);
+        let in_scope = members.or("in_scope", true, flag);
+        let instructions = members.or("instructions", String::new(), text(prose(0, 2000)));
+        Some(Self { identifier: identifier?, kind: kind?, in_scope: in_scope?, instructions: instructions? })
+    }
 }
 
 /// What a severity pays, in the minor unit of the program's currency.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Reward {
     /// For which reports.
     pub severity: RewardSeverity,
@@ -90,8 +116,20 @@ pub struct Reward {
     pub maximum: i64,
 }
 
+/// The largest number that every reader of JSON keeps exactly (RFC 8259 §6).
+const LARGEST: i64 = (1 << 53) - 1;
+
+impl Reward {
+    fn read(members: &mut Members<'_>) -> Option<Self> {
+        let severity = members.required("severity", word);
+        let minimum = members.required("minimum", whole(0, LARGEST));
+        let maximum = members.required("maximum", whole(0, LARGEST));
+        Some(Self { severity: severity?, minimum: minimum?, maximum: maximum? })
+    }
+}
+
 /// A program as it stands in a list.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, sqlx::FromRow)]
 pub struct ProgramSummary {
     /// Its id.
     pub id: Uuid,
@@ -123,118 +161,169 @@ pub struct Program {
     pub summary: ProgramSummary,
     /// The rules, in Markdown.
     pub policy: String,
-    /// What it is about.
+    /// What it is about: first what is in scope, and each by its identifier.
     pub assets: Vec<Asset>,
     /// What it pays, from low to critical.
     pub rewards: Vec<Reward>,
 }
 
+impl Program {
+    /// Puts assets and rewards into their order, which no database's collation has a part in.
+    pub(super) fn sorted(mut self) -> Self {
+        self.assets.sort_by(|a, b| (!a.in_scope, &a.identifier).cmp(&(!b.in_scope, &b.identifier)));
+        self.rewards.sort_by_key(|reward| reward.severity);
+        self
+    }
+}
+
 /// What is needed to make a program.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone)]
 pub struct NewProgram {
-    /// Lower-case words joined by hyphens, 3 to 60 characters.
+    /// Lower-case words joined by hyphens, 3 to 60 characters, and not like an id.
     pub slug: String,
     /// 1 to 120 characters.
     pub name: String,
     /// 1 to 500 characters.
     pub summary: String,
     /// At most 20,000 characters.
-    #[serde(default)]
     pub policy: String,
     /// A draft, if nothing else is said.
-    #[serde(default = "draft")]
     pub status: ProgramStatus,
     /// Three capital letters; EUR, if nothing else is said.
-    #[serde(default = "euro")]
     pub currency: String,
     /// At most 100.
-    #[serde(default)]
     pub assets: Vec<Asset>,
     /// At most one for each severity.
-    #[serde(default)]
     pub rewards: Vec<Reward>,
     /// For automatic checks: anybody may remove it with its reports, and an hour later it may be gone by itself.
-    #[serde(default)]
     pub temporary: bool,
-}
-
-fn draft() -> ProgramStatus {
-    ProgramStatus::Draft
-}
-
-fn euro() -> String {
-    "EUR".to_owned()
 }
 
 /// The most assets one program may list.
 const MOST_ASSETS: usize = 100;
 
-impl Validate for NewProgram {
-    fn violations(&self) -> Vec<Violation> {
-        let mut found = Vec::new();
-        if !is_slug(&self.slug) {
-            let detail = "must be 3 to 60 lower-case letters and digits, in words joined by single hyphens";
-            found.push(Violation::at("#/slug", detail));
-        }
-        rules::text(&mut found, "#/name", &self.name, 1, 120);
-        rules::text(&mut found, "#/summary", &self.summary, 1, 500);
-        rules::text(&mut found, "#/policy", &self.policy, 0, 20_000);
-        if self.currency.len() != 3 || !self.currency.bytes().all(|byte| byte.is_ascii_uppercase()) {
-            found.push(Violation::at("#/currency", "must be an ISO 4217 code such as EUR"));
-        }
-        if self.assets.len() > MOST_ASSETS {
-            found.push(Violation::at("#/assets", format!("must be at most {MOST_ASSETS}")));
-        }
-        for (index, asset) in self.assets.iter().enumerate() {
-            rules::text(&mut found, &format!("#/assets/{index}/identifier"), &asset.identifier, 1, 255);
-            rules::text(&mut found, &format!("#/assets/{index}/instructions"), &asset.instructions, 0, 2000);
-            if self.assets[..index].iter().any(|other| other.identifier == asset.identifier) {
-                found.push(Violation::at(format!("#/assets/{index}/identifier"), "is listed twice"));
-            }
-        }
-        for (index, reward) in self.rewards.iter().enumerate() {
-            if reward.minimum < 0 || reward.maximum < reward.minimum {
-                let detail = "must be a minimum of 0 or more and a maximum that is not below it";
-                found.push(Violation::at(format!("#/rewards/{index}"), detail));
-            }
-            if self.rewards[..index].iter().any(|other| other.severity == reward.severity) {
-                found.push(Violation::at(format!("#/rewards/{index}/severity"), "is listed twice"));
-            }
-        }
-        found
+impl Input for NewProgram {
+    // All assets with the longest instructions, in characters of four bytes.
+    const MOST_BYTES: usize = 1024 * 1024;
+
+    fn read(members: &mut Members<'_>) -> Option<Self> {
+        let slug = members.required("slug", text(slug));
+        let name = members.required("name", text(line(1, 120)));
+        let summary = members.required("summary", text(line(1, 500)));
+        let policy = members.or("policy", String::new(), text(prose(0, 20_000)));
+        let status = members.or("status", ProgramStatus::Draft, word);
+        let currency = members.or("currency", "EUR".to_owned(), text(currency));
+        let assets = members.or("assets", Vec::new(), list(MOST_ASSETS, object(Asset::read)));
+        let rewards = members.or("rewards", Vec::new(), list(RewardSeverity::WORDS.len(), object(Reward::read)));
+        let temporary = members.or("temporary", false, flag);
+        refuse_doubled_assets(members, assets.as_deref().unwrap_or_default());
+        refuse_odd_rewards(members, rewards.as_deref().unwrap_or_default());
+        Some(Self {
+            slug: slug?,
+            name: name?,
+            summary: summary?,
+            policy: policy?,
+            status: status?,
+            currency: currency?,
+            assets: assets?,
+            rewards: rewards?,
+            temporary: temporary?,
+        })
     }
 }
 
-/// The same rule as the database's `programs_slug_check`.
-fn is_slug(slug: &str) -> bool {
-    (3..=60).contains(&slug.len())
-        && slug
-            .split('-')
-            .all(|word| !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit()))
+fn refuse_doubled_assets(members: &mut Members<'_>, assets: &[Asset]) {
+    let mut seen = HashSet::new();
+    for (index, asset) in assets.iter().enumerate() {
+        if !seen.insert(&asset.identifier) {
+            members.refuse("assets", Some(index), Some("identifier"), "is listed twice");
+        }
+    }
+}
+
+fn refuse_odd_rewards(members: &mut Members<'_>, rewards: &[Reward]) {
+    let mut seen = HashSet::new();
+    for (index, reward) in rewards.iter().enumerate() {
+        if reward.maximum < reward.minimum {
+            members.refuse("rewards", Some(index), None, "must have a maximum that is not below its minimum");
+        }
+        if !seen.insert(reward.severity) {
+            members.refuse("rewards", Some(index), Some("severity"), "is listed twice");
+        }
+    }
+}
+
+/// The same rule as the database's `programs_slug_check` and `programs_slug_is_no_id_check`.
+fn slug(text: &str) -> Rule {
+    let is_word =
+        |word: &str| !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit());
+    if !(3..=60).contains(&text.len()) || !text.split('-').all(is_word) {
+        Err("must be 3 to 60 lower-case letters and digits, in words joined by single hyphens".into())
+    } else if ProgramKey::id(text).is_some() {
+        Err("must not look like an id".into())
+    } else {
+        Ok(())
+    }
+}
+
+fn currency(text: &str) -> Rule {
+    if text.len() == 3 && text.bytes().all(|byte| byte.is_ascii_uppercase()) {
+        Ok(())
+    } else {
+        Err("must be an ISO 4217 code such as EUR".into())
+    }
+}
+
+/// What a program is looked up by. No slug looks like an id, so that one look-up never finds two programs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ProgramKey<'a> {
+    /// By its id.
+    Id(Uuid),
+    /// By its slug.
+    Slug(&'a str),
+}
+
+impl<'a> From<&'a str> for ProgramKey<'a> {
+    fn from(text: &'a str) -> Self {
+        Self::id(text).map_or(Self::Slug(text), Self::Id)
+    }
+}
+
+impl ProgramKey<'_> {
+    /// The id that a text is, in the one form that this service writes.
+    fn id(text: &str) -> Option<Uuid> {
+        (text.len() == uuid::fmt::Hyphenated::LENGTH).then(|| Uuid::try_parse(text).ok()).flatten()
+    }
+
+    pub(crate) fn parts(&self) -> (Option<Uuid>, Option<&str>) {
+        match self {
+            Self::Id(id) => (Some(*id), None),
+            Self::Slug(slug) => (None, Some(slug)),
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use serde_json::json;
 
-    fn input(json: serde_json::Value) -> Vec<serde_json::Value> {
-        let program: NewProgram = serde_json::from_value(json).unwrap();
-        program
-            .violations()
-            .iter()
-            .map(|violation| serde_json::to_value(violation).unwrap()["pointer"].clone())
-            .collect()
+    use super::*;
+    use crate::request::{Json, read};
+
+    fn wrong(body: &serde_json::Value) -> Vec<serde_json::Value> {
+        let document = Json::parse(body.to_string().as_bytes()).unwrap();
+        let violations = read::<NewProgram>(document).err().unwrap_or_default();
+        violations.listed().iter().map(|one| serde_json::to_value(one).unwrap()["pointer"].clone()).collect()
     }
 
     #[test]
     fn a_minimal_program_is_fine() {
-        assert!(input(serde_json::json!({ "slug": "acme", "name": "Acme", "summary": "All of it" })).is_empty());
+        assert!(wrong(&json!({ "slug": "acme", "name": "Acme", "summary": "All of it" })).is_empty());
     }
 
     #[test]
     fn every_wrong_part_is_named() {
-        let found = input(serde_json::json!({
+        let found = wrong(&json!({
             "slug": "Not A Slug", "name": " ", "summary": "nul \u{0}", "currency": "euro",
             "assets": [
                 { "identifier": "a.example.com", "kind": "web" },
@@ -258,12 +347,34 @@ mod tests {
     }
 
     #[test]
-    fn a_slug_is_words_joined_by_single_hyphens() {
-        for good in ["abc", "a-b", "thunder-security-2"] {
-            assert!(is_slug(good), "{good}");
+    fn an_amount_is_one_that_every_reader_keeps() {
+        let with = |maximum: u64| {
+            wrong(&json!({ "slug": "acme", "name": "x", "summary": "x",
+                           "rewards": [{ "severity": "low", "minimum": 0, "maximum": maximum }] }))
+        };
+        assert!(with((1 << 53) - 1).is_empty());
+        assert_eq!(with(1 << 53), ["#/rewards/0/maximum"]);
+        assert_eq!(with(u64::MAX), ["#/rewards/0/maximum"]);
+    }
+
+    #[test]
+    fn a_slug_is_words_joined_by_single_hyphens_and_no_id() {
+        for good in ["abc", "a-b", "thunder-security-2", "0198c2f07a1e7cc0b0d52b8f9a1c3d4e"] {
+            assert!(slug(good).is_ok(), "{good}");
         }
-        for bad in ["ab", "-ab", "ab-", "a--b", "Abc", "a_b", "ä-b", &"a".repeat(61)] {
-            assert!(!is_slug(bad), "{bad}");
+        let id = "0198c2f0-7a1e-7cc0-b0d5-2b8f9a1c3d4e";
+        for bad in ["ab", "-ab", "ab-", "a--b", "Abc", "a_b", "ä-b", &"a".repeat(61), id] {
+            assert!(slug(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_key_is_an_id_or_a_slug_and_never_both() {
+        let id = "0198c2f0-7a1e-7cc0-b0d5-2b8f9a1c3d4e";
+        assert_eq!(ProgramKey::from(id), ProgramKey::Id(Uuid::parse_str(id).unwrap()));
+        let simple = "0198c2f07a1e7cc0b0d52b8f9a1c3d4e";
+        for text in ["acme", simple, "{0198c2f0-7a1e-7cc0-b0d5-2b8f9a1c3d4e}"] {
+            assert_eq!(ProgramKey::from(text), ProgramKey::Slug(text));
         }
     }
 }

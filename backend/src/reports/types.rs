@@ -1,14 +1,14 @@
 //! What a report is made of, and its rules.
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use crate::problem::Violation;
-use crate::request::{Validate, rules};
+use crate::request::rules::{Rule, Words, line, prose};
+use crate::request::{Input, Members, text, whole, word};
 
 /// How bad the finding is: the bands of CVSS 3.1 §5.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, sqlx::Type)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, sqlx::Type)]
 #[serde(rename_all = "lowercase")]
 #[sqlx(type_name = "text", rename_all = "lowercase")]
 pub enum Severity {
@@ -24,8 +24,18 @@ pub enum Severity {
     Critical,
 }
 
+impl Words for Severity {
+    const WORDS: &'static [(&'static str, Self)] = &[
+        ("none", Self::None),
+        ("low", Self::Low),
+        ("medium", Self::Medium),
+        ("high", Self::High),
+        ("critical", Self::Critical),
+    ];
+}
+
 /// How far the company has come with it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, sqlx::Type)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, sqlx::Type)]
 #[serde(rename_all = "lowercase")]
 #[sqlx(type_name = "text", rename_all = "lowercase")]
 pub enum ReportState {
@@ -33,18 +43,29 @@ pub enum ReportState {
     New,
     /// Reproduced and accepted.
     Triaged,
-    /// Mended.
+    /// Fixed.
     Resolved,
     /// Somebody reported it before.
     Duplicate,
-    /// True, but nothing to mend.
+    /// True, but nothing to fix.
     Informative,
     /// Not a finding.
     Rejected,
 }
 
+impl Words for ReportState {
+    const WORDS: &'static [(&'static str, Self)] = &[
+        ("new", Self::New),
+        ("triaged", Self::Triaged),
+        ("resolved", Self::Resolved),
+        ("duplicate", Self::Duplicate),
+        ("informative", Self::Informative),
+        ("rejected", Self::Rejected),
+    ];
+}
+
 /// A report as it stands in a list.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, sqlx::FromRow)]
 pub struct ReportSummary {
     /// Its id.
     pub id: Uuid,
@@ -83,8 +104,7 @@ pub struct Report {
 }
 
 /// What is needed to send a report.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone)]
 pub struct NewReport {
     /// The program's slug or id.
     pub program: String,
@@ -102,57 +122,71 @@ pub struct NewReport {
     pub reporter: String,
 }
 
-impl Validate for NewReport {
-    fn violations(&self) -> Vec<Violation> {
-        let mut found = Vec::new();
-        rules::text(&mut found, "#/program", &self.program, 1, 60);
-        rules::text(&mut found, "#/title", &self.title, 1, 200);
-        rules::text(&mut found, "#/description", &self.description, 1, 50_000);
-        if self.weakness.is_some_and(|number| !(1..=99_999).contains(&number)) {
-            found.push(Violation::at("#/weakness", "must be the number of a CWE entry, such as 79"));
-        }
-        if let Some(asset) = &self.asset {
-            rules::text(&mut found, "#/asset", asset, 1, 255);
-        }
-        if !is_handle(&self.reporter) {
-            let detail = "must be 2 to 39 of a-z, 0-9, - and _, starting with a letter or a digit";
-            found.push(Violation::at("#/reporter", detail));
-        }
-        found
+impl Input for NewReport {
+    // The longest description in characters of four bytes, and as much again where they are escaped.
+    const MOST_BYTES: usize = 512 * 1024;
+
+    fn read(members: &mut Members<'_>) -> Option<Self> {
+        let program = members.required("program", text(line(1, 60)));
+        let title = members.required("title", text(line(1, 200)));
+        let severity = members.required("severity", word);
+        let weakness = members.optional("weakness", |value, spot| {
+            let number = whole(1, 99_999)(value, spot)?;
+            i32::try_from(number).ok()
+        });
+        let asset = members.optional("asset", text(line(1, 255)));
+        let description = members.required("description", text(prose(1, 50_000)));
+        let reporter = members.required("reporter", text(handle));
+        Some(Self {
+            program: program?,
+            title: title?,
+            severity: severity?,
+            weakness: weakness?,
+            asset: asset?,
+            description: description?,
+            reporter: reporter?,
+        })
     }
 }
 
 /// The same rule as the database's `reports_reporter_check`.
-fn is_handle(handle: &str) -> bool {
+fn handle(text: &str) -> Rule {
     let is_word = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
-    (2..=39).contains(&handle.len())
-        && handle.bytes().next().is_some_and(is_word)
-        && handle.bytes().all(|byte| is_word(byte) || byte == b'-' || byte == b'_')
+    let is_handle = (2..=39).contains(&text.len())
+        && text.bytes().next().is_some_and(is_word)
+        && text.bytes().all(|byte| is_word(byte) || byte == b'-' || byte == b'_');
+    if is_handle {
+        Ok(())
+    } else {
+        Err("must be 2 to 39 of a-z, 0-9, - and _, starting with a letter or a digit".into())
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::request::{Json, read};
 
     #[test]
     fn every_wrong_part_is_named() {
-        let report: NewReport = serde_json::from_value(serde_json::json!({
-            "program": "", "title": "", "severity": "high", "weakness": 0, "asset": "", "description": "",
+        let document = serde_json::json!({
+            "program": "", "title": "two\nlines", "severity": "terrible", "weakness": 0, "asset": "",
             "reporter": "Not a handle",
-        }))
-        .unwrap();
+        });
+        let violations = read::<NewReport>(Json::parse(document.to_string().as_bytes()).unwrap()).unwrap_err();
         let found: Vec<_> =
-            report.violations().iter().map(|one| serde_json::to_value(one).unwrap()["pointer"].clone()).collect();
-        assert_eq!(found, ["#/program", "#/title", "#/description", "#/weakness", "#/asset", "#/reporter"]);
+            violations.listed().iter().map(|one| serde_json::to_value(one).unwrap()["pointer"].clone()).collect();
+        let expected = ["#/program", "#/title", "#/severity", "#/weakness", "#/asset", "#/description", "#/reporter"];
+        assert_eq!(found, expected);
     }
 
     #[test]
     fn a_handle_is_what_the_database_accepts() {
         for good in ["ab", "0x", "night_owl-7"] {
-            assert!(is_handle(good), "{good}");
+            assert!(handle(good).is_ok(), "{good}");
         }
         for bad in ["a", "-ab", "_ab", "Ab", "a b", "ä1", &"a".repeat(40)] {
-            assert!(!is_handle(bad), "{bad}");
+            assert!(handle(bad).is_err(), "{bad}");
         }
     }
 }

@@ -1,34 +1,28 @@
 //! The accept loop: limits on what a connection may cost, and an orderly end.
 //!
-//! `axum::serve` has no header time-out, so that one client with many half-sent requests can hold every file
-//! descriptor. Here a connection that sends nothing, or its headers too slowly, is closed.
+//! `axum::serve` has no time-outs, so that one client with many half-sent requests can hold every file descriptor. Here a
+//! connection that sends nothing, sends its heads too slowly or does not take its answers is closed.
 
 pub mod activation;
-mod pace;
+mod connection;
+mod listen;
+mod shared;
+mod stream;
 
-use std::convert::Infallible;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use axum::Router;
-use axum::body::Body;
-use axum::http::header::{CONNECTION, HeaderValue};
-use axum::http::{Request, Response};
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::conn::auto;
-use hyper_util::server::graceful::GracefulShutdown;
-use hyper_util::service::TowerToHyperService;
-use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::TcpListener;
-use tokio::sync::{Semaphore, watch};
-use tower::service_fn;
-use tower::util::ServiceExt as _;
-use tracing::{debug, info, warn};
+use tokio::sync::OwnedSemaphorePermit;
+use tracing::{info, warn};
 
-use self::pace::{InFlight, Paced};
+pub use self::connection::Closing;
+use self::connection::Server;
+pub use self::listen::{listen, make_room};
+use self::shared::Shared;
 
 /// What a connection may cost.
 #[derive(Debug, Clone, Copy)]
@@ -39,12 +33,17 @@ pub struct Limits {
     /// How long a connection may be idle between two requests; longer than proxies keep theirs, so that it is they
     /// who close and no request meets a connection that is just going away.
     pub idle: Duration,
+    /// How long a client may take nothing of an answer.
+    pub write: Duration,
     /// How long, once the server was told to stop, a connection without a request may still send one. Whoever keeps a
     /// connection open may be sending on it at this very moment, and would find it closed; the answer tells that it was
     /// the last.
     pub linger: Duration,
-    /// How many connections are served at once; more wait in the kernel's queue.
+    /// How many connections are served at once. More wait in the kernel's queue, while those without a request make
+    /// room.
     pub connections: u32,
+    /// How many of them may speak another protocol than HTTP.
+    pub upgrades: u32,
 }
 
 impl Default for Limits {
@@ -52,50 +51,21 @@ impl Default for Limits {
         Self {
             head: Duration::from_secs(5),
             idle: Duration::from_secs(75),
+            write: Duration::from_secs(10),
             linger: Duration::from_secs(1),
             connections: 8192,
+            upgrades: 4096,
         }
     }
 }
 
 /// How serving ended.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum End {
-    /// Every request that was in flight got its answer.
+    /// Every request that was in flight got its answer, and every upgraded connection its end.
     Drained,
     /// The time was over before that.
     TimedOut,
-}
-
-/// Listens on `host:port`. `::` takes IPv4 as well, whatever the system's default for that is, and falls back to
-/// `0.0.0.0` where the system has no IPv6.
-pub fn listen(host: IpAddr, port: u16) -> io::Result<TcpListener> {
-    match bind(SocketAddr::new(host, port)) {
-        Err(error) if host.is_ipv6() && host.is_unspecified() && lacks_ipv6(&error) => {
-            info!("no IPv6 here ({error}); listening on IPv4 only");
-            bind(SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), port))
-        }
-        outcome => outcome,
-    }
-}
-
-fn bind(address: SocketAddr) -> io::Result<TcpListener> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-    if address.is_ipv6() {
-        socket.set_only_v6(false)?;
-    }
-    // A restart must not wait for the connections of the process before to leave TIME_WAIT.
-    #[cfg(unix)]
-    socket.set_reuse_address(true)?;
-    socket.set_nonblocking(true)?;
-    socket.bind(&address.into())?;
-    socket.listen(1024)?;
-    TcpListener::from_std(socket.into())
-}
-
-fn lacks_ipv6(error: &io::Error) -> bool {
-    // EAFNOSUPPORT has no `ErrorKind` of its own: 97 on Linux, 47 on macOS and the BSDs.
-    error.kind() == io::ErrorKind::AddrNotAvailable || matches!(error.raw_os_error(), Some(97 | 47))
 }
 
 /// Serves until `stop` resolves, then finishes what is in flight within `drain`.
@@ -106,87 +76,66 @@ pub async fn serve(
     stop: impl Future<Output = ()>,
     drain: Duration,
 ) -> End {
-    let graceful = GracefulShutdown::new();
-    let places = Arc::new(Semaphore::new(limits.connections as usize));
-    let is_stopping = Arc::new(AtomicBool::new(false));
-    let mut http = auto::Builder::new(TokioExecutor::new()).http1_only();
-    http.http1().timer(TokioTimer::new()).header_read_timeout(limits.idle);
-    // Dropping the sender ends what is still open when the time is over.
-    let (open, abandoned) = watch::channel(());
-
+    let shared = Shared::new(limits);
+    let server = Server::new(router, Arc::clone(&shared));
     tokio::pin!(stop);
     loop {
         let accepted = async {
-            let place = Arc::clone(&places).acquire_owned().await;
+            let place = place(&shared).await;
             (place, listener.accept().await)
         };
         let (place, stream) = tokio::select! {
             accepted = accepted => accepted,
             () = &mut stop => break,
         };
-        let stream = match stream {
-            Ok((stream, _)) => stream,
-            Err(error) => {
-                pause_after(&error).await;
-                continue;
-            }
-        };
-        // Answers are small and complete: waiting to fill a packet only delays them.
-        if let Err(error) = stream.set_nodelay(true) {
-            debug!("cannot set TCP_NODELAY: {error}");
+        match stream {
+            // Counted before it is spawned, so that a request that comes in just before the end is finished too.
+            Ok((stream, peer)) => drop(tokio::spawn(server.clone().serve(stream, peer, place))),
+            Err(error) => pause_after(&error).await,
         }
-        let in_flight = InFlight::default();
-        let stream = TokioIo::new(Paced::new(stream, in_flight.clone(), limits.head));
-        let (router, is_stopping) = (router.clone(), Arc::clone(&is_stopping));
-        let service = TowerToHyperService::new(service_fn(move |request: Request<hyper::body::Incoming>| {
-            let (router, in_flight, is_stopping) = (router.clone(), in_flight.clone(), Arc::clone(&is_stopping));
-            async move {
-                let answer = |request| async { router.oneshot(request).await.unwrap_or_else(|never| match never {}) };
-                let mut response = in_flight.count(request.map(Body::new), answer).await;
-                if is_stopping.load(Ordering::Acquire) {
-                    say_that_it_is_the_last(&mut response);
-                }
-                Ok::<_, Infallible>(response)
-            }
-        }));
-        // Watched before it is spawned, so that a request that comes in just before the end is finished too.
-        let connection = graceful.watch(http.serve_connection_with_upgrades(stream, service).into_owned());
-        let mut abandoned = abandoned.clone();
-        tokio::spawn(async move {
-            let _place = place;
-            tokio::select! {
-                outcome = connection => if let Err(error) = outcome {
-                    debug!("connection ended: {error}");
-                },
-                _ = abandoned.changed() => {}
-            }
-        });
     }
     // Before anybody can see that nobody listens: whoever is answered from then on is told.
-    is_stopping.store(true, Ordering::Release);
+    shared.draining.store(true, Ordering::Release);
     drop(listener);
-    let count = || limits.connections as usize - places.available_permits();
-    info!(connections = count(), timeout_s = drain.as_secs(), "stopping: finishing what is in flight");
-    let finish = async {
-        let all = tokio::time::timeout(limits.linger, places.acquire_many(limits.connections)).await;
-        if all.is_err() {
-            graceful.shutdown().await;
-        }
-    };
-    let outcome = tokio::time::timeout(drain, finish).await;
-    drop(open);
-    if outcome.is_ok() {
-        return End::Drained;
-    }
-    warn!(connections = count(), "still in flight when the time was over");
-    End::TimedOut
+    finish(&shared, drain).await
 }
 
-/// An upgraded connection is another protocol's, which says so in its own way.
-fn say_that_it_is_the_last(response: &mut Response<Body>) {
-    if !response.headers().contains_key(CONNECTION) {
-        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+/// A place for a connection. Where there is none, those that have been without a request for a while make room.
+async fn place(shared: &Shared) -> OwnedSemaphorePermit {
+    loop {
+        if let Ok(place) = Arc::clone(&shared.places).try_acquire_owned() {
+            return place;
+        }
+        shared.crowded.notify_waiters();
+        let place = Arc::clone(&shared.places).acquire_owned();
+        if let Ok(Ok(place)) = tokio::time::timeout(Duration::from_secs(1), place).await {
+            return place;
+        }
     }
+}
+
+/// Ends every connection in order: upgraded ones are told at once, those without a request after a moment, and what is
+/// left when the time is over is cut off.
+async fn finish(shared: &Shared, drain: Duration) -> End {
+    let (connections, upgraded) = (shared.connections(), shared.upgraded());
+    info!(connections, upgraded, timeout_s = drain.as_secs(), "stopping: finishing what is in flight");
+    shared.closing.cancel();
+    let all = || shared.places.acquire_many(shared.limits.connections);
+    let drained = async {
+        if tokio::time::timeout(shared.limits.linger, all()).await.is_err() {
+            shared.shutdown.cancel();
+            all().await.ok();
+        }
+    };
+    let is_drained = tokio::time::timeout(drain, drained).await.is_ok();
+    let (requests, upgraded) = (shared.requests(), shared.upgraded());
+    shared.cut.cancel();
+    // A connection on which nothing was asked, or not yet, has lost nothing.
+    if is_drained || requests + upgraded == 0 {
+        return End::Drained;
+    }
+    warn!(requests, upgraded, "cut off, because the time to finish was over");
+    End::TimedOut
 }
 
 /// A client that went away before it was accepted is no reason to wait; too many open files is, or the loop would spin.

@@ -5,29 +5,17 @@ use std::net::TcpListener;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::json;
 use sqlx::Executor;
 use tokio::runtime::Runtime;
 
-use crate::support::{Database, agent, read, settings};
+use crate::support::{Database, Serving, agent, read, run, serve, settings, text, thunder};
 
-#[expect(clippy::disallowed_methods, reason = "the tests start the binary as a user does")]
-fn thunder(args: &[&str], environment: &[(String, String)]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_thunder"));
-    command.args(args).env_clear().envs(environment.iter().cloned()).stdin(Stdio::null());
-    command
-}
-
-fn run(args: &[&str], environment: &[(String, String)]) -> Output {
-    thunder(args, environment).output().unwrap()
-}
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
-}
+/// What production requires beyond what all environments do.
+const PRODUCTION: &[(&str, &str)] = &[("APP_ENV", "production"), ("HEALTH_TOKEN", "0123456789abcdef0123456789abcdef")];
 
 #[test]
 fn without_settings_it_names_all_that_are_missing_and_ends_with_3() {
@@ -100,10 +88,10 @@ fn the_newest_migration_can_be_redone_outside_of_production() {
     let output = run(&["migrate", "redo"], &settings(&database, &[]));
     assert!(output.status.success(), "{}", text(&output.stderr));
     assert!(text(&output.stdout).ends_with(": reverted, applied again\n"), "{}", text(&output.stdout));
-    let production = settings(&database, &[("APP_ENV", "production")]);
+    let production = settings(&database, PRODUCTION);
     assert_eq!(run(&["migrate", "redo"], &production).status.code(), Some(9));
     assert_eq!(run(&["migrate", "run", "--draft", "20261121090000"], &production).status.code(), Some(9));
-    let drafts = settings(&database, &[("APP_ENV", "production"), ("MIGRATION_DRAFTS", "20261121090000")]);
+    let drafts = settings(&database, &[PRODUCTION, &[("MIGRATION_DRAFTS", "20261121090000")]].concat());
     let output = run(&["config", "--check"], &drafts);
     assert_eq!(output.status.code(), Some(3));
     assert!(text(&output.stderr).contains("MIGRATION_DRAFTS must not be set"), "{}", text(&output.stderr));
@@ -180,49 +168,13 @@ fn it_waits_for_a_database_that_is_not_there_yet_and_not_for_ever() {
 fn demo_data_is_refused_in_production_and_without_a_schema() {
     let runtime = Runtime::new().unwrap();
     let database = Database::migrated(&runtime);
-    assert_eq!(run(&["seed"], &settings(&database, &[("APP_ENV", "production")])).status.code(), Some(9));
+    assert_eq!(run(&["seed"], &settings(&database, PRODUCTION)).status.code(), Some(9));
     let empty = Database::empty(&runtime);
     let unmigrated = run(&["seed"], &settings(&empty, &[]));
     assert_eq!(unmigrated.status.code(), Some(5), "{}", text(&unmigrated.stderr));
     assert!(text(&unmigrated.stderr).contains("migrations are pending"), "{}", text(&unmigrated.stderr));
     let output = run(&["seed"], &settings(&database, &[]));
     assert!(output.status.success() && text(&output.stdout).starts_with("added "), "{}", text(&output.stderr));
-}
-
-/// A server that is ready, and the port it listens on.
-struct Serving {
-    child: Child,
-    port: u16,
-    lines: std::sync::mpsc::Receiver<String>,
-}
-
-fn serve(environment: &[(String, String)]) -> Serving {
-    let mut child = thunder(&["serve"], environment).stdout(Stdio::piped()).spawn().unwrap();
-    let stdout = BufReader::new(child.stdout.take().unwrap());
-    let (sender, lines) = std::sync::mpsc::channel();
-    std::thread::spawn(move || stdout.lines().map_while(Result::ok).try_for_each(|line| sender.send(line)));
-    let port = loop {
-        let line = lines.recv_timeout(Duration::from_secs(20)).expect("a line that says where it listens");
-        if let Some((_, address)) = line.split_once("listening address=") {
-            let address = address.split_whitespace().next().unwrap();
-            break address.rsplit_once(':').unwrap().1.parse().unwrap();
-        }
-    };
-    Serving { child, port, lines }
-}
-
-impl Serving {
-    #[expect(clippy::disallowed_methods, reason = "the tests send signals as a user does")]
-    fn signal(&self, name: &str) {
-        let status = Command::new("kill").args([format!("-{name}"), self.child.id().to_string()]).status().unwrap();
-        assert!(status.success());
-    }
-
-    /// The exit code, and everything it said until then.
-    fn end(mut self) -> (Option<i32>, String) {
-        let status = self.child.wait().unwrap();
-        (status.code(), self.lines.iter().collect::<Vec<_>>().join("\n"))
-    }
 }
 
 #[test]

@@ -2,11 +2,16 @@
 
 mod command;
 mod health;
+mod lists;
 mod migrations;
+mod pooler;
+mod process;
 mod programs;
 mod reports;
 mod requests;
 mod seed;
 mod server;
 mod smoke;
+#[path = "../support/mod.rs"]
 mod support;
+mod upgrades;

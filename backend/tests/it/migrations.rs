@@ -383,3 +383,19 @@ fn what_a_failed_migration_has_left_behind_is_told_as_it_is() {
         assert_eq!(run(connection, &better, &[]).await.unwrap().len(), 2);
     });
 }
+
+#[test]
+fn a_migration_that_is_older_than_an_applied_one_is_named_before_anything_runs() {
+    on_a_database(async |connection| {
+        run(connection, &migrator(&[(1, "SELECT 1;"), (3, "SELECT 3;")]), &[]).await.unwrap();
+        let merged =
+            migrator(&[(1, "SELECT 1;"), (2, "CREATE TABLE late (id int);"), (3, "SELECT 3;"), (4, "SELECT 4;")]);
+        let error = run(connection, &merged, &[]).await.unwrap_err();
+        let MigrationError::OutOfOrder { pending, newest } = &error else { panic!("{error}") };
+        assert_eq!((pending.as_slice(), newest.as_str()), (&["2_test".to_owned()][..], "3_test"));
+        assert!(!has_table(connection, "late").await);
+        let entries = migrations::status(connection, &merged).await.unwrap();
+        let late: Vec<_> = entries.iter().filter(|entry| entry.out_of_order).map(|entry| entry.version).collect();
+        assert_eq!(late, [2]);
+    });
+}

@@ -1,7 +1,13 @@
+use backend::programs::NewProgram;
+use backend::request::{self, Json};
 use serde_json::json;
 use time::macros::datetime;
 
 use crate::support::{Server, agent, read};
+
+fn new_program(body: &serde_json::Value) -> NewProgram {
+    request::read(Json::parse(body.to_string().as_bytes()).unwrap()).unwrap()
+}
 
 #[test]
 fn a_program_is_read_as_it_was_made_by_id_and_by_slug() {
@@ -64,8 +70,8 @@ fn pages_neither_repeat_nor_hide_even_when_rows_share_a_moment_and_others_come()
     server.runtime.block_on(async {
         let mut connection = server.database.connect().await;
         for number in 0..7 {
-            let new = serde_json::from_value(json!({ "slug": format!("page-{number}"), "name": "x", "summary": "x" }));
-            backend::programs::create(&mut connection, &new.unwrap(), moment).await.unwrap();
+            let new = new_program(&json!({ "slug": format!("page-{number}"), "name": "x", "summary": "x" }));
+            backend::programs::create(&mut connection, &new, moment).await.unwrap();
         }
     });
     let mut seen = Vec::new();
@@ -132,9 +138,7 @@ fn only_a_temporary_program_can_be_removed_and_its_reports_go_with_it() {
 #[test]
 fn a_temporary_program_that_nobody_removed_goes_when_the_next_one_comes() {
     let server = Server::start();
-    let temporary = |slug: &str| {
-        serde_json::from_value(json!({ "slug": slug, "name": "x", "summary": "x", "temporary": true })).unwrap()
-    };
+    let temporary = |slug: &str| new_program(&json!({ "slug": slug, "name": "x", "summary": "x", "temporary": true }));
     server.runtime.block_on(async {
         let mut connection = server.database.connect().await;
         let now = time::OffsetDateTime::now_utc();
@@ -147,4 +151,42 @@ fn a_temporary_program_that_nobody_removed_goes_when_the_next_one_comes() {
     let body = server.get("/api/v1/programs").body;
     let slugs: Vec<_> = body["items"].as_array().unwrap().iter().map(|item| item["slug"].clone()).collect();
     assert_eq!(slugs, ["new", "young"]);
+}
+
+#[test]
+fn no_slug_can_be_taken_for_another_programs_id() {
+    let server = Server::start();
+    let victim = server.program("victim");
+    let id = victim["id"].as_str().unwrap();
+    let impostor = server.post("/api/v1/programs", &json!({ "slug": id, "name": "x", "summary": "x" }));
+    assert_eq!((impostor.status, impostor.pointers()), (422, vec!["#/slug"]));
+    let stored = server.runtime.block_on(async {
+        let mut connection = server.database.connect().await;
+        sqlx::query("INSERT INTO programs (id, slug, name, summary) VALUES (gen_random_uuid(), $1, 'x', 'x')")
+            .bind(id)
+            .execute(&mut connection)
+            .await
+    });
+    let refusal = stored.unwrap_err().to_string();
+    assert!(refusal.contains("programs_slug_is_no_id_check"), "nor by the database: {refusal}");
+}
+
+#[test]
+fn a_program_with_everything_takes_few_round_trips() {
+    let server = Server::start_with(&[("DATABASE_MAX_CONNECTIONS", "1")]);
+    let assets: Vec<_> =
+        (0..100).map(|number| json!({ "identifier": format!("{number}.example"), "kind": "web" })).collect();
+    let body = json!({ "slug": "acme", "name": "x", "summary": "x", "assets": assets });
+    let made = server.post("/api/v1/programs", &body);
+    assert_eq!(made.status, 201, "{}", made.body);
+    // One statement for all of it, of which the session keeps a plan, and none for each asset.
+    let prepared: i64 = server.runtime.block_on(async {
+        sqlx::query_scalar("SELECT count(*) FROM pg_prepared_statements WHERE statement LIKE '%INSERT%'")
+            .persistent(false)
+            .fetch_one(&server.app.database)
+            .await
+            .unwrap()
+    });
+    assert_eq!(prepared, 1);
+    assert_eq!(server.get("/api/v1/programs/acme").body, made.body);
 }

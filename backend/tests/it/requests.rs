@@ -1,6 +1,14 @@
 //! What holds for every request, whatever it is about.
 
-use crate::support::{Server, agent, read};
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::time::{Duration, Instant};
+
+use backend::problem::Kind;
+use serde_json::json;
+use tokio::runtime::Runtime;
+
+use crate::support::{Database, Server, agent, read, until};
 
 #[test]
 fn every_error_is_a_problem_document_with_the_requests_id() {
@@ -25,7 +33,6 @@ fn every_error_is_a_problem_document_with_the_requests_id() {
 /// Only the head is sent: whoever reads the length need not wait for the body to refuse it.
 #[test]
 fn a_body_that_is_too_large_is_refused_by_its_length() {
-    use std::io::{Read, Write};
     let server = Server::start();
     let address = server.url.strip_prefix("http://").unwrap();
     let mut stream = std::net::TcpStream::connect(address).unwrap();
@@ -74,14 +81,128 @@ fn only_known_origins_may_call_from_a_page() {
     assert_eq!(preflight("https://one.example"), "https://one.example");
     assert_eq!(preflight("https://app.example"), "https://app.example");
     assert_eq!(preflight("https://evil.example"), "");
+    let request = agent().get(format!("{}/health/live", server.url)).header("origin", "https://one.example");
+    let exposed = read(request.call()).header("access-control-expose-headers").to_owned();
+    assert_eq!(exposed, "x-request-id,location,retry-after", "what a page may read of an answer");
 }
 
 #[test]
 fn a_database_that_is_away_is_told_from_a_fault_of_ours() {
     let server = Server::start();
-    server.runtime.block_on(server.app.database.close());
+    server.database.close(&server.runtime);
+    unavailable_soon(&server);
+    server.database.open(&server.runtime);
+    until("it is back", || server.get("/api/v1/reports").status == 200);
+}
+
+#[test]
+fn a_database_that_accepts_and_never_answers_is_given_up_on_within_two_seconds() {
+    let deaf = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("postgres://u:p@{}/d", deaf.local_addr().unwrap());
+    unavailable_soon(&Server::start_with(&[("DATABASE_URL", &url)]));
+}
+
+#[test]
+fn a_password_that_is_no_longer_right_is_not_taken_for_a_fault_of_ours() {
+    let runtime = Runtime::new().unwrap();
+    let database = Database::migrated(&runtime);
+    let (before, after) = database.url.split_once('@').unwrap();
+    let url = format!("{}:other@{after}", before.rsplit_once(':').unwrap().0);
+    unavailable_soon(&Server::on(runtime, database, &[("DATABASE_URL", &url)]));
+}
+
+fn unavailable_soon(server: &Server) {
+    let begun = Instant::now();
     let answer = server.get("/api/v1/reports");
-    assert_eq!(answer.status, 503);
-    assert_eq!(answer.header("retry-after"), "2");
-    assert_eq!(answer.header("content-type"), "application/problem+json");
+    assert_eq!((answer.status, answer.header("retry-after")), (503, "2"), "{}", answer.body);
+    assert_eq!(
+        (answer.header("content-type"), &answer.body["type"]),
+        ("application/problem+json", &"/problems/unavailable".into())
+    );
+    assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
+}
+
+#[test]
+fn what_is_answered_503_is_not_stored() {
+    let server = Server::start_with(&[("DATABASE_MAX_CONNECTIONS", "1")]);
+    server.program("acme");
+    let stored: usize = std::thread::scope(|scope| {
+        let senders: Vec<_> = (0..8)
+            .map(|_| {
+                scope.spawn(|| {
+                    let report = json!({ "program": "acme", "title": "x", "severity": "low", "description": "x", "reporter": "owl" });
+                    (0..10).filter(|_| server.post("/api/v1/reports", &report).status == 201).count()
+                })
+            })
+            .collect();
+        senders.into_iter().map(|sender| sender.join().unwrap()).sum()
+    });
+    let counted: i64 = server.runtime.block_on(async {
+        let mut connection = server.database.connect().await;
+        sqlx::query_scalar("SELECT count(*) FROM reports").fetch_one(&mut connection).await.unwrap()
+    });
+    assert_eq!(usize::try_from(counted).unwrap(), stored);
+}
+
+/// Sends a head as it is, and gives back the status.
+fn status_of(server: &Server, head: &str) -> u16 {
+    let mut stream = TcpStream::connect(server.url.strip_prefix("http://").unwrap()).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    stream.write_all(head.as_bytes()).unwrap();
+    let mut answer = [0; 12];
+    stream.read_exact(&mut answer).unwrap();
+    String::from_utf8_lossy(&answer[9..]).parse().unwrap()
+}
+
+#[test]
+fn a_request_has_exactly_one_host() {
+    let server = Server::start();
+    for (hosts, version, status) in [
+        ("", "1.1", 400),
+        ("host: a\r\nhost: b\r\n", "1.1", 400),
+        ("host: a\r\nHost: a\r\n", "1.1", 400),
+        ("host: a\r\n", "1.1", 200),
+        ("", "1.0", 200),
+    ] {
+        assert_eq!(status_of(&server, &format!("GET /health/live HTTP/{version}\r\n{hosts}\r\n")), status, "{hosts}");
+    }
+}
+
+#[test]
+fn a_media_type_is_taken_in_any_case() {
+    let server = Server::start();
+    let post = |kind: &str| {
+        let request = agent().post(format!("{}/api/v1/programs", server.url)).content_type(kind);
+        read(request.send("{}")).status
+    };
+    assert_eq!(post("Application/JSON; Charset=UTF-8"), 422);
+    assert_eq!(post("text/json"), 415);
+}
+
+#[test]
+fn the_type_of_every_problem_leads_to_a_page() {
+    let server = Server::start();
+    for kind in Kind::ALL {
+        let page = server.get(&format!("/problems/{}", kind.name()));
+        assert_eq!((page.status, page.header("content-type")), (200, "text/markdown; charset=utf-8"), "{kind:?}");
+    }
+    assert!(server.get("/problems").body.as_str().unwrap().contains("/problems/invalid-input"));
+    let answer = server.get("/nowhere");
+    assert_eq!(answer.body["type"], "/problems/not-found");
+    assert_eq!(server.get("/problems/no-such-kind").status, 404);
+}
+
+#[test]
+fn missing_mistyped_and_unknown_members_are_named_at_once() {
+    let server = Server::start();
+    let answer =
+        server.post("/api/v1/programs", &json!({ "name": 7, "summary": "two\nlines", "assets": {}, "colour": "x" }));
+    assert_eq!(
+        (answer.status, answer.pointers()),
+        (422, vec!["#/slug", "#/name", "#/summary", "#/assets", "#/colour"])
+    );
+    assert!(!answer.body.to_string().contains("struct"), "{}", answer.body);
+    let twice = agent().post(format!("{}/api/v1/programs", server.url)).content_type("application/json");
+    let twice = read(twice.send(r#"{"slug":"acme","slug":"other","name":"x","summary":"x"}"#));
+    assert_eq!((twice.status, twice.pointers()), (422, vec!["#/slug"]));
 }

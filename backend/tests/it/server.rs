@@ -30,6 +30,7 @@ fn limits() -> Limits {
         idle: Duration::from_millis(900),
         linger: Duration::from_millis(200),
         connections: 8,
+        ..Limits::default()
     }
 }
 

@@ -43,7 +43,7 @@ fn a_walk_that_fails_half_way_removes_what_it_had_made() {
 #[test]
 fn the_walk_stops_at_the_first_check_that_fails_and_says_why() {
     let server = Server::start();
-    server.runtime.block_on(server.app.database.close());
+    server.database.close(&server.runtime);
     let checks = smoke::run(&server.url, LIMIT, |_| ());
     assert!(!smoke::is_complete(&checks));
     assert_eq!(checks.len(), 1);

@@ -270,7 +270,7 @@ pub struct Bench {
     /// What to measure
     #[arg(value_enum, default_value_t)]
     pub what: BenchWhat,
-    /// How many runs the medians are of; 5 for the stack, 1 for the image, 30 for reloads
+    /// How many runs the medians are of; 5 for the stack and the backend, 1 for the image, 30 for reloads
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..=100), value_name = "N")]
     pub runs: Option<u16>,
     /// Which engine's stack
@@ -294,6 +294,8 @@ pub enum BenchWhat {
     Image,
     /// From an edit to the first answer that shows it, and 200 reloads under load
     Reload,
+    /// Requests to a release build, beside bare handlers that do the same queries, and its memory
+    Backend,
 }
 
 /// `completions`

@@ -10,6 +10,7 @@ use std::time::SystemTime;
 use anyhow::Result;
 
 use super::engine::{Engine, Standing, Start};
+use super::environment;
 use super::folder::StackFolder;
 use super::foundation;
 use super::logs::LogSource;
@@ -26,7 +27,7 @@ use crate::failure::{Exit, Failure};
 use crate::file;
 use crate::plan::{Action, Lane, Plan};
 use crate::process;
-use crate::product::setting::{GIT_COMMIT, WATCH_POLL};
+use crate::product::setting::{PASSWORDS_IN_URLS, WATCH_POLL};
 use crate::product::{self, BINARY};
 use crate::runner::{self, Launch, Output, Runner};
 use crate::settings::Settings;
@@ -96,7 +97,6 @@ impl<'a> Docker<'a> {
         for service in Service::ALL {
             variables.push((service.definition().port_setting(), ports.of(service).to_string()));
         }
-        variables.push((GIT_COMMIT, checkout::commit(self.context)));
         if form.polls {
             variables.push((WATCH_POLL, "true".to_owned()));
         }
@@ -118,7 +118,20 @@ impl<'a> Docker<'a> {
             file: if form.production.is_some() { PRODUCTION } else { DEVELOPMENT },
             env_file: self.context.project.settings(),
             variables,
+            secrets: self.passwords_in_urls(),
         }
+    }
+
+    /// Passwords that a URL cannot hold as they are.
+    fn passwords_in_urls(&self) -> Vec<(&'static str, String)> {
+        // What cannot be read is told by whoever needs more of it.
+        let Ok(settings) = Settings::load(&self.context.project) else { return Vec::new() };
+        let in_url = |(name, in_url)| {
+            let password = settings.get(name)?;
+            let encoded = environment::percent_encoded(password);
+            (encoded != password).then_some((in_url, encoded))
+        };
+        PASSWORDS_IN_URLS.into_iter().filter_map(in_url).collect()
     }
 
     /// Compose, told what the stack is now.

@@ -6,7 +6,7 @@ use super::ports::Ports;
 use super::service::{Service, local};
 use crate::product::ROLE;
 use crate::product::setting::{
-    APP_ENV, APP_ENV_LOCAL, DATABASE_URL, FOR_THE_STACK, GIT_COMMIT, HOST, MIGRATION_DRAFTS, PORT, POSTGRES_PASSWORD,
+    APP_ENV, APP_ENV_LOCAL, DATABASE_URL, FOR_THE_STACK, HOST, MIGRATION_DRAFTS, PORT, POSTGRES_PASSWORD,
     REDIS_PASSWORD, REDIS_URL, RUN_MIGRATIONS, SET_BY_THE_STACK,
 };
 use crate::settings::Settings;
@@ -25,14 +25,13 @@ pub fn redis_url(settings: &Settings, ports: &Ports) -> Result<String> {
 }
 
 /// The backend's environment on the local stack.
-pub fn of_backend(settings: &Settings, ports: &Ports, database: &str, commit: &str) -> Result<Vec<Variable>> {
+pub fn of_backend(settings: &Settings, ports: &Ports, database: &str) -> Result<Vec<Variable>> {
     let mut environment = vec![
         Variable::secret(DATABASE_URL, database_url(settings, ports, database)?),
         Variable::secret(REDIS_URL, redis_url(settings, ports)?),
         Variable::plain(HOST, "127.0.0.1"),
         Variable::plain(PORT, ports.of(Service::Backend).to_string()),
         Variable::plain(APP_ENV, APP_ENV_LOCAL),
-        Variable::plain(GIT_COMMIT, commit),
     ];
     for (name, value) in settings.iter() {
         if !value.is_empty() && !FOR_THE_STACK.contains(&name) {
@@ -45,7 +44,7 @@ pub fn of_backend(settings: &Settings, ports: &Ports, database: &str, commit: &s
 /// The backend's environment in its container: addresses as the container was given them, everything else from the
 /// settings, which may have changed since.
 pub fn in_container(settings: &Settings, given: impl Fn(&str) -> Option<String>) -> Result<Vec<Variable>> {
-    let mut environment = of_backend(settings, &Ports::of_each(|_| 0), "", "")?;
+    let mut environment = of_backend(settings, &Ports::of_each(|_| 0), "")?;
     environment.retain(|variable| !SET_BY_THE_STACK.contains(&variable.name.as_str()));
     // The watcher migrates, and names the drafts by itself.
     let by_the_watcher = [RUN_MIGRATIONS, MIGRATION_DRAFTS];
@@ -58,8 +57,8 @@ pub fn in_container(settings: &Settings, given: impl Fn(&str) -> Option<String>)
 }
 
 /// The variables that the clients of every service read, and those of the backend.
-pub fn of_clients(settings: &Settings, ports: &Ports, database: &str, commit: &str) -> Result<Vec<Variable>> {
-    let mut environment = of_backend(settings, ports, database, commit)?;
+pub fn of_clients(settings: &Settings, ports: &Ports, database: &str) -> Result<Vec<Variable>> {
+    let mut environment = of_backend(settings, ports, database)?;
     for service in Service::ALL {
         environment.extend(service.definition().client_variables(ports.of(service), settings)?);
     }
@@ -95,7 +94,7 @@ mod tests {
 
     #[test]
     fn the_backend_gets_addresses_and_its_own_settings_and_nothing_else() {
-        let environment = of_backend(&settings(), &ports(), "thunder", "abc").unwrap();
+        let environment = of_backend(&settings(), &ports(), "thunder").unwrap();
         let lines: Vec<String> =
             environment.iter().map(|one| format!("{}={} {}", one.name, one.value, one.is_secret)).collect();
         assert_eq!(
@@ -106,7 +105,6 @@ mod tests {
                 "HOST=127.0.0.1 false",
                 "PORT=10 false",
                 "APP_ENV=development false",
-                "GIT_COMMIT=abc false",
                 "JWT_SECRET=s true",
                 "LOG_LEVEL=debug false",
             ]
@@ -127,7 +125,7 @@ mod tests {
 
     #[test]
     fn clients_find_every_service() {
-        let environment = of_clients(&settings(), &ports(), "thunder", "abc").unwrap();
+        let environment = of_clients(&settings(), &ports(), "thunder").unwrap();
         for name in ["PGHOST", "PGPORT", "PGPASSWORD", "REDIS_PORT", "REDISCLI_AUTH", "DATABASE_URL"] {
             assert!(environment.iter().any(|variable| variable.name == name), "{name}");
         }

@@ -88,7 +88,6 @@ impl<'a> Host<'a> {
         Ok(Source {
             root: self.context.project.root(),
             binary: binary()?,
-            commit: checkout::commit(self.context),
             is_colored: self.context.terminal.is_colored(),
             migration_timeout: foundation::MIGRATION_TIMEOUT,
             drafts: checkout::drafts(self.context),
@@ -102,16 +101,11 @@ impl<'a> Host<'a> {
         Ok(Plan::of("build", vec![recipe::build(&self.source()?)], "done"))
     }
 
-    fn backend_environment(&self, settings: &Settings, state: &State) -> Result<Vec<crate::tool::backend::Variable>> {
-        let commit = checkout::commit(self.context);
-        environment::of_backend(settings, &state.ports, DATABASE, &commit)
-    }
-
     /// Checks the settings with the program that is there, before anything is started: one that is there already need
     /// not be built for it. One that is older may know less; then the build comes first.
     fn check_settings(&self, start: &Start<'_>) -> Result<()> {
         let path = binary()?;
-        let environment = environment::of_backend(start.settings, start.ports, DATABASE, "")?;
+        let environment = environment::of_backend(start.settings, start.ports, DATABASE)?;
         let check = Program::with(&path, &environment).check_settings();
         if self.context.dry_run || !start.starting.contains(&Service::Backend) || !path.exists() {
             return Ok(());
@@ -233,7 +227,7 @@ impl Engine for Host<'_> {
 
     fn rehearse(&self, settings: &Settings, state: &State) -> Result<Vec<Lane>> {
         let source = self.source()?;
-        let program = Program::with(&source.binary, &self.backend_environment(settings, state)?);
+        let program = Program::with(&source.binary, &environment::of_backend(settings, &state.ports, DATABASE)?);
         let mut actions = vec![recipe::build(&source), Action::Run(program.check_settings())];
         if self.is_running(Service::Postgres) {
             actions.push(Action::Run(program.migrate(source.migration_timeout, &source.drafts)));
@@ -289,8 +283,7 @@ impl Engine for Host<'_> {
         let step = Step::new(format!("run {}", command[0]), &command[0])
             .args(&command[1..])
             .env("PATH", std::env::join_paths(folders)?);
-        let commit = checkout::commit(self.context);
-        let environment = environment::of_clients(&settings, &state.ports, DATABASE, &commit)?;
+        let environment = environment::of_clients(&settings, &state.ports, DATABASE)?;
         Ok(environment.iter().fold(step, |step, variable| variable.give_to(step)))
     }
 
@@ -304,7 +297,7 @@ impl Engine for Host<'_> {
     fn program(&self, state: &State) -> Result<(Program, Plan)> {
         let settings = Settings::load(&self.context.project)?;
         foundation::hide(self.context, &settings);
-        Ok((Program::with(&binary()?, &self.backend_environment(&settings, state)?), self.build()?))
+        Ok((Program::with(&binary()?, &environment::of_backend(&settings, &state.ports, DATABASE)?), self.build()?))
     }
 
     fn serving_program(&self, state: &State) -> Result<(Program, Plan, String)> {

@@ -113,7 +113,6 @@ impl<'a> Scratch<'a> {
         Ok(Source {
             root: self.context.project.root(),
             binary: host::binary()?,
-            commit: "test".to_owned(),
             is_colored: self.context.terminal.is_colored(),
             migration_timeout: MIGRATED,
             drafts: Vec::new(),

@@ -1,5 +1,6 @@
 //! What is promised, measured: medians and spread of several runs, each beside the same thing done by hand.
 
+mod backend;
 mod by_hand;
 mod containers;
 mod image;
@@ -57,10 +58,15 @@ pub fn run(context: &Context, arguments: &Bench) -> Result<u8> {
         context.terminal.data("# a benchmark is nothing but what it does: there is no plan to print")?;
         return Ok(0);
     }
+    if arguments.what == BenchWhat::Backend {
+        return backend::run(context, arguments);
+    }
     let bench = Run::new(context, arguments)?;
     let figures = match (arguments.what, arguments.engine) {
         (BenchWhat::Image, _) => image::figures(&bench)?,
         (BenchWhat::Reload, engine) => reload::figures(&bench, engine)?,
+        // It has a document of its own.
+        (BenchWhat::Backend, _) => Vec::new(),
         (BenchWhat::Stack, EngineChoice::Docker) => containers::figures(&bench)?,
         (BenchWhat::Stack, EngineChoice::Auto | EngineChoice::Host) => {
             let mut figures = vec![bench.cold_build()?, bench.overhead()?];
@@ -139,7 +145,7 @@ impl<'a> Run<'a> {
         // A build of the image from nothing takes minutes.
         let runs = arguments.runs.unwrap_or(match arguments.what {
             BenchWhat::Image => 1,
-            BenchWhat::Stack => 5,
+            BenchWhat::Stack | BenchWhat::Backend => 5,
             BenchWhat::Reload => 30,
         });
         Ok(Self { context, runs, origin: arguments.servers, xtask, folder })

@@ -6,7 +6,6 @@ use anyhow::{Context as _, Result};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use crate::checkout;
 use crate::cli::EnvCommand;
 use crate::context::Context;
 use crate::failure::{Exit, Failure};
@@ -124,7 +123,7 @@ fn wrong(name: &str, problems: Vec<String>) -> Failure {
 fn problems(context: &Context, settings: &Settings) -> Result<Vec<String>> {
     foundation::hide(context, settings);
     let ports = Ports::from_settings(settings)?;
-    let environment = environment::of_backend(settings, &ports, DATABASE, "")?;
+    let environment = environment::of_backend(settings, &ports, DATABASE)?;
     let build = Host::open(context).build()?;
     let step = Program::with(&host::binary()?, &environment).settings_problems();
     if context.dry_run {
@@ -153,7 +152,7 @@ fn show(context: &Context, reveal: bool, json: bool) -> Result<u8> {
             None => (value.to_owned(), ".env.docker"),
         }
     };
-    let environment = environment::of_clients(&settings, &ports, DATABASE, &checkout::commit(context))?;
+    let environment = environment::of_clients(&settings, &ports, DATABASE)?;
     let own = settings.iter().map(|(name, value)| {
         let (value, origin) = in_use(name, value);
         (name.to_owned(), value, is_secret(name), origin)

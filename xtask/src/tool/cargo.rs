@@ -40,6 +40,12 @@ pub fn build(root: &Path, package: &str, is_colored: bool) -> Step {
         .hint("fix what is named above; the stack is as it was before")
 }
 
+/// Builds what ships, and the example that measures it.
+pub fn build_benchmark(root: &Path, is_colored: bool) -> Step {
+    let words = ["build", "--release", "--package", PACKAGE, "--bin", BINARY, "--example", "bench"];
+    with_progress(step("build the backend as it ships", root), is_colored, &words)
+}
+
 /// Builds a package's binaries and tells of it in a form that [`Diagnosis`] reads.
 pub fn build_diagnosed(root: &Path, package: &str, is_locked: bool) -> Step {
     let step = step(&format!("build the {package}"), root).args(["build", "--package", package]);

@@ -31,6 +31,8 @@ pub struct Compose {
     pub env_file: PathBuf,
     /// Values that go before those of the file; none of them is secret.
     pub variables: Vec<(&'static str, String)>,
+    /// The same, of which nothing may be shown.
+    pub secrets: Vec<(&'static str, String)>,
 }
 
 impl Compose {
@@ -40,7 +42,8 @@ impl Compose {
         let step = step.args(["--project-name", &self.project, "--file", self.file, "--env-file"]).arg(&self.env_file);
         // Nothing of what a person has set for other projects.
         let step = step.env("COMPOSE_PROFILES", "").env("COMPOSE_IGNORE_ORPHANS", "true");
-        self.variables.iter().fold(step, |step, (name, value)| step.env(*name, value))
+        let step = self.variables.iter().fold(step, |step, (name, value)| step.env(*name, value));
+        self.secrets.iter().fold(step, |step, (name, value)| step.secret_env(*name, value))
     }
 
     /// Checks the file and prints it with every value in its place.
@@ -205,7 +208,15 @@ mod tests {
             file: "infra/compose.yaml",
             env_file: PathBuf::from(".env.docker"),
             variables: vec![("BACKEND_PORT", "20000".to_owned())],
+            secrets: Vec::new(),
         }
+    }
+
+    #[test]
+    fn a_secret_is_given_and_not_shown() {
+        let compose = Compose { secrets: vec![("PASSWORD_IN_URL", "p%40ss".to_owned())], ..compose() };
+        let shown = compose.config().to_string();
+        assert!(shown.contains("PASSWORD_IN_URL") && !shown.contains("p%40ss"), "{shown}");
     }
 
     const FLAGS: &str = "cd /p && COMPOSE_PROFILES='' COMPOSE_IGNORE_ORPHANS=true BACKEND_PORT=20000 docker compose \

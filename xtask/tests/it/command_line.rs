@@ -154,12 +154,12 @@ fn the_plan_of_up_is_what_somebody_could_type() {
     let lines: Vec<&str> =
         plan.lines().filter(|line| !line.starts_with("# write") && !line.contains("redis-server")).collect();
     let expected = [
-        "# stack",
+        "# 1. stack",
         "mkdir -p -m 755 ROOT/.stack",
         "mkdir -p -m 700 ROOT/.stack/run",
-        "# redis",
-        "# wait until stack is done",
+        "# 2. redis, after 1",
         "mkdir -p -m 700 ROOT/.stack/redis",
+        "mkdir -p -m 700 ROOT/.stack/redis/redis-7",
     ];
     assert_eq!(lines[..6], expected, "{plan}");
     assert!(plan.contains("ROOT/.stack/redis/redis.conf >>ROOT/.stack/logs/redis.log 2>&1 &"), "{plan}");

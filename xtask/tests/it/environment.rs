@@ -20,7 +20,7 @@ fn init_makes_secrets_of_its_own_that_only_the_owner_reads() {
         .collect();
     secrets.sort_unstable();
     secrets.dedup();
-    assert_eq!(secrets.len(), 4, "four different secrets");
+    assert_eq!(secrets.len(), 5, "five different secrets");
     assert!(text.contains("# Signs access tokens"), "the comments come along");
 }
 

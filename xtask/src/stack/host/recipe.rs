@@ -56,8 +56,6 @@ pub struct Source<'a> {
     pub root: &'a Path,
     /// The binary that the build makes.
     pub binary: PathBuf,
-    /// The commit that it reports.
-    pub commit: String,
     /// Whether cargo may colour its messages.
     pub is_colored: bool,
     /// How long migrations may take.
@@ -120,7 +118,7 @@ impl Recipe<'_> {
 
     /// The backend's environment.
     pub fn environment(&self) -> Result<Vec<Variable>> {
-        environment::of_backend(self.settings, self.ports, self.database, &self.source()?.commit)
+        environment::of_backend(self.settings, self.ports, self.database)
     }
 
     /// The backend's own program.
@@ -190,7 +188,6 @@ pub mod tests {
             source: Some(Source {
                 root: Path::new("/p"),
                 binary: PathBuf::from("/t/debug/thunder"),
-                commit: "abc".to_owned(),
                 is_colored: false,
                 migration_timeout: Duration::from_mins(10),
                 drafts: vec!["20990101000000".to_owned()],

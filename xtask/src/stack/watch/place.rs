@@ -80,7 +80,7 @@ impl Place {
         let settings = Settings::load(&context.project)?;
         foundation::hide(context, &settings);
         match &self.kind {
-            Kind::Host(ports) => environment::of_backend(&settings, ports, DATABASE, &checkout::commit(context)),
+            Kind::Host(ports) => environment::of_backend(&settings, ports, DATABASE),
             Kind::Container => environment::in_container(&settings, |name| std::env::var(name).ok()),
         }
     }

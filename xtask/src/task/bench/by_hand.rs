@@ -52,7 +52,7 @@ impl Script {
              --auth-local=peer --no-sync >/dev/null\n\
              printf '%s' \"{sql}\" | {become_user}{server} --single -D {data} postgres >/dev/null 2>&1\n"
         );
-        let mut environment = environment::of_backend(settings, &ports, DATABASE, "by-hand")?;
+        let mut environment = environment::of_backend(settings, &ports, DATABASE)?;
         environment.push(Variable::secret("BY_HAND_PASSWORD", password));
         let redis_configuration = crate::tool::redis::configuration(
             ports.of(Service::Redis),

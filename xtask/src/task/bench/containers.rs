@@ -55,5 +55,6 @@ fn compose(run: &Run<'_>) -> Result<Compose> {
             .into_iter()
             .map(|service| (service.definition().port_setting(), state.ports.of(service).to_string()))
             .collect(),
+        secrets: Vec::new(),
     })
 }

@@ -157,7 +157,7 @@ impl<'a> Copy<'a> {
         let mut ports = self.state()?.ports;
         let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port();
         ports.set(Service::Backend, free);
-        environment::of_backend(&settings, &ports, DATABASE, "unknown")
+        environment::of_backend(&settings, &ports, DATABASE)
     }
 
     /// Seconds of a build of the same edit and of the start of what it made, until that answers.

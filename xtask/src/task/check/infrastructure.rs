@@ -62,6 +62,7 @@ pub fn compose(context: &Context, _: bool) -> Result<Verdict> {
             file,
             env_file: context.project.settings_template(),
             variables: vec![(IMAGE_VARIABLE, "check:latest".to_owned())],
+            secrets: Vec::new(),
         };
         match run_step(context, "compose", &compose.config())? {
             Verdict::Passed => {}

@@ -1,0 +1,1 @@
+ALTER TABLE programs DROP CONSTRAINT programs_slug_is_no_id_check;

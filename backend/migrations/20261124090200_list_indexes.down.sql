@@ -1,0 +1,7 @@
+DROP INDEX reports_program_state_severity_newest_idx;
+DROP INDEX reports_program_severity_newest_idx;
+DROP INDEX reports_program_state_newest_idx;
+DROP INDEX reports_state_severity_newest_idx;
+DROP INDEX reports_severity_newest_idx;
+DROP INDEX reports_state_newest_idx;
+DROP INDEX programs_status_newest_idx;

@@ -1,0 +1,76 @@
+//! How much the service takes on at once: requests that are being answered, and bytes of bodies that are being read.
+//!
+//! What is beyond is refused at once with 503, which costs next to nothing, instead of being kept waiting in memory.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use axum::extract::{Request, State};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::app::App;
+use crate::problem::{Kind, Problem};
+
+/// How many requests may be answered at once.
+const REQUESTS: usize = 512;
+/// How much of bodies may be in memory, beyond the part of each that always is.
+const BODIES: usize = 32 * 1024 * 1024;
+
+/// What is left of both; clones share it.
+#[derive(Debug, Clone)]
+pub struct Admission {
+    requests: Arc<Semaphore>,
+    bodies: Arc<Semaphore>,
+}
+
+impl Default for Admission {
+    fn default() -> Self {
+        Self { requests: Arc::new(Semaphore::new(REQUESTS)), bodies: Arc::new(Semaphore::new(BODIES)) }
+    }
+}
+
+impl Admission {
+    /// Room for so many bytes more of a body, until it is dropped.
+    pub fn body(&self, bytes: usize) -> Result<OwnedSemaphorePermit, Problem> {
+        let count = u32::try_from(bytes).unwrap_or(u32::MAX);
+        Arc::clone(&self.bodies).try_acquire_many_owned(count).map_err(|_| overloaded())
+    }
+
+    fn request(&self) -> Result<OwnedSemaphorePermit, Problem> {
+        Arc::clone(&self.requests).try_acquire_owned().map_err(|_| overloaded())
+    }
+}
+
+fn overloaded() -> Problem {
+    Problem::from(Kind::Overloaded)
+}
+
+/// A request's place among those that are being answered. One with a body gets it when the body is there: a slow sender
+/// keeps none from others.
+#[derive(Debug, Clone, Default)]
+pub struct Place(Arc<Mutex<Option<OwnedSemaphorePermit>>>);
+
+impl Place {
+    /// Takes the place.
+    pub fn take(&self, admission: &Admission) -> Result<(), Problem> {
+        let permit = admission.request()?;
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(permit);
+        Ok(())
+    }
+}
+
+/// Middleware that holds a request's place until its answer is there.
+pub async fn admit(State(app): State<App>, mut request: Request, next: Next) -> Response {
+    use axum::body::HttpBody as _;
+    let place = Place::default();
+    if request.body().is_end_stream()
+        && let Err(problem) = place.take(&app.admission)
+    {
+        return problem.into_response();
+    }
+    request.extensions_mut().insert(place.clone());
+    let response = next.run(request).await;
+    drop(place);
+    response
+}

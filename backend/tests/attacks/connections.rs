@@ -1,0 +1,83 @@
+//! Connections that never end.
+
+use std::io::Write;
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::time::{Duration, Instant};
+
+use axum::Router;
+use axum::routing::get;
+use backend::server::{self, Limits};
+use tokio::runtime::Runtime;
+
+use crate::raw;
+use crate::support::{Server, until};
+
+/// A server with a route that answers much, and short limits.
+fn start(limits: Limits) -> (Runtime, SocketAddr) {
+    let runtime = Runtime::new().unwrap();
+    let router =
+        Router::new().route("/small", get(|| async { "x" })).route("/large", get(|| async { vec![0_u8; 1 << 20] }));
+    let address = runtime.block_on(async {
+        let listener = server::listen(Ipv4Addr::LOCALHOST.into(), 0).unwrap();
+        let address = listener.local_addr().unwrap();
+        tokio::spawn(server::serve(listener, router, limits, std::future::pending(), Duration::ZERO));
+        address
+    });
+    (runtime, address)
+}
+
+#[test]
+fn http_2_by_prior_knowledge_is_not_spoken() {
+    let server = Server::start();
+    let mut stream = raw::connect(server.url.strip_prefix("http://").unwrap().parse().unwrap());
+    // The preface, and an empty SETTINGS frame (RFC 9113 §3.4).
+    stream.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").unwrap();
+    let begun = Instant::now();
+    let answer = raw::rest(&mut stream);
+    assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 400"), "{answer:?}");
+    assert!(begun.elapsed() < Duration::from_secs(2), "it stays open for nothing");
+}
+
+#[test]
+fn clients_that_ask_and_never_read_are_cut_off() {
+    let (_runtime, address) = start(Limits { write: Duration::from_millis(500), connections: 60, ..Limits::default() });
+    let pipelined = "GET /large HTTP/1.1\r\nhost: x\r\n\r\n".repeat(50);
+    let mut attackers: Vec<TcpStream> = (0..50).map(|_| raw::connect(address)).collect();
+    for attacker in &mut attackers {
+        attacker.write_all(pipelined.as_bytes()).unwrap();
+    }
+    for attacker in &mut attackers {
+        until("it is cut off", || attacker.write(b"x").is_err());
+        let answer = raw::rest(attacker);
+        assert!(answer.len() < 49 << 20, "all of it was sent");
+    }
+}
+
+#[test]
+fn connections_without_a_request_make_room_for_others() {
+    let limits = Limits { connections: 8, idle: raw::LONG, ..Limits::default() };
+    let (_runtime, address) = start(limits);
+    let idle: Vec<TcpStream> = (0..8)
+        .map(|_| {
+            let mut stream = raw::connect(address);
+            stream.write_all(b"GET /small HTTP/1.1\r\nhost: x\r\n\r\n").unwrap();
+            let mut first = [0; 12];
+            std::io::Read::read_exact(&mut stream, &mut first).unwrap();
+            stream
+        })
+        .collect();
+    let begun = Instant::now();
+    let answer = raw::exchange(address, b"GET /small HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
+    assert_eq!(raw::status(&answer), 200);
+    assert!(begun.elapsed() < Duration::from_secs(10), "it had to wait for {:?}", begun.elapsed());
+    drop(idle);
+}
+
+#[test]
+fn a_head_is_refused_before_it_takes_much_memory() {
+    let (_runtime, address) = start(Limits::default());
+    let request = format!("GET /small HTTP/1.1\r\nhost: x\r\nx-filler: {}\r\n\r\n", "x".repeat(100_000));
+    let answer = raw::exchange(address, request.as_bytes());
+    // The rest of what was sent is not read, which may cost the answer.
+    assert!(answer.is_empty() || raw::status(&answer) == 431, "{answer:?}");
+}

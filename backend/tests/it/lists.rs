@@ -1,0 +1,105 @@
+//! Lists on many rows: whatever they are filtered by, an index gives their order, and nothing is read that is not shown.
+
+use backend::page::Bounds;
+use backend::programs::{self, ProgramStatus};
+use backend::reports::{self, Filter, ReportState, Severity};
+use serde_json::Value;
+use sqlx::{AssertSqlSafe, Executor, PgConnection};
+use tokio::runtime::Runtime;
+
+use crate::support::Database;
+
+/// A hundred thousand reports for twenty of as many programs: more than a page of each combination, because a few rows
+/// may well be sorted.
+const ROWS: &str = "
+    INSERT INTO programs (id, slug, name, summary, status, created_at)
+    SELECT gen_random_uuid(), 'program-' || n, 'x', 'x', (ARRAY['open', 'draft', 'paused', 'closed'])[1 + n % 4],
+           now() - n * interval '1 minute'
+    FROM generate_series(1, 20000) n;
+    INSERT INTO reports (id, program_id, title, severity, state, description, reporter, created_at)
+    SELECT gen_random_uuid(), p.id, 'x', (ARRAY['none', 'low', 'medium', 'high', 'critical'])[1 + n / 20 % 5],
+           (ARRAY['new', 'triaged', 'resolved', 'duplicate', 'informative', 'rejected'])[1 + n / 100 % 6], 'x', 'owl',
+           now() - n * interval '1 second'
+    FROM generate_series(1, 100000) n JOIN programs p ON p.slug = 'program-' || (1 + n % 20);
+    ANALYZE programs; ANALYZE reports;
+";
+
+/// Every kind of step of a plan, and the rows that it reads.
+fn steps(plan: &Value, found: &mut Vec<String>) {
+    if let Some(kind) = plan["Node Type"].as_str() {
+        found.push(kind.to_owned());
+    }
+    for below in plan["Plans"].as_array().into_iter().flatten() {
+        steps(below, found);
+    }
+}
+
+/// The plan of the list that was prepared last on this connection, as PostgreSQL makes it for these values and for any.
+async fn plans(connection: &mut PgConnection, table: &str, values: &str) -> Vec<Value> {
+    let prepared: String = sqlx::query_scalar(
+        "SELECT name FROM pg_prepared_statements WHERE statement LIKE $1 ORDER BY prepare_time DESC LIMIT 1",
+    )
+    .persistent(false)
+    .bind(format!("SELECT%FROM {table}%ORDER BY%"))
+    .fetch_one(&mut *connection)
+    .await
+    .unwrap();
+    let mut plans = Vec::new();
+    for mode in ["force_custom_plan", "force_generic_plan"] {
+        connection.execute(AssertSqlSafe(format!("SET plan_cache_mode = {mode}"))).await.unwrap();
+        let explain = format!("EXPLAIN (FORMAT JSON) EXECUTE \"{prepared}\" ({values})");
+        let row = sqlx::raw_sql(AssertSqlSafe(explain)).fetch_one(&mut *connection).await.unwrap();
+        let plan: Value = sqlx::Row::try_get::<Value, _>(&row, 0).unwrap();
+        plans.push(plan[0]["Plan"].clone());
+    }
+    plans
+}
+
+fn check(what: &str, plans: Vec<Value>) {
+    for plan in plans {
+        let mut found = Vec::new();
+        steps(&plan, &mut found);
+        let bad = ["Sort", "Incremental Sort", "Seq Scan", "Bitmap Heap Scan"];
+        assert!(!found.iter().any(|step| bad.contains(&step.as_str())), "{what}: {found:?}\n{plan:#}");
+    }
+}
+
+#[test]
+fn no_list_sorts_or_scans_whatever_it_is_filtered_by() {
+    let runtime = Runtime::new().unwrap();
+    let database = Database::migrated(&runtime);
+    runtime.block_on(async {
+        let mut connection = database.connect().await;
+        connection.execute(ROWS).await.unwrap();
+        let bounds = Bounds::first(50);
+        for program in [None, Some("program-7")] {
+            for state in [None, Some((ReportState::Rejected, "'rejected'"))] {
+                for severity in [None, Some((Severity::Critical, "'critical'"))] {
+                    let filter = Filter {
+                        program: program.map(str::to_owned),
+                        state: state.map(|(state, _)| state),
+                        severity: severity.map(|(severity, _)| severity),
+                    };
+                    let rows = reports::list(&mut connection, &filter, &bounds).await.unwrap();
+                    assert!(!rows.is_empty(), "{filter:?}");
+                    let values: Vec<String> = [
+                        program.map(|slug| format!("'{slug}'")),
+                        state.map(|(_, word)| word.to_owned()),
+                        severity.map(|(_, word)| word.to_owned()),
+                        Some("51".to_owned()),
+                    ]
+                    .into_iter()
+                    .flatten()
+                    .collect();
+                    check(&format!("{filter:?}"), plans(&mut connection, "reports", &values.join(", ")).await);
+                }
+            }
+        }
+        for status in [None, Some((ProgramStatus::Paused, "'paused', "))] {
+            let rows = programs::list(&mut connection, status.map(|(status, _)| status), &bounds).await.unwrap();
+            assert_eq!(rows.len(), 51);
+            let values = format!("{}51", status.map_or("", |(_, word)| word));
+            check(&format!("{status:?}"), plans(&mut connection, "programs", &values).await);
+        }
+    });
+}
