@@ -12,9 +12,10 @@ use std::time::Duration;
 use crate::failure::Failure;
 use crate::runner::{Launch, Runner};
 use crate::step::{Step, User, quoted};
+use crate::supervise::Stop;
 use crate::terminal::{FAINT, STRONG, Terminal};
 
-pub use self::execute::{finish_stop, stop_all, stop_each, stop_service};
+pub use self::execute::stop_all;
 
 /// Lanes that go on at the same time.
 #[derive(Default)]
@@ -109,24 +110,6 @@ pub enum Unready {
 impl From<String> for Unready {
     fn from(seen: String) -> Self {
         Self::NotYet(seen)
-    }
-}
-
-/// How a service is stopped.
-#[derive(Debug, Clone)]
-pub struct Stop {
-    /// The service, as a person calls it.
-    pub service: String,
-    /// The file that says which process it is.
-    pub record: PathBuf,
-    /// Signals to send, each with the time that it is given.
-    pub signals: Vec<(&'static str, Duration)>,
-}
-
-impl Stop {
-    /// The file that says that the stop was begun.
-    fn begun(&self) -> PathBuf {
-        self.record.with_extension("stopping")
     }
 }
 

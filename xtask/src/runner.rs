@@ -9,6 +9,7 @@
 
 mod environment;
 mod group;
+pub mod launch;
 mod processes;
 mod transcript;
 

@@ -9,7 +9,6 @@ pub mod foundation;
 pub mod host;
 pub mod logs;
 pub mod owner;
-pub mod portable;
 pub mod ports;
 pub mod report;
 pub mod request;

@@ -7,14 +7,14 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
-use super::{Action, Await, Folder, Lane, Plan, Stop, Unready, Write};
+use super::{Action, Await, Folder, Lane, Plan, Unready, Write};
 use crate::context::Context as TaskContext;
 use crate::failure::{Exit, Failure};
 use crate::file;
 use crate::interrupt::CancelToken;
-use crate::launch;
-use crate::process::{self, Record};
+use crate::process::Record;
 use crate::runner::{Child, Launch};
+use crate::supervise;
 use crate::terminal;
 use crate::wait::{self, Poll, Waited};
 
@@ -125,9 +125,9 @@ impl Run<'_> {
             Action::After(other) => self.after(other, line),
             Action::Stop(stop) => {
                 line.state(&format!("stop {}", stop.service));
-                stop_service(stop, &|text| self.context.terminal.warn(text))
+                supervise::stop(stop, &|text| self.context.terminal.warn(text))
             }
-            Action::StopEach(stop) => stop_each(stop, &|_| false, &|text| self.context.terminal.warn(text)),
+            Action::StopEach(stop) => supervise::stop_each(stop, &|_| false, &|text| self.context.terminal.warn(text)),
             Action::Folder(folder) => make_folder(folder),
             Action::Write(file) => write(file),
             Action::Rename(from, to) => std::fs::rename(from, to)
@@ -136,7 +136,7 @@ impl Run<'_> {
             Action::Links(list) => make_links(list),
             Action::Vacate(folder) => {
                 line.state("wait for what is left of the one before");
-                vacate(folder, &self.cancel)
+                supervise::vacate(folder, &self.cancel)
             }
             Action::Remove(path) => {
                 if std::fs::symlink_metadata(path).is_ok() {
@@ -236,68 +236,13 @@ fn last_words(log: &Path, start: u64) -> Vec<String> {
     std::iter::once(format!("the end of {}:", log.display())).chain(shown).collect()
 }
 
-/// Sends the stop's signals one after the other until the process is gone, then removes its record.
-///
-/// That it was begun is noted first: a service that is about to end still answers, and the next task must not count
-/// on it.
-pub fn stop_service(stop: &Stop, warn: &dyn Fn(String)) -> Result<()> {
-    launch::cancel(&stop.record)?;
-    if !stop.record.exists() {
-        return file::remove(&stop.begun());
-    }
-    file::write(&stop.begun(), b"", 0o644)?;
-    end_service(stop, warn)?;
-    file::remove(&stop.record)?;
-    file::remove(&stop.begun())
-}
-
 /// Does what stops a service, also after somebody has asked for an end of everything else.
 pub fn stop_all(actions: &[Action], warn: &dyn Fn(String)) -> Result<()> {
     actions.iter().try_for_each(|action| match action {
-        Action::Stop(stop) => stop_service(stop, warn),
-        Action::StopEach(stop) => stop_each(stop, &|_| false, warn),
+        Action::Stop(stop) => supervise::stop(stop, warn),
+        Action::StopEach(stop) => supervise::stop_each(stop, &|_| false, warn),
         _ => Ok(()),
     })
-}
-
-/// Stops every process that a record in the stop's folder tells of, one after the other, but for those that are spared.
-pub fn stop_each(stop: &Stop, is_spared: &dyn Fn(Option<&Record>) -> bool, warn: &dyn Fn(String)) -> Result<()> {
-    let entries = std::fs::read_dir(&stop.record).into_iter().flatten().flatten();
-    let mut records: Vec<PathBuf> = entries.map(|entry| entry.path().with_extension("json")).collect();
-    records.sort();
-    records.dedup();
-    for record in records {
-        let process = Record::load(&record);
-        if process.is_some() && is_spared(process.as_ref()) {
-            file::remove(&record)?;
-            continue;
-        }
-        stop_service(&Stop { record, ..stop.clone() }, warn)?;
-    }
-    Ok(())
-}
-
-/// Stops a service that a task had begun to stop which was killed meanwhile.
-pub fn finish_stop(stop: &Stop, warn: &dyn Fn(String)) -> Result<()> {
-    if stop.begun().exists() { stop_service(stop, warn) } else { Ok(()) }
-}
-
-fn end_service(stop: &Stop, warn: &dyn Fn(String)) -> Result<()> {
-    let Some(record) = Record::load(&stop.record).filter(Record::is_running) else { return Ok(()) };
-    for (index, (signal, timeout)) in stop.signals.iter().enumerate() {
-        if index > 0 {
-            let (service, pid) = (&stop.service, record.pid);
-            warn(format!("{service} (process {pid}) does not stop by itself; sending SIG{signal}"));
-        }
-        record.signal(signal)?;
-        let waited = wait::until(*timeout, &CancelToken::never(), || {
-            Ok(if record.is_running() { Poll::Pending(String::new()) } else { Poll::Ready(()) })
-        })?;
-        if matches!(waited, Waited::Done(())) {
-            return Ok(());
-        }
-    }
-    Err(Failure::new(Exit::Failed, format!("{} (process {}) cannot be stopped", stop.service, record.pid)).into())
 }
 
 fn make_folder(folder: &Folder) -> Result<()> {
@@ -335,25 +280,6 @@ fn make_links(list: &Path) -> Result<()> {
         std::fs::copy(package.join(name), &link).with_context(|| format!("cannot make {}", link.display()))?;
     }
     Ok(())
-}
-
-/// Servers that lost their head end by themselves, as soon as they notice.
-fn vacate(folder: &Path, cancel: &CancelToken) -> Result<()> {
-    for (signal, timeout) in [(None, 3), (Some("QUIT"), 5), (Some("KILL"), 5)] {
-        if let Some(signal) = signal {
-            for pid in process::working_in(folder) {
-                process::signal(pid, signal)?;
-            }
-        }
-        let waited = wait::until(Duration::from_secs(timeout), cancel, || {
-            Ok(if process::working_in(folder).is_empty() { Poll::Ready(()) } else { Poll::Pending(String::new()) })
-        })?;
-        if matches!(waited, Waited::Done(())) {
-            return Ok(());
-        }
-    }
-    let pids = process::working_in(folder);
-    Err(Failure::new(Exit::Failed, format!("processes {pids:?} still work in {}", folder.display())).into())
 }
 
 fn write(file: &Write) -> Result<()> {

@@ -26,12 +26,12 @@ use crate::context::Context;
 use crate::failure::{Exit, Failure};
 use crate::file;
 use crate::plan::{Action, Lane, Plan};
-use crate::process;
 use crate::product::setting::{PASSWORDS_IN_URLS, WATCH_POLL};
 use crate::product::{self, BINARY};
 use crate::runner::{self, Launch, Output, Runner};
 use crate::settings::Settings;
 use crate::step::Step;
+use crate::supervise;
 use crate::terminal::Terminal;
 use crate::tool::backend::{Program, Variable};
 use crate::tool::cargo;
@@ -204,7 +204,7 @@ impl Engine for Docker<'_> {
     }
 
     fn settle(&self, _: Option<&State>) -> Result<()> {
-        process::end_orphans(self.context.project.root(), &|text| self.context.terminal.warn(text))?;
+        supervise::end_orphans(self.context.project.root(), &|text| self.context.terminal.warn(text))?;
         for folder in [self.folder.root().to_owned(), self.folder.run(), self.context.project.home().to_owned()] {
             file::remove_drafts(&folder)?;
         }

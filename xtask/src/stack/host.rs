@@ -27,13 +27,15 @@ use crate::checkout;
 use crate::context::Context;
 use crate::failure::{Exit, Failure};
 use crate::file;
-use crate::launch;
-use crate::plan::{self, Action, Lane, Plan, Stop};
-use crate::process::{self, Record};
+use crate::pinned;
+use crate::plan::{self, Action, Lane, Plan};
+use crate::process::Record;
 use crate::product::{BINARY, DATABASE};
 use crate::runner::Launch;
+use crate::runner::launch;
 use crate::settings::Settings;
 use crate::step::{Step, User};
+use crate::supervise::{self, Stop};
 use crate::tool::backend::Program;
 use crate::tool::postgres::Durability;
 use crate::tool::system;
@@ -131,10 +133,10 @@ impl Engine for Host<'_> {
         let shutdown = foundation::shutdown_timeout_of(self.context);
         for service in Service::ALL.into_iter().rev() {
             launch::cancel(&self.folder.record(service))?;
-            plan::finish_stop(&stop::of(&self.folder, service, shutdown), &self.warn())?;
+            supervise::finish_stop(&stop::of(&self.folder, service, shutdown), &self.warn())?;
         }
         self.settle_watch()?;
-        process::end_orphans(self.context.project.root(), &self.warn())?;
+        supervise::end_orphans(self.context.project.root(), &self.warn())?;
         self.settle_orphans()?;
         file::remove(&self.folder.postgres_removed())?;
         for folder in [self.folder.root().to_owned(), self.folder.run(), self.context.project.home().to_owned()] {
@@ -347,7 +349,7 @@ impl Host<'_> {
         if service.is_built() {
             folders.extend(binary()?.parent().map(Path::to_owned));
         }
-        folders.extend(super::portable::cached_clients(&self.context.project, self.user.as_ref())?);
+        folders.extend(pinned::servers::cached_clients(&self.context.project, self.user.as_ref())?);
         Ok(folders)
     }
 
@@ -361,7 +363,7 @@ impl Host<'_> {
         if let Some(name) = client.programs.iter().find(on_path) {
             return Ok((words(name), Plan::default()));
         }
-        let fetch = super::portable::clients(&self.context.project, self.user.as_ref(), &*self.context.runner)?;
+        let fetch = pinned::servers::clients(&self.context.project, self.user.as_ref(), &*self.context.runner)?;
         if let Some(actions) = fetch {
             return Ok((words(client.programs[0]), Plan::of("clients", actions, "fetched")));
         }

@@ -20,6 +20,7 @@ use crate::product::TEMPLATE_DATABASE;
 use crate::product::setting::{GENERATED, POSTGRES_PASSWORD, REDIS_PASSWORD};
 use crate::settings::{self, Settings};
 use crate::step::User;
+use crate::supervise;
 use crate::tool::postgres::Durability;
 
 /// Nobody but a task that clears up can have the lock, and only for a moment.
@@ -173,7 +174,7 @@ fn folder(root: PathBuf, user: Option<&User>) -> StackFolder {
 fn stop(context: &Context, folder: &StackFolder) -> Result<()> {
     for service in Service::ALL.into_iter().rev().filter(|service| !service.is_built()) {
         let stop = stop::of(folder, service, Duration::ZERO);
-        crate::plan::stop_service(&stop, &|text| context.terminal.warn(text))?;
+        supervise::stop(&stop, &|text| context.terminal.warn(text))?;
     }
     Ok(())
 }
@@ -209,7 +210,7 @@ pub fn abandoned(context: &Context) -> Result<Vec<PathBuf>> {
 /// Stops and removes the throw-away stacks whose tasks are gone.
 pub fn clear_abandoned(context: &Context) -> Result<()> {
     let user = service_user()?;
-    crate::process::end_orphans(context.project.root(), &|text| context.terminal.warn(text))?;
+    crate::supervise::end_orphans(context.project.root(), &|text| context.terminal.warn(text))?;
     for path in abandoned(context)? {
         let folder = folder(path, user.as_ref());
         let Some(_lock) = Lock::attempt(&folder.lock())? else { continue };

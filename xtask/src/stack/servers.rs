@@ -4,9 +4,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
-use super::portable::{self, Package, Way};
 use super::state::{Server, Source};
 use crate::failure::{Exit, Failure};
+use crate::pinned::{self, Package};
 use crate::plan::Action;
 use crate::product::{POSTGRES_MINIMUM, REDIS_MINIMUM};
 use crate::project::Project;
@@ -85,7 +85,7 @@ impl Search<'_> {
             }
         }
         if self.origin != Origin::System {
-            let package = portable::postgres(self.project, &portable::cache(self.user)?)?;
+            let package = pinned::servers::postgres(self.project, &pinned::cache(self.user)?)?;
             match package {
                 None => looked.push("portable: there is no package for this system".to_owned()),
                 Some(package) if !suits(&package.version) => {
@@ -123,7 +123,7 @@ impl Search<'_> {
             }
         }
         if self.origin != Origin::System {
-            match portable::redis(self.project, &portable::cache(self.user)?)? {
+            match pinned::servers::redis(self.project, &pinned::cache(self.user)?)? {
                 None => looked.push("portable: there is no package for this system".to_owned()),
                 Some(package) => match self.portable(&package, "Valkey") {
                     Ok(found) => return Ok(found),
@@ -144,10 +144,8 @@ impl Search<'_> {
         if package.is_cached() {
             return Ok(Found { server, fetch: Vec::new() });
         }
-        match package.way(self.runner) {
-            Way::None(why) => Err(why),
-            way => Ok(Found { server, fetch: package.fetch(&way) }),
-        }
+        let fetcher = package.fetcher(self.runner)?;
+        Ok(Found { server, fetch: package.fetch(fetcher) })
     }
 
     fn system_postgres(&self, looked: &mut Vec<String>) -> Vec<Server> {

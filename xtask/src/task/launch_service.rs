@@ -7,8 +7,9 @@ use anyhow::{Context, Result};
 
 use crate::cli::LaunchService;
 use crate::failure::Failure;
+use crate::file;
 use crate::process;
-use crate::{file, launch};
+use crate::runner::launch;
 
 /// Never comes back when all goes well.
 pub fn run(arguments: LaunchService) -> Result<u8> {

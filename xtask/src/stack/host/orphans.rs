@@ -5,10 +5,10 @@ use std::path::Path;
 use anyhow::Result;
 
 use super::{Host, stray_stop};
-use crate::plan;
 use crate::process::{self, Record};
 use crate::product::BINARY;
 use crate::stack::service::Service;
+use crate::supervise;
 
 /// The programs that a stack runs, as the system names them, and the service that each is.
 const PROGRAMS: [(&str, Option<Service>); 5] = [
@@ -65,7 +65,7 @@ impl Host<'_> {
             (self.warn())(format!("ending {name} (process {pid}), which no record of this stack tells of any more"));
             let place = self.folder.run().join("stray.json");
             crate::file::write(&place, serde_json::to_string(&record)?.as_bytes(), 0o644)?;
-            plan::stop_service(&stray_stop(name, place), &self.warn())?;
+            supervise::stop(&stray_stop(name, place), &self.warn())?;
         }
         Ok(())
     }

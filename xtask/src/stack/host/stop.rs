@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use crate::plan::{Action, Lane, Stop};
+use crate::plan::{Action, Lane};
 use crate::stack::folder::StackFolder;
 use crate::stack::service::Service;
+use crate::supervise::Stop;
 
 /// How long a service is given for each signal that has just been started and is taken back.
 const TAKEN_BACK: Duration = Duration::from_secs(3);

@@ -3,15 +3,15 @@
 use anyhow::{Context as _, Result};
 
 use super::{Host, stop};
-use crate::launch;
-use crate::plan;
 use crate::process::Record;
+use crate::runner::launch;
 use crate::stack::foundation;
 use crate::stack::report::Watch;
 use crate::stack::service::Service;
 use crate::stack::state::State;
 use crate::stack::watch::report::WatchReport;
 use crate::step::Step;
+use crate::supervise;
 use crate::tool::cargo;
 
 impl Host<'_> {
@@ -43,7 +43,7 @@ impl Host<'_> {
         let current = Record::load(&files.current()).filter(Record::is_running);
         let stop = stop::of(&self.folder, Service::Backend, foundation::shutdown_timeout_of(self.context));
         let is_spared = |record: Option<&Record>| record == current.as_ref();
-        plan::stop_each(&plan::Stop { record: files.servers(), ..stop }, &is_spared, &self.warn())
+        supervise::stop_each(&supervise::Stop { record: files.servers(), ..stop }, &is_spared, &self.warn())
     }
 
     /// What watches and serves the backend.
