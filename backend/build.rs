@@ -21,7 +21,9 @@ fn commit() -> Option<String> {
     let commit =
         given.or_else(|| watched(&here.join("COMMIT"))).or_else(|| checked_out(&here.parent()?.join(".git")))?;
     let commit = commit.trim();
-    let is_hash = (7..=64).contains(&commit.len()) && commit.bytes().all(|byte| byte.is_ascii_hexdigit());
+    // Files may differ from the commit.
+    let hash = commit.strip_suffix("-dirty").unwrap_or(commit);
+    let is_hash = (7..=64).contains(&hash.len()) && hash.bytes().all(|byte| byte.is_ascii_hexdigit());
     assert!(is_hash || commit == "unknown", "the commit to be built is not a hash");
     Some(commit.to_owned())
 }

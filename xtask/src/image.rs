@@ -2,6 +2,7 @@
 
 pub mod boot;
 pub mod build;
+pub mod contents;
 pub mod policy;
 
 pub use self::build::{Image, progress};

@@ -3,19 +3,15 @@
 //! A plan is made of lanes that go on at the same time, one for each service. A lane is a list of actions in order;
 //! most are a [`Step`], the others are what would be `mkdir`, `rm` or `kill` in a script.
 
+mod action;
 mod execute;
+mod rollout;
 
-use std::fmt;
-use std::path::{Path, PathBuf};
-use std::time::Duration;
-
-use crate::failure::Failure;
-use crate::runner::{Launch, Runner};
-use crate::step::{Step, User, quoted};
-use crate::supervise::Stop;
 use crate::terminal::{FAINT, STRONG, Terminal};
 
+pub use self::action::{Action, Await, Folder, Look, Probe, ServiceProcess, Unready, Write};
 pub use self::execute::stop_all;
+pub use self::rollout::{Phase, Rollout, Value};
 
 /// Lanes that go on at the same time.
 #[derive(Default)]
@@ -32,107 +28,6 @@ pub struct Lane {
     pub actions: Vec<Action>,
     /// What is shown when it is done.
     pub result: String,
-}
-
-/// One thing that is done.
-pub enum Action {
-    /// Runs a command to its end.
-    Run(Step),
-    /// Runs a command to its end and shows how far it is, by what the function finds in its lines.
-    Follow(Step, fn(&str) -> Option<String>),
-    /// Starts a service.
-    Start(Launch),
-    /// Waits until a service is ready.
-    Await(Await),
-    /// Waits until another lane is done.
-    After(String),
-    /// Stops a service.
-    Stop(Stop),
-    /// Stops every process that a record in a folder tells of.
-    StopEach(Stop),
-    /// Makes a folder, with those above it.
-    Folder(Folder),
-    /// Writes a file, whole or not at all.
-    Write(Write),
-    /// Renames a file or folder.
-    Rename(PathBuf, PathBuf),
-    /// Puts a folder in its place, unless somebody else was faster; then this one is removed.
-    Install(PathBuf, PathBuf),
-    /// Makes the links that a JSON file lists as `source` and `target`, relative to the folder of its parent.
-    Links(PathBuf),
-    /// Waits until no process works in a folder any more, and ends those that stay.
-    Vacate(PathBuf),
-    /// Removes a file or a folder with all that is in it, if it is there.
-    Remove(PathBuf),
-    /// Cuts a log that has grown large.
-    Rotate(PathBuf),
-}
-
-/// A wait for a service to be ready.
-pub struct Await {
-    /// The service, as its lane is named.
-    pub service: String,
-    /// What is asked, again and again.
-    pub probe: Box<dyn Probe>,
-    /// For how long.
-    pub timeout: Duration,
-    /// What it runs as, where that is a process of this machine.
-    pub process: Option<ServiceProcess>,
-}
-
-/// What a service runs as.
-pub struct ServiceProcess {
-    /// The file that says which process it is.
-    pub record: PathBuf,
-    /// The log that says why it is not ready.
-    pub log: PathBuf,
-}
-
-/// A question whether something is ready. Displayed, it completes the sentence "wait until …".
-pub trait Probe: fmt::Display + Send + Sync {
-    /// Nothing when it is, else what is in the way.
-    fn look(&self, runner: &dyn Runner) -> Result<(), Unready>;
-
-    /// What helps to understand why it did not become ready in time.
-    fn evidence(&self, _: &dyn Runner) -> Vec<String> {
-        Vec::new()
-    }
-}
-
-/// Why something is not ready.
-pub enum Unready {
-    /// It may become so; this is how it stands.
-    NotYet(String),
-    /// It never will.
-    Failed(Failure),
-}
-
-impl From<String> for Unready {
-    fn from(seen: String) -> Self {
-        Self::NotYet(seen)
-    }
-}
-
-/// A folder to make.
-#[derive(Debug, Clone)]
-pub struct Folder {
-    /// Where.
-    pub path: PathBuf,
-    /// Its permissions.
-    pub mode: u32,
-    /// Whom it is given to.
-    pub owner: Option<User>,
-}
-
-/// A file to write.
-#[derive(Clone)]
-pub struct Write {
-    /// Where.
-    pub path: PathBuf,
-    /// What is in it, which may hold secrets.
-    pub text: String,
-    /// Its permissions.
-    pub mode: u32,
 }
 
 impl Plan {
@@ -167,6 +62,15 @@ impl Plan {
 
     /// Prints what would be done, as a person could paste it from top to bottom: each lane after those that it waits for.
     pub fn print(&self, terminal: &Terminal) -> anyhow::Result<()> {
+        self.print_lanes(terminal, true)
+    }
+
+    /// The same below a heading of its own, which says what a single lane is about.
+    pub fn print_phase(&self, terminal: &Terminal) -> anyhow::Result<()> {
+        self.print_lanes(terminal, self.lanes.len() > 1)
+    }
+
+    fn print_lanes(&self, terminal: &Terminal, with_names: bool) -> anyhow::Result<()> {
         if self.is_empty() {
             return terminal.data("# nothing to do");
         }
@@ -178,7 +82,9 @@ impl Plan {
                 .collect();
             let after = if after.is_empty() { String::new() } else { format!(", after {}", after.join(" and ")) };
             let number = if ordered.len() > 1 { format!("{}. ", index + 1) } else { String::new() };
-            terminal.data(format!("{STRONG}# {number}{}{after}{STRONG:#}", lane.name))?;
+            if with_names {
+                terminal.data(format!("{STRONG}# {number}{}{after}{STRONG:#}", lane.name))?;
+            }
             for action in lane.actions.iter().filter(|action| !matches!(action, Action::After(_))) {
                 let line = action.to_string();
                 let is_comment = line.starts_with('#');
@@ -205,59 +111,6 @@ impl Plan {
 impl Lane {
     fn waits_for(&self, name: &str) -> bool {
         self.actions.iter().any(|action| matches!(action, Action::After(other) if other == name))
-    }
-}
-
-fn shell(path: &Path) -> String {
-    quoted(path.as_os_str())
-}
-
-impl fmt::Display for Action {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Run(step) | Self::Follow(step, _) => write!(f, "{step}"),
-            Self::Start(launch) => match &launch.log {
-                Some(log) => write!(f, "{} >>{} 2>&1 &", launch.step, shell(log)),
-                None => write!(f, "{} &", launch.step),
-            },
-            Self::Await(wait) => {
-                write!(f, "# wait until {}, for at most {}", wait.probe, humantime::format_duration(wait.timeout))
-            }
-            Self::After(lane) => write!(f, "# wait until {lane} is done"),
-            Self::Stop(stop) => {
-                let signals: Vec<String> = stop
-                    .signals
-                    .iter()
-                    .map(|(signal, timeout)| format!("SIG{signal}, {}", humantime::format_duration(*timeout)))
-                    .collect();
-                match crate::process::Record::load(&stop.record) {
-                    Some(record) => {
-                        write!(f, "kill -{} {}  # {}", stop.signals[0].0, record.pid, signals.join(", then "))
-                    }
-                    None => write!(f, "# {} is not running", stop.service),
-                }
-            }
-            Self::StopEach(stop) => {
-                write!(f, "# stop every {} that {} tells of", stop.service, shell(&stop.record))
-            }
-            Self::Folder(folder) => {
-                write!(f, "mkdir -p -m {:o} {}", folder.mode, shell(&folder.path))?;
-                match &folder.owner {
-                    Some(owner) => write!(f, " && chown {} {}", owner.name, shell(&folder.path)),
-                    None => Ok(()),
-                }
-            }
-            Self::Write(file) => {
-                let lines = file.text.lines().count();
-                write!(f, "# write {} ({lines} lines, mode {:o})", shell(&file.path), file.mode)
-            }
-            Self::Install(from, to) => write!(f, "mv -n {} {}", shell(from), shell(to)),
-            Self::Links(list) => write!(f, "# make the links that {} lists", shell(list)),
-            Self::Vacate(folder) => write!(f, "# wait until no process works in {} any more", shell(folder)),
-            Self::Rename(from, to) => write!(f, "mv {} {}", shell(from), shell(to)),
-            Self::Remove(path) => write!(f, "rm -rf {}", shell(path)),
-            Self::Rotate(path) => write!(f, "# cut {} if it has grown large", shell(path)),
-        }
     }
 }
 

@@ -98,7 +98,13 @@ pub trait Runner: Send + Sync {
 /// The step's output on success, or a failure that shows what it said.
 pub fn read_well(runner: &dyn Runner, step: &Step) -> Result<String> {
     let output = runner.read(step)?;
-    if output.is_success() { Ok(output.stdout) } else { Err(failure(step, output.code, &output.lines()).into()) }
+    success(step, &output)?;
+    Ok(output.stdout)
+}
+
+/// What a step that ended well has printed, or a failure that shows what it said.
+pub fn success<'a>(step: &Step, output: &'a Output) -> Result<&'a str> {
+    if output.is_success() { Ok(&output.stdout) } else { Err(failure(step, output.code, &output.lines()).into()) }
 }
 
 /// The lines that the step prints; a failure where it fails, which is not the same as no lines.

@@ -1,14 +1,16 @@
 //! An image, booted exactly as production would, against a throw-away PostgreSQL and Redis.
 
+use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::time::{Duration, Instant, SystemTime};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 use anyhow::{Context as _, Result};
 use serde::Serialize;
 
 use crate::context::Context;
 use crate::failure::{Exit, Failure};
-use crate::interrupt::CancelToken;
+use crate::plan::{Action, Await, Lane, Look, Phase, Plan, Probe, Unready, Value};
 use crate::product::setting::{DATABASE_URL, GENERATED, POSTGRES_PASSWORD, REDIS_URL};
 use crate::product::{self, BINARY, DATABASE, POSTGRES_IMAGE, REDIS_IMAGE, ROLE};
 use crate::runner::{self, Runner};
@@ -16,17 +18,18 @@ use crate::settings;
 use crate::step::Step;
 use crate::tool::backend::{self, Variable};
 use crate::tool::docker::{self, Kind};
-use crate::wait::{self, Poll, Waited};
+use crate::wait;
 
 /// How long the servers, and then the backend, may take to become ready.
-const READY: Duration = Duration::from_mins(1);
-/// How long the backend is given to end after SIGTERM: its own timeout, and a little.
-const STOP: u64 = 12;
-/// How long memory is left to settle before it is looked at.
+const READINESS_TIMEOUT: Duration = Duration::from_mins(1);
+/// Seconds that the backend is given to end after SIGTERM: its own timeout, and a little.
+const STOP_TIMEOUT: u64 = 12;
+/// How long memory is left to settle before it is measured.
 const IDLE: Duration = Duration::from_secs(2);
-
 /// How long the walk through the service may take.
-const SMOKE: Duration = Duration::from_mins(2);
+const SMOKE_TIMEOUT: Duration = Duration::from_mins(2);
+/// How many lines of a container's output are shown when it fails.
+const EVIDENCE: u32 = 25;
 
 /// What a boot showed.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -39,106 +42,115 @@ pub struct Boot {
     pub stopped_ms: u128,
 }
 
-struct Booth<'a> {
-    context: &'a Context,
+/// The containers and the network of one boot.
+struct Surroundings {
+    /// The name of the network, and what the containers' names begin with.
     name: String,
+    project: String,
+    /// The stack's own label, so that `clean` finds what a killed task has left.
     label: String,
     password: String,
+    image: String,
 }
 
-/// Boots the image, walks through it, stops it; nothing of it is left, whatever came of it.
-pub fn try_out(context: &Context, image: &str) -> Result<Boot> {
-    let booth = Booth {
-        context,
-        name: format!("{}-boot-{}", context.project.name(), std::process::id()),
-        // The stack's own label, so that `clean` finds what a killed task has left.
-        label: format!("com.docker.compose.project={}", context.project.name()),
+/// The phases of a boot: what it needs, the image as it migrates and serves, and its end. Nothing of it is left,
+/// whatever came of it.
+pub fn phases(context: &Context, image: &str, boot: &Value<Boot>) -> Result<Vec<Phase>> {
+    let project = context.project.name();
+    let around = Arc::new(Surroundings {
+        name: format!("{project}-boot-{}", std::process::id()),
+        label: format!("com.docker.compose.project={project}"),
         password: settings::secret()?,
-    };
-    let outcome = booth.try_out(image);
-    let swept = booth.sweep();
-    let boot = outcome?;
-    swept?;
-    Ok(boot)
+        image: image.to_owned(),
+        project,
+    });
+    let (healthy, memory) = (Value::new("time to healthy"), Value::new("memory"));
+    let port = Value::new("port");
+    Ok(vec![
+        Phase::new("network", "have a network of its own", {
+            let around = Arc::clone(&around);
+            move |_| Ok(around.network())
+        })
+        .finally(remove(&around, "the network", Surroundings::remove_network)),
+        Phase::new("servers", "have a throw-away PostgreSQL and Redis", {
+            let around = Arc::clone(&around);
+            move |context| around.servers(context)
+        })
+        .finally(remove(&around, "every container of", Surroundings::remove_containers)),
+        Phase::new("migrate", "bring the schema up, as a deploy does before anything serves", {
+            let around = Arc::clone(&around);
+            move |_| around.migrate()
+        }),
+        Phase::new("serve", "see the image become healthy and work", {
+            let (around, healthy, memory) = (Arc::clone(&around), healthy.clone(), memory.clone());
+            move |_| around.serve(&port, &healthy, &memory)
+        }),
+        Phase::new("stop", "see it end by itself after SIGTERM", {
+            let (around, boot) = (Arc::clone(&around), boot.clone());
+            move |_| Ok(around.stop(&healthy, &memory, &boot))
+        }),
+    ])
 }
 
-impl Booth<'_> {
-    fn runner(&self) -> &dyn Runner {
-        &*self.context.runner
+/// The plan that removes something of a boot.
+fn remove(
+    around: &Arc<Surroundings>,
+    what: &str,
+    remove: fn(&Surroundings, &dyn Runner) -> Result<()>,
+) -> impl Fn() -> Result<Plan> + use<> {
+    let (around, what) = (Arc::clone(around), format!("remove {what} {}", around.name));
+    move || {
+        let around = Arc::clone(&around);
+        let action = Action::check(&what, move |look| remove(&around, look.runner));
+        Ok(Plan::of("clean", vec![action], "removed"))
     }
+}
 
+impl Surroundings {
     fn named(&self, part: &str) -> String {
         format!("{}-{part}", self.name)
     }
 
-    fn read(&self, step: &Step) -> Result<String> {
-        self.context.interrupt.check()?;
-        runner::read_well(self.runner(), step)
+    fn network(&self) -> Plan {
+        Plan::of("network", vec![Action::Run(docker::make_network(&self.name, &self.label))], "made")
     }
 
-    fn try_out(&self, image: &str) -> Result<Boot> {
-        self.read(&docker::make_network(&self.name, &self.label))?;
-        self.start_servers()?;
-        // As a deploy does: before anything serves.
-        self.run("migrate", image, &["--rm"], &["migrate", "run"])?;
-        let backend = self.named("backend");
-        self.run("backend", image, &["--detach", "--publish", "127.0.0.1::3000"], &[])?;
-        let healthy = self.wait_until_healthy(&backend)?;
-        self.read(&docker::exec(&backend, &[BINARY, "healthcheck"]).with_purpose("run the image's health check"))?;
-        self.read(&docker::exec(&backend, &[BINARY, "smoke", "--url", product::CONTAINER_URL]).timeout(SMOKE))?;
-        wait::pause(IDLE);
-        let said = self.read(&docker::memory(&backend))?;
-        let idle_memory_bytes = memory(&said).with_context(|| format!("docker stats says {said:?}"))?;
-        let asked = Instant::now();
-        self.read(&docker::stop(&backend, STOP))?;
-        let stopped_ms = asked.elapsed().as_millis();
-        let state = docker::parse_state(&self.runner().read(&docker::state(&backend))?);
-        match state.map(|state| state.exit_code) {
-            Some(0) => Ok(Boot { healthy_ms: healthy.as_millis(), idle_memory_bytes, stopped_ms }),
-            code => Err(self.failure(&backend, &format!("it ended with {code:?} instead of 0 after SIGTERM")).into()),
-        }
-    }
-
-    fn start_servers(&self) -> Result<()> {
-        let (postgres, redis) = (self.named("postgres"), self.named("redis"));
-        for name in [POSTGRES_IMAGE, REDIS_IMAGE] {
-            if !super::is_present(self.runner(), name)? {
-                self.read(&docker::pull(name))?;
-            }
-        }
-        let flags = |alias: &'static str| {
-            ["--detach", "--network", &self.name, "--network-alias", alias, "--label", &self.label].map(str::to_owned)
-        };
-        let start = |name: &str, alias, variables: &[Variable], image, command: &[&str]| {
-            let flags = flags(alias);
-            let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
-            self.read(&docker::run(&format!("start {alias}"), name, &flags, variables, image, command))
-        };
+    fn servers(&self, context: &Context) -> Result<Plan> {
         let variables = [
             Variable::secret(POSTGRES_PASSWORD, &self.password),
             Variable::plain("POSTGRES_USER", ROLE),
             Variable::plain("POSTGRES_DB", DATABASE),
         ];
-        start(&postgres, "postgres", &variables, POSTGRES_IMAGE, &["-c", "fsync=off"])?;
-        start(&redis, "redis", &[], REDIS_IMAGE, &["redis-server", "--save", ""])?;
-        let by_tcp = ["pg_isready", "--quiet", "--host=127.0.0.1"];
-        self.wait_for(&docker::exec(&postgres, &by_tcp).only_reads(), &postgres)?;
-        self.wait_for(&docker::exec(&redis, &["redis-cli", "ping"]).only_reads(), &redis)
-    }
-
-    fn wait_for(&self, step: &Step, container: &str) -> Result<()> {
-        let waited = wait::until(READY, &CancelToken::on(&self.context.interrupt), || {
-            let output = self.runner().read(step)?;
-            Ok(if output.is_success() { Poll::Ready(()) } else { Poll::Pending(output.lines().join(" ")) })
-        })?;
-        match waited {
-            Waited::Done(()) => Ok(()),
-            Waited::TimedOut(seen) => Err(self.failure(container, &format!("it was not ready in time: {seen}")).into()),
+        let by_tcp: &[&str] = &["pg_isready", "--quiet", "--host=127.0.0.1"];
+        let postgres: &[&str] = &["-c", "fsync=off"];
+        let redis: &[&str] = &["redis-server", "--save", ""];
+        let servers = [
+            ("postgres", &variables[..], POSTGRES_IMAGE, postgres, by_tcp),
+            ("redis", &[], REDIS_IMAGE, redis, &["redis-cli", "ping"]),
+        ];
+        let mut plan = Plan::default();
+        for (alias, variables, image, command, ready) in servers {
+            let name = self.named(alias);
+            let mut actions = Vec::new();
+            if !super::is_present(&*context.runner, image)? {
+                actions.push(Action::Run(docker::pull(image)));
+            }
+            let flags = ["--detach", "--network", &self.name, "--network-alias", alias, "--label", &self.label];
+            let start = docker::run(&format!("start {alias}"), &name, &flags, variables, image, command);
+            actions.push(Action::Run(start));
+            actions.push(Action::Await(Await {
+                service: alias.to_owned(),
+                probe: Box::new(ContainerProbe { ask: docker::exec(&name, ready).only_reads(), container: name }),
+                timeout: READINESS_TIMEOUT,
+                process: None,
+            }));
+            plan.lanes.push(Lane { name: alias.to_owned(), actions, result: "ready".to_owned() });
         }
+        Ok(plan)
     }
 
     /// Starts the image as production does: nothing that it could write to, nothing that it may do, little that it gets.
-    fn run(&self, part: &str, image: &str, flags: &[&str], command: &[&str]) -> Result<()> {
+    fn run(&self, part: &str, flags: &[&str], command: &[&str]) -> Result<Step> {
         let database = format!("postgres://{ROLE}:{}@postgres:5432/{DATABASE}", self.password);
         let mut variables =
             vec![Variable::secret(DATABASE_URL, database), Variable::secret(REDIS_URL, "redis://redis:6379")];
@@ -148,53 +160,139 @@ impl Booth<'_> {
         let mut all = vec!["--network", &self.name, "--label", &self.label, "--read-only", "--cap-drop", "ALL"];
         all.extend(["--security-opt", "no-new-privileges", "--memory", "256m", "--pids-limit", "128"]);
         all.extend(flags);
-        let name = self.named(part);
-        self.read(&docker::run(&format!("start the image ({part})"), &name, &all, &variables, image, command))?;
+        let purpose = format!("start the image ({part})");
+        Ok(docker::run(&purpose, &self.named(part), &all, &variables, &self.image, command))
+    }
+
+    fn migrate(&self) -> Result<Plan> {
+        let migrate = self.run("migrate", &["--rm"], &["migrate", "run"])?;
+        Ok(Plan::of("migrate", vec![Action::Run(migrate)], "migrated"))
+    }
+
+    fn serve(&self, port: &Value<u16>, healthy: &Value<Duration>, memory: &Value<u64>) -> Result<Plan> {
+        let backend = self.named("backend");
+        let published = docker::published_port(&backend);
+        let smoke = docker::exec(&backend, &[BINARY, "smoke", "--url", product::CONTAINER_URL]);
+        let (first, container) = (healthy.clone(), backend.clone());
+        let asked = port.clone();
+        let actions = vec![
+            Action::Run(self.run("backend", &["--detach", "--publish", "127.0.0.1::3000"], &[])?),
+            Action::keep(published, port, docker::parse_published_port),
+            Action::check("wait until the backend answers as healthy", move |look| {
+                first.set(time_to_healthy(look, &container, *asked.get()?)?);
+                Ok(())
+            }),
+            Action::Run(docker::exec(&backend, &[BINARY, "healthcheck"]).with_purpose("run the image's health check")),
+            Action::Run(smoke.timeout(SMOKE_TIMEOUT)),
+            Action::check("let its memory settle", |_| {
+                wait::pause(IDLE);
+                Ok(())
+            }),
+            Action::keep(docker::memory(&backend), memory, memory_of),
+        ];
+        Ok(Plan::of("serve", actions, "healthy, and every step of the walk passed"))
+    }
+
+    fn stop(&self, healthy: &Value<Duration>, memory: &Value<u64>, boot: &Value<Boot>) -> Plan {
+        let backend = self.named("backend");
+        let stopped = Value::new("time to stopped");
+        let stop = Action::Timed(stopped.clone(), Box::new(Action::Run(docker::stop(&backend, STOP_TIMEOUT))));
+        let (healthy, memory, boot) = (healthy.clone(), memory.clone(), boot.clone());
+        let container = backend.clone();
+        let actions = vec![
+            stop,
+            Action::check("look at its exit code", move |look| {
+                let state = docker::parse_state(&look.runner.read(&docker::state(&container))?);
+                match state.map(|state| state.exit_code) {
+                    Some(0) => {}
+                    code => {
+                        let what = format!("it ended with {code:?} instead of 0 after SIGTERM");
+                        return Err(failure(look.runner, &container, &what).into());
+                    }
+                }
+                boot.set(Boot {
+                    healthy_ms: healthy.get()?.as_millis(),
+                    idle_memory_bytes: *memory.get()?,
+                    stopped_ms: stopped.get()?.as_millis(),
+                });
+                Ok(())
+            }),
+        ];
+        Plan::of("stop", actions, "ended with exit code 0")
+    }
+
+    fn remove_containers(&self, runner: &dyn Runner) -> Result<()> {
+        let mut containers = runner::lines(runner, &docker::resources(Kind::Container, &self.project))?;
+        containers.retain(|name| name.starts_with(&self.name));
+        if !containers.is_empty() {
+            runner::read_well(runner, &docker::remove_containers(&containers))?;
+        }
         Ok(())
     }
 
-    fn wait_until_healthy(&self, backend: &str) -> Result<Duration> {
-        let port = docker::parse_published_port(&self.runner().read(&docker::published_port(backend))?);
-        let port = port.context("docker does not tell the published port")?;
-        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-        let waited = wait::until(READY, &CancelToken::on(&self.context.interrupt), || {
-            Ok(match backend::health(address, product::HEALTH_PATH) {
-                Ok(_) => Poll::Ready(SystemTime::now()),
-                Err(seen) => Poll::Pending(seen),
-            })
-        })?;
-        let Waited::Done(healthy) = waited else {
-            return Err(self.failure(backend, "it did not become healthy in time").into());
-        };
-        let state = docker::parse_state(&self.runner().read(&docker::state(backend))?);
-        let started = state.and_then(|state| humantime::parse_rfc3339(&state.started_at).ok());
-        let started = started.context("docker does not tell when the container was started")?;
-        Ok(healthy.duration_since(started).unwrap_or_default())
-    }
-
-    fn failure(&self, container: &str, what: &str) -> Failure {
-        let words = self.runner().read(&docker::last_words(container, 25)).unwrap_or_default().lines();
-        Failure::new(Exit::Unhealthy, format!("the image was booted, and {what}"))
-            .details(words.into_iter().map(|line| format!("| {line}")))
-    }
-
-    fn sweep(&self) -> Result<()> {
-        let runner = self.context.runner.without_cancel();
-        let project = self.context.project.name();
-        let mut containers = runner::lines(&*runner, &docker::resources(Kind::Container, &project))?;
-        containers.retain(|name| name.starts_with(&self.name));
-        if !containers.is_empty() {
-            runner::read_well(&*runner, &docker::remove_containers(&containers))?;
-        }
-        if runner::lines(&*runner, &docker::resources(Kind::Network, &project))?.contains(&self.name) {
-            runner::read_well(&*runner, &docker::remove(Kind::Network, std::slice::from_ref(&self.name)))?;
+    fn remove_network(&self, runner: &dyn Runner) -> Result<()> {
+        if runner::lines(runner, &docker::resources(Kind::Network, &self.project))?.contains(&self.name) {
+            runner::read_well(runner, &docker::remove(Kind::Network, std::slice::from_ref(&self.name)))?;
         }
         Ok(())
     }
 }
 
+/// From the start of the container's process to its first healthy answer.
+fn time_to_healthy(look: &Look<'_>, container: &str, port: u16) -> Result<Duration> {
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    let waited = wait::until(READINESS_TIMEOUT, look.cancel, || {
+        Ok(match backend::health(address, product::HEALTH_PATH) {
+            Ok(_) => wait::Poll::Ready(SystemTime::now()),
+            Err(seen) => {
+                look.line.detail(&seen);
+                wait::Poll::Pending(seen)
+            }
+        })
+    })?;
+    let wait::Waited::Done(healthy) = waited else {
+        return Err(failure(look.runner, container, "it did not become healthy in time").into());
+    };
+    let state = docker::parse_state(&look.runner.read(&docker::state(container))?);
+    let started = state.and_then(|state| humantime::parse_rfc3339(&state.started_at).ok());
+    let started = started.context("docker does not tell when the container was started")?;
+    Ok(healthy.duration_since(started).unwrap_or_default())
+}
+
+fn failure(runner: &dyn Runner, container: &str, what: &str) -> Failure {
+    Failure::new(Exit::Unhealthy, format!("the image was booted, and {what}")).details(last_words(runner, container))
+}
+
+fn last_words(runner: &dyn Runner, container: &str) -> Vec<String> {
+    let words = runner.read(&docker::last_words(container, EVIDENCE)).unwrap_or_default().lines();
+    words.into_iter().map(|line| format!("| {line}")).collect()
+}
+
+/// Whether a command in a container ends well.
+struct ContainerProbe {
+    container: String,
+    ask: Step,
+}
+
+impl fmt::Display for ContainerProbe {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} answers", self.container)
+    }
+}
+
+impl Probe for ContainerProbe {
+    fn look(&self, runner: &dyn Runner) -> Result<(), Unready> {
+        let output = runner.read(&self.ask).map_err(|error| Unready::NotYet(format!("{error:#}")))?;
+        if output.is_success() { Ok(()) } else { Err(Unready::NotYet(output.lines().join(" "))) }
+    }
+
+    fn evidence(&self, runner: &dyn Runner) -> Vec<String> {
+        last_words(runner, &self.container)
+    }
+}
+
 /// The bytes in what `docker stats` says: `12.34MiB / 256MiB`.
-fn memory(said: &str) -> Option<u64> {
+fn memory_of(said: &str) -> Option<u64> {
     let used = said.split('/').next()?.trim();
     let unit = used.find(|c: char| c.is_ascii_alphabetic())?;
     let number: f64 = used[..unit].parse().ok()?;
@@ -215,8 +313,8 @@ mod tests {
 
     #[test]
     fn memory_is_read_in_every_unit() {
-        assert_eq!(memory("12.5MiB / 256MiB\n"), Some(13_107_200));
-        assert_eq!(memory("512KiB / 1GiB"), Some(524_288));
-        assert_eq!(memory("-- / --"), None);
+        assert_eq!(memory_of("12.5MiB / 256MiB\n"), Some(13_107_200));
+        assert_eq!(memory_of("512KiB / 1GiB"), Some(524_288));
+        assert_eq!(memory_of("-- / --"), None);
     }
 }

@@ -1,13 +1,12 @@
 //! What an image that ships must be and must not hold.
 
-use std::path::{Path, PathBuf};
+use anyhow::Result;
 
-use anyhow::{Context as _, Result};
-use serde::Deserialize;
-
-use crate::runner::{self, Runner};
-use crate::settings::is_secret;
-use crate::tool::{docker, tar};
+use super::contents::{self, Content, Description, Layer};
+use crate::failure::{Exit, Failure};
+use crate::project::Project;
+use crate::runner::Runner;
+use crate::settings::{Settings, is_secret};
 
 /// The largest that it may be, in bytes.
 pub const MOST: u64 = 15_000_000;
@@ -40,104 +39,29 @@ const KEY_ENDINGS: &[&str] = &[".key", ".p12", ".pfx", ".jks", ".keystore"];
 /// How secrets of well-known services begin, and how many characters of a secret follow.
 const TOKENS: &[(&str, usize)] = &[("ghp_", 36), ("github_pat_", 22), ("glpat-", 20), ("AKIA", 16), ("xoxb-", 20)];
 
-/// An image as the daemon describes it.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(rename_all = "PascalCase")]
-pub struct Description {
+/// What an image that may ship is like.
+#[derive(Debug)]
+pub struct Inspection {
     /// Its size in bytes.
-    pub size: u64,
-    config: Config,
+    pub size_bytes: u64,
+    /// Its layers that hold something, from the last to the first.
+    pub layers: Vec<Layer>,
 }
 
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(rename_all = "PascalCase", default)]
-struct Config {
-    user: String,
-    env: Option<Vec<String>>,
-    labels: Option<std::collections::BTreeMap<String, String>>,
-    stop_signal: String,
-    healthcheck: Option<serde_json::Value>,
-}
-
-/// What a layer holds.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
-pub struct Layer {
-    /// What made it.
-    pub made_by: String,
-    /// Its size in bytes.
-    pub size: u64,
-}
-
-/// A file of a layer, and where it was unpacked to.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Content {
-    /// Where it is in the image.
-    pub name: String,
-    /// Where it can be read.
-    pub path: PathBuf,
-}
-
-/// The image as the daemon describes it.
-pub fn describe(runner: &dyn Runner, image: &str) -> Result<Description> {
-    let text = runner::read_well(runner, &docker::describe_image(image))?;
-    let mut all: Vec<Description> =
-        serde_json::from_str(&text).context("docker image inspect says what cannot be understood")?;
-    all.pop().context("docker image inspect describes nothing")
-}
-
-/// The steps that made the image, from the last to the first, each with the size of what it added.
-pub fn history(runner: &dyn Runner, image: &str) -> Result<Vec<Layer>> {
-    #[derive(Deserialize)]
-    #[serde(rename_all = "PascalCase")]
-    struct Row {
-        created_by: String,
-        size: String,
+/// Looks at everything in the image; an error names all that must not ship. No secret of the settings may be in it.
+pub fn inspect(runner: &dyn Runner, project: &Project, image: &str) -> Result<Inspection> {
+    let description = contents::describe(runner, image)?;
+    let history = contents::history(runner, image)?;
+    let folder = tempfile::tempdir()?;
+    let settings = Settings::load(project).ok();
+    let secrets: Vec<&str> = settings.iter().flat_map(Settings::secrets).collect();
+    let files = contents::unpack(runner, image, folder.path())?;
+    let violations = violations(&description, &history, &files, &secrets)?;
+    if !violations.is_empty() {
+        return Err(Failure::new(Exit::Failed, format!("{image} must not ship as it is")).details(violations).into());
     }
-    let text = runner::read_well(runner, &docker::history(image))?;
-    let rows = text.lines().map(serde_json::from_str::<Row>);
-    let rows: Vec<Row> = rows.collect::<Result<_, _>>().context("docker history says what cannot be understood")?;
-    Ok(rows
-        .into_iter()
-        .map(|row| Layer { made_by: row.created_by, size: row.size.parse().unwrap_or_default() })
-        .collect())
-}
-
-/// Every file of every layer, unpacked into `folder`.
-pub fn unpack(runner: &dyn Runner, image: &str, folder: &Path) -> Result<Vec<Content>> {
-    #[derive(Deserialize)]
-    #[serde(rename_all = "PascalCase")]
-    struct Manifest {
-        layers: Vec<String>,
-    }
-    let archive = folder.join("image.tar");
-    let outer = folder.join("image");
-    runner::read_well(runner, &docker::save(image, &archive))?;
-    std::fs::create_dir_all(&outer)?;
-    runner::read_well(runner, &tar::unpack(&archive, &outer))?;
-    let manifest = std::fs::read(outer.join("manifest.json")).context("the saved image has no manifest")?;
-    let manifests: Vec<Manifest> = serde_json::from_slice(&manifest).context("the image's manifest is another one")?;
-    let mut contents = Vec::new();
-    for (index, layer) in manifests.iter().flat_map(|manifest| &manifest.layers).enumerate() {
-        let into = folder.join(format!("layer-{index}"));
-        std::fs::create_dir_all(&into)?;
-        runner::read_well(runner, &tar::unpack(&outer.join(layer), &into))?;
-        list(&into, &into, &mut contents)?;
-    }
-    Ok(contents)
-}
-
-fn list(root: &Path, folder: &Path, contents: &mut Vec<Content>) -> Result<()> {
-    for entry in std::fs::read_dir(folder).with_context(|| format!("cannot read {}", folder.display()))? {
-        let entry = entry?;
-        let (path, kind) = (entry.path(), entry.file_type()?);
-        if kind.is_dir() {
-            list(root, &path, contents)?;
-        } else {
-            let name = format!("/{}", path.strip_prefix(root)?.display());
-            contents.push(Content { name, path });
-        }
-    }
-    Ok(())
+    let layers = history.into_iter().filter(|layer| layer.size > 0).collect();
+    Ok(Inspection { size_bytes: description.size, layers })
 }
 
 /// Everything that is wrong with the image; `secrets` are values that are known to be secret.

@@ -3,17 +3,17 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 
-use super::{Action, Await, Folder, Lane, Plan, Unready, Write};
+use super::{Action, Await, Folder, Lane, Look, Plan, Unready, Write};
 use crate::context::Context as TaskContext;
 use crate::failure::{Exit, Failure};
 use crate::file;
 use crate::interrupt::CancelToken;
 use crate::process::Record;
-use crate::runner::{Child, Launch};
+use crate::runner::{Child, Launch, Runner};
 use crate::supervise;
 use crate::terminal;
 use crate::wait::{self, Poll, Waited};
@@ -33,6 +33,7 @@ pub struct Outcome {
 
 struct Run<'a> {
     context: &'a TaskContext,
+    runner: &'a dyn Runner,
     cancel: CancelToken,
     done: Mutex<Vec<String>>,
     started: Mutex<Vec<Launch>>,
@@ -49,12 +50,23 @@ struct Running {
 impl Plan {
     /// Does what the plan says.
     pub fn run(&self, context: &TaskContext) -> Outcome {
+        self.run_with(context, &*context.runner, CancelToken::on(&context.interrupt))
+    }
+
+    /// Does what the plan says, also after somebody has asked for an end of everything else. The runner is one
+    /// [`Runner::without_cancel`].
+    pub fn run_uncancelled(&self, context: &TaskContext, runner: &dyn Runner) -> Result<()> {
+        self.run_with(context, runner, CancelToken::never()).result
+    }
+
+    fn run_with(&self, context: &TaskContext, runner: &dyn Runner, cancel: CancelToken) -> Outcome {
         if let Err(error) = self.check() {
             return Outcome { started: Vec::new(), result: Err(error) };
         }
         let run = Run {
             context,
-            cancel: CancelToken::on(&context.interrupt),
+            runner,
+            cancel,
             done: Mutex::default(),
             started: Mutex::default(),
             children: Mutex::default(),
@@ -100,15 +112,28 @@ impl Run<'_> {
     }
 
     fn action(&self, action: &Action, line: &terminal::Lane<'_>) -> Result<()> {
-        let runner = &self.context.runner;
         match action {
             Action::Run(step) => {
                 line.state(step.purpose());
-                runner.run(step, &self.cancel, &|_, _| ())
+                self.runner.run(step, &self.cancel, &|_, _| ())
+            }
+            Action::Read(step, keep) => {
+                line.state(step.purpose());
+                keep(step, &self.runner.read(step)?)
+            }
+            Action::Timed(took, action) => {
+                let begun = Instant::now();
+                self.action(action, line)?;
+                took.set(begun.elapsed());
+                Ok(())
+            }
+            Action::Check(check) => {
+                line.state(&check.what);
+                (check.run)(&Look { context: self.context, runner: self.runner, cancel: &self.cancel, line })
             }
             Action::Follow(step, find) => {
                 line.state(step.purpose());
-                runner.run(step, &self.cancel, &|_, said| {
+                self.runner.run(step, &self.cancel, &|_, said| {
                     if let Some(detail) = find(said) {
                         line.detail(&detail);
                     }
@@ -152,7 +177,7 @@ impl Run<'_> {
         let log = launch.log.as_ref().and_then(|log| std::fs::metadata(log).ok());
         let log_start = log.map_or(0, |log| log.len());
         lock(&self.started).push(launch.clone());
-        let child = self.context.runner.start(launch)?;
+        let child = self.runner.start(launch)?;
         lock(&self.children).insert(service_of(&launch.record), Running { child, log_start });
         Ok(())
     }
@@ -163,7 +188,7 @@ impl Run<'_> {
                 // Its last words are in the log by now.
                 return Ok(Poll::Ready(Some(ended)));
             }
-            match wait.probe.look(&*self.context.runner) {
+            match wait.probe.look(self.runner) {
                 Ok(()) => Ok(Poll::Ready(None)),
                 Err(Unready::Failed(failure)) => Err(failure.into()),
                 Err(Unready::NotYet(seen)) => {
@@ -190,7 +215,7 @@ impl Run<'_> {
                 let start = started.get(&service_of(&process.record)).map_or(0, |running| running.log_start);
                 last_words(&process.log, start)
             }
-            None => wait.probe.evidence(&*self.context.runner),
+            None => wait.probe.evidence(self.runner),
         };
         Err(failure.details(evidence).hint(format!("cargo xtask logs {}", wait.service)).into())
     }

@@ -222,7 +222,7 @@ impl Engine for Docker<'_> {
         for service in Service::ALL {
             let name = format!("{}-{service}-1", self.context.project.name());
             let said = self.runner().read(&docker::published_port(&name))?;
-            if let Some(port) = docker::parse_published_port(&said) {
+            if let Some(port) = docker::parse_published_port(&said.stdout) {
                 state.ports.set(service, port);
                 state.want(&[service]);
             }

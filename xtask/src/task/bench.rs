@@ -54,32 +54,65 @@ struct Document<'a> {
 
 /// Measures and prints.
 pub fn run(context: &Context, arguments: &Bench) -> Result<u8> {
-    if context.dry_run {
-        context.terminal.data("# a benchmark is nothing but what it does: there is no plan to print")?;
-        return Ok(0);
-    }
     if arguments.what == BenchWhat::Backend {
         return backend::run(context, arguments);
     }
-    let bench = Run::new(context, arguments)?;
-    let figures = match (arguments.what, arguments.engine) {
-        (BenchWhat::Image, _) => image::figures(&bench)?,
-        (BenchWhat::Reload, engine) => reload::figures(&bench, engine)?,
-        // It has a document of its own.
-        (BenchWhat::Backend, _) => Vec::new(),
-        (BenchWhat::Stack, EngineChoice::Docker) => containers::figures(&bench)?,
-        (BenchWhat::Stack, EngineChoice::Auto | EngineChoice::Host) => {
-            let mut figures = vec![bench.cold_build()?, bench.overhead()?];
-            figures.extend(bench.stack()?);
-            figures
+    let measurements = measurements(arguments);
+    let runs = runs(arguments);
+    if context.dry_run {
+        for measurement in measurements {
+            context.terminal.data(format!("# measure {}, {runs} times", measurement.what))?;
         }
-    };
+        return Ok(0);
+    }
+    let bench = Run::new(context, arguments.servers, runs)?;
+    let mut figures = Vec::new();
+    for measurement in measurements {
+        bench.say(measurement.what);
+        figures.extend((measurement.take)(&bench)?);
+    }
     if arguments.json {
-        context.terminal.json(&Document { schema_version: 1, runs: bench.runs, figures: &figures })?;
+        context.terminal.json(&Document { schema_version: 1, runs, figures: &figures })?;
     } else {
-        context.terminal.data(table(&figures, bench.runs))?;
+        context.terminal.data(table(&figures, runs))?;
     }
     Ok(0)
+}
+
+/// One thing that is measured.
+struct Measurement {
+    what: &'static str,
+    take: fn(&Run<'_>) -> Result<Vec<Figure>>,
+}
+
+/// What is measured, in its order.
+fn measurements(arguments: &Bench) -> Vec<Measurement> {
+    let in_docker = arguments.engine == EngineChoice::Docker;
+    match (arguments.what, in_docker) {
+        // It has a document of its own.
+        (BenchWhat::Backend, _) => Vec::new(),
+        (BenchWhat::Image, _) => vec![Measurement { what: image::WHAT, take: image::figures }],
+        (BenchWhat::Reload, true) => vec![Measurement { what: reload::WHAT, take: reload::in_containers }],
+        (BenchWhat::Reload, false) => vec![Measurement { what: reload::WHAT, take: reload::on_the_host }],
+        (BenchWhat::Stack, true) => vec![Measurement { what: containers::WHAT, take: containers::figures }],
+        (BenchWhat::Stack, false) => vec![
+            Measurement { what: "xtask's build from nothing", take: |run| Ok(vec![run.cold_build()?]) },
+            Measurement { what: "what cargo adds to each task", take: |run| Ok(vec![run.overhead()?]) },
+            Measurement {
+                what: "`up` from nothing, with data, and after `clean`",
+                take: |run| Ok(run.stack()?.into()),
+            },
+        ],
+    }
+}
+
+fn runs(arguments: &Bench) -> u16 {
+    arguments.runs.unwrap_or(match arguments.what {
+        // A build of the image from nothing takes minutes.
+        BenchWhat::Image => 1,
+        BenchWhat::Stack | BenchWhat::Backend => 5,
+        BenchWhat::Reload => 30,
+    })
 }
 
 fn table(figures: &[Figure], runs: u16) -> String {
@@ -138,17 +171,11 @@ impl Drop for Run<'_> {
 }
 
 impl<'a> Run<'a> {
-    fn new(context: &'a Context, arguments: &Bench) -> Result<Self> {
+    fn new(context: &'a Context, origin: Origin, runs: u16) -> Result<Self> {
         let folder = tempfile::Builder::new().prefix("bench-").tempdir()?;
         file::set_mode(folder.path(), 0o755)?;
         let xtask = std::env::current_exe().context("cannot tell where xtask itself is")?;
-        // A build of the image from nothing takes minutes.
-        let runs = arguments.runs.unwrap_or(match arguments.what {
-            BenchWhat::Image => 1,
-            BenchWhat::Stack | BenchWhat::Backend => 5,
-            BenchWhat::Reload => 30,
-        });
-        Ok(Self { context, runs, origin: arguments.servers, xtask, folder })
+        Ok(Self { context, runs, origin, xtask, folder })
     }
 
     fn say(&self, what: &str) {
@@ -173,7 +200,6 @@ impl<'a> Run<'a> {
     }
 
     fn cold_build(&self) -> Result<Figure> {
-        self.say("xtask's build from nothing");
         let target = self.folder.path().join("target");
         let mut seconds = Vec::new();
         for _ in 0..self.runs {
@@ -198,7 +224,6 @@ impl<'a> Run<'a> {
     }
 
     fn overhead(&self) -> Result<Figure> {
-        self.say("what cargo adds to each task");
         let root = self.context.project.root();
         let through_cargo = Step::new("run xtask", cargo::program()).args(["xtask", "--version"]).folder(root);
         let alone = Step::new("run xtask", &self.xtask).arg("--version").folder(root);
@@ -219,7 +244,6 @@ impl<'a> Run<'a> {
 
     /// `up` from nothing, with data, and after `clean`, each in turn with a script that does the same.
     fn stack(&self) -> Result<[Figure; 3]> {
-        self.say("`up` from nothing, with data, and after `clean`");
         let origin = match self.origin {
             Origin::Auto => "auto",
             Origin::System => "system",

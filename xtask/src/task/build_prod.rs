@@ -1,4 +1,4 @@
-//! The image that ships: built, looked into, booted, and pushed where that is wanted.
+//! The image that ships: built, checked against the policy, booted, and pushed where that is wanted.
 
 use anyhow::Result;
 use serde::Serialize;
@@ -8,10 +8,10 @@ use crate::context::Context;
 use crate::failure::{Exit, Failure};
 use crate::file::human_size;
 use crate::image::boot::{self, Boot};
-use crate::image::policy::{self, Layer};
+use crate::image::contents::Layer;
+use crate::image::policy::{self, Inspection};
 use crate::image::{self, Image};
-use crate::plan::{Action, Plan};
-use crate::settings::Settings;
+use crate::plan::{Action, Phase, Plan, Rollout, Value};
 use crate::stack::detect;
 use crate::stack::docker::resources;
 use crate::terminal::{FAINT, GOOD, STRONG, Table};
@@ -19,15 +19,15 @@ use crate::tool::docker;
 
 /// What there is to tell of an image.
 #[derive(Debug, Serialize)]
-pub struct Report {
+struct Report<'a> {
     schema_version: u32,
-    image: String,
-    version: String,
-    revision: String,
+    image: &'a str,
+    version: &'a str,
+    revision: &'a str,
     size_bytes: u64,
-    layers: Vec<Layer>,
+    layers: &'a [Layer],
     #[serde(flatten)]
-    boot: Boot,
+    boot: &'a Boot,
     pushed: bool,
 }
 
@@ -44,33 +44,31 @@ pub fn run(context: &Context, arguments: &BuildProd) -> Result<u8> {
                 .into());
         }
     }
-    let step = image.build(context, arguments.no_cache, arguments.pull);
+    let (inspection, boot) = (Value::new("inspection"), Value::new("boot"));
+    let mut phases = vec![build(&image, arguments), inspect(&image, &inspection)];
+    phases.extend(boot::phases(context, &image.tag, &boot)?);
+    if arguments.push {
+        let push = docker::push(&image.tag);
+        phases.push(Phase::new("push", "give the image to the registry", move |_| {
+            Ok(Plan::of("push", vec![Action::Run(push.clone())], "pushed"))
+        }));
+    }
+    if !context.dry_run {
+        resources::remember_image(context, &image.tag)?;
+    }
+    Rollout::new(phases)?.run(context)?;
     if context.dry_run {
-        terminal.data(step)?;
-        terminal.data("# look into every layer, boot it, walk through it, stop it")?;
-        if arguments.push {
-            terminal.data(docker::push(&image.tag))?;
-        }
         return Ok(0);
     }
-    resources::remember_image(context, &image.tag)?;
-    Plan::of("build", vec![Action::Follow(step, image::progress)], &image.tag).run(context).result?;
-
-    terminal.note("looking into every layer …");
-    let (size_bytes, layers) = inspect(context, &image.tag)?;
-    terminal.note("booting it as production would …");
-    let boot = boot::try_out(context, &image.tag)?;
-    if arguments.push {
-        Plan::of("push", vec![Action::Run(docker::push(&image.tag))], "pushed").run(context).result?;
-    }
+    let inspection: &Inspection = inspection.get()?;
     let report = Report {
         schema_version: 1,
-        image: image.tag,
-        version: image.version,
-        revision: image.revision,
-        size_bytes,
-        layers,
-        boot,
+        image: &image.tag,
+        version: &image.version,
+        revision: &image.revision,
+        size_bytes: inspection.size_bytes,
+        layers: &inspection.layers,
+        boot: boot.get()?,
         pushed: arguments.push,
     };
     if arguments.json {
@@ -81,24 +79,27 @@ pub fn run(context: &Context, arguments: &BuildProd) -> Result<u8> {
     Ok(0)
 }
 
-/// The image's size and layers; an error names everything that an image that ships must not be.
-pub fn inspect(context: &Context, tag: &str) -> Result<(u64, Vec<Layer>)> {
-    let runner = &*context.runner;
-    let description = policy::describe(runner, tag)?;
-    let history = policy::history(runner, tag)?;
-    let folder = tempfile::tempdir()?;
-    let settings = Settings::load(&context.project).ok();
-    let secrets: Vec<&str> = settings.iter().flat_map(Settings::secrets).collect();
-    let outcome = policy::unpack(runner, tag, folder.path())
-        .and_then(|contents| policy::violations(&description, &history, &contents, &secrets));
-    let violations = outcome?;
-    if !violations.is_empty() {
-        return Err(Failure::new(Exit::Failed, format!("{tag} must not ship as it is")).details(violations).into());
-    }
-    Ok((description.size, history.into_iter().filter(|layer| layer.size > 0).collect()))
+fn build(image: &Image, arguments: &BuildProd) -> Phase {
+    let (image, no_cache, pull) = (image.clone(), arguments.no_cache, arguments.pull);
+    Phase::new("build", "make the image of what is checked out", move |context| {
+        let step = image.build(context, no_cache, pull);
+        Ok(Plan::of("build", vec![Action::Follow(step, image::progress)], &image.tag))
+    })
 }
 
-fn print(context: &Context, report: &Report) -> Result<()> {
+fn inspect(image: &Image, inspection: &Value<Inspection>) -> Phase {
+    let (tag, inspection) = (image.tag.clone(), inspection.clone());
+    Phase::new("inspect", "find nothing in it that must not ship", move |_| {
+        let (image, inspection) = (tag.clone(), inspection.clone());
+        let look = Action::check(format!("look into every layer of {tag}"), move |look| {
+            inspection.set(policy::inspect(look.runner, &look.context.project, &image)?);
+            Ok(())
+        });
+        Ok(Plan::of("inspect", vec![look], "nothing that must not ship"))
+    })
+}
+
+fn print(context: &Context, report: &Report<'_>) -> Result<()> {
     let terminal = &context.terminal;
     terminal.data(format!("{GOOD}✓{GOOD:#} {STRONG}{}{STRONG:#}", report.image))?;
     let mut table = Table::default();
@@ -106,7 +107,7 @@ fn print(context: &Context, report: &Report) -> Result<()> {
         "  size".to_owned(),
         format!("{} of {} at most", human_size(report.size_bytes), human_size(policy::MOST)),
     ]);
-    for layer in &report.layers {
+    for layer in report.layers {
         let made_by: String = layer.made_by.chars().take(60).collect();
         table.row(["  layer".to_owned(), format!("{} {FAINT}{made_by}{FAINT:#}", human_size(layer.size))]);
     }

@@ -91,8 +91,8 @@ pub fn make_network(name: &str, label: &str) -> Step {
 }
 
 /// The answer to [`published_port`]; none where there is no such container.
-pub fn parse_published_port(output: &Output) -> Option<u16> {
-    output.stdout.lines().next()?.rsplit_once(':')?.1.trim().parse().ok()
+pub fn parse_published_port(said: &str) -> Option<u16> {
+    said.lines().next()?.rsplit_once(':')?.1.trim().parse().ok()
 }
 
 /// Starts a container, and waits for its end unless a flag says `--detach`. Each variable is taken from our environment.
@@ -154,7 +154,7 @@ pub fn read_file(container: &str, path: &Path) -> Step {
 }
 
 /// The end of what a container said.
-pub fn last_words(container: &str, lines: usize) -> Step {
+pub fn last_words(container: &str, lines: u32) -> Step {
     question("read what a container said").args(["logs", "--tail", &lines.to_string(), container])
 }
 

@@ -12,7 +12,7 @@ use crate::tool::compose::{self, Compose, Container};
 use crate::tool::docker;
 
 /// How many of a container's last lines are shown when it fails.
-const EVIDENCE: usize = 25;
+const EVIDENCE: u32 = 25;
 /// How long what was seen of the containers is good for: several services are waited for at once.
 const FRESH: Duration = Duration::from_millis(250);
 

@@ -12,9 +12,11 @@ use crate::stack::state::State;
 use crate::step::Step;
 use crate::tool::compose::Compose;
 
+/// What [`figures`] measures.
+pub const WHAT: &str = "`up` in containers; the first, which compiles everything, does not count";
+
 /// `up` with images, builds and data there, in turn with `docker compose up --detach --wait`.
 pub fn figures(run: &Run<'_>) -> Result<Vec<Figure>> {
-    run.say("`up` in containers; the first, which compiles everything, is not measured");
     let up = run.task(&["up", "--engine", "docker"]);
     run.seconds(&up)?;
     let compose = compose(run)?;

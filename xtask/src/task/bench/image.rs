@@ -7,7 +7,8 @@ use anyhow::{Context as _, Result};
 
 use super::{Figure, Run};
 use crate::file;
-use crate::image::{boot, policy};
+use crate::image::{boot, contents};
+use crate::plan::{Rollout, Value};
 use crate::runner::read_well;
 use crate::stack::detect;
 use crate::step::Step;
@@ -17,6 +18,9 @@ use crate::tool::{cargo, docker, git};
 const TAG: &str = "bench:image";
 /// A dependency that the backend has too, so that it can be given to xtask without a network.
 const DEPENDENCY: &str = "base64 = \"0.22\"\n";
+
+/// What [`figures`] measures.
+pub const WHAT: &str = "builds of the image, its start, its memory and its end";
 
 /// Every figure of the image, from builds of a clone of HEAD.
 pub fn figures(run: &Run<'_>) -> Result<Vec<Figure>> {
@@ -47,11 +51,13 @@ fn measured(run: &Run<'_>, clone: &Path) -> Result<Vec<Figure>> {
     run.say("its start, its memory and its end");
     let (mut healthy, mut memory) = (Vec::new(), Vec::new());
     for _ in 0..run.runs.max(3) {
-        let boot = boot::try_out(run.context, TAG)?;
+        let boot = Value::new("boot");
+        Rollout::new(boot::phases(run.context, TAG, &boot)?)?.run(run.context)?;
+        let boot = boot.get()?;
         healthy.push(as_f64(boot.healthy_ms));
         memory.push(as_f64(u128::from(boot.idle_memory_bytes)) / 1e6);
     }
-    let size = policy::describe(&*run.context.runner, TAG)?.size;
+    let size = contents::describe(&*run.context.runner, TAG)?.size;
     let binary = binary_size(run)?;
     let ratio: Vec<f64> = backend.iter().zip(&cold).map(|(backend, cold)| backend / cold).collect();
     let (size, binary) = (as_f64(size.into()) / 1e6, as_f64(binary.into()) / 1e6);
@@ -107,7 +113,7 @@ fn give_dependency(run: &Run<'_>, clone: &Path, give: bool) -> Result<()> {
 fn binary_size(run: &Run<'_>) -> Result<u64> {
     let folder = run.folder.path().join("unpacked");
     file::create(&folder)?;
-    let contents = policy::unpack(&*run.context.runner, TAG, &folder)?;
+    let contents = contents::unpack(&*run.context.runner, TAG, &folder)?;
     let binary = contents.iter().find(|content| content.name.ends_with("/bin/thunder"));
     Ok(std::fs::metadata(&binary.context("the image has no binary")?.path)?.len())
 }

@@ -18,7 +18,6 @@ use crate::product::setting::HARMLESS;
 use crate::product::{BINARY, DATABASE, HANDLER, HEALTH_PATH, PACKAGE, SLUG};
 use crate::runner::{Launch, read_well};
 use crate::settings::Settings;
-use crate::stack::detect::EngineChoice;
 use crate::stack::environment;
 use crate::stack::folder::StackFolder;
 use crate::stack::service::Service;
@@ -35,14 +34,13 @@ const INTERVAL: Duration = Duration::from_millis(15);
 /// How many servers replace each other under load.
 const RELOADS: u32 = 200;
 
-/// On the host each edit is paired with a bare build and start, in containers with the same edit on the host.
-pub fn figures(run: &Run<'_>, engine: EngineChoice) -> Result<Vec<Figure>> {
+/// What is measured.
+pub const WHAT: &str = "an edit; what comes before it compiles everything and does not count";
+
+/// Each edit is paired with a bare build and start.
+pub fn on_the_host(run: &Run<'_>) -> Result<Vec<Figure>> {
     let host = Copy::make(run, "host")?;
-    run.say("an edit; what comes before it compiles everything and is not measured");
     host.up("host")?;
-    if engine == EngineChoice::Docker {
-        return in_containers(run, &host);
-    }
     let bare = Copy::make(run, "bare")?;
     let server = host.server()?;
     let (mut live, mut by_hand) = (Vec::new(), Vec::new());
@@ -67,7 +65,10 @@ pub fn figures(run: &Run<'_>, engine: EngineChoice) -> Result<Vec<Figure>> {
     Ok(figures)
 }
 
-fn in_containers(run: &Run<'_>, host: &Copy<'_>) -> Result<Vec<Figure>> {
+/// Each edit in a container is paired with the same edit on the host.
+pub fn in_containers(run: &Run<'_>) -> Result<Vec<Figure>> {
+    let host = Copy::make(run, "host")?;
+    host.up("host")?;
     let contained = Copy::make(run, "container")?;
     contained.up("docker")?;
     let (mut inside, mut outside) = (Vec::new(), Vec::new());

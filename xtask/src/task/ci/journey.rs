@@ -1,32 +1,29 @@
-//! A new user's journey in a fresh clone of HEAD: up, smoke, status, edits, every service killed, up, down,
-//! up, clean.
+//! A new user's journey in a fresh clone of HEAD: up, smoke, status, edits, every service killed, up, down, up, the
+//! same at a terminal, clean.
 
-use std::net::{Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
-use std::time::Duration;
+mod edits;
 
-use anyhow::{Context as _, Result, bail, ensure};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
+
+use anyhow::{Context as _, Error, Result, ensure};
 use serde::Deserialize;
 
 use crate::context::Context;
 use crate::failure::Exit;
 use crate::file;
-use crate::interrupt::CancelToken;
+use crate::plan::{Action, Look, Phase, Plan, Rollout, Value};
 use crate::process;
-use crate::product::{BINARY, HANDLER, HEALTH_PATH, MIGRATIONS, STORED};
-use crate::runner::Output;
+use crate::product::{BINARY, HEALTH_PATH, STORED};
+use crate::runner::{self, Output};
 use crate::stack::detect::EngineChoice;
 use crate::stack::ports;
 use crate::stack::servers::Origin;
-use crate::stack::service::Service;
+use crate::stack::service::{Service, local};
 use crate::step::Step;
-use crate::terminal::GOOD;
 use crate::tool::cargo::{self, Tests};
 use crate::tool::{backend, docker, git};
-use crate::wait::{self, Poll, Waited};
-
-/// How long an edit may take to be live; the first after a build in a container compiles more than later ones.
-const EDIT: Duration = Duration::from_mins(3);
 
 /// What `status --json` says, as somebody outside would read it.
 #[derive(Deserialize)]
@@ -43,12 +40,19 @@ struct ServiceStatus {
     port: Option<u16>,
 }
 
-struct Journey<'a> {
-    context: &'a Context,
+/// The clone, how its tasks are run, and what they showed.
+struct Journey {
+    root: PathBuf,
     clone: PathBuf,
     target: PathBuf,
     /// What `up` is told besides.
-    how: [&'static str; 4],
+    options: [&'static str; 4],
+    /// The text of the handler that is edited.
+    original: OnceLock<String>,
+    /// How it was after the first `up`, after the services were killed, and after `down` and `up`.
+    first: Value<Status>,
+    second: Value<Status>,
+    third: Value<Status>,
 }
 
 /// Makes the clone, takes it through the journey, and removes it whatever came of it.
@@ -56,11 +60,11 @@ pub fn run(context: &Context, engine: EngineChoice, servers: Origin) -> Result<u
     let folder = tempfile::Builder::new().prefix("journey-").tempdir()?;
     file::set_mode(folder.path(), 0o755)?;
     let journey = Journey {
-        context,
+        root: context.project.root().to_owned(),
         clone: folder.path().join("clone"),
         // Kept between runs, beside the target folder that we were built in: only the first one builds everything.
         target: context.project.root().join("target").join("journey"),
-        how: [
+        options: [
             "--engine",
             if engine == EngineChoice::Docker { "docker" } else { "host" },
             "--servers",
@@ -70,162 +74,111 @@ pub fn run(context: &Context, engine: EngineChoice, servers: Origin) -> Result<u
                 Origin::Portable => "portable",
             },
         ],
+        original: OnceLock::new(),
+        first: Value::new("status"),
+        second: Value::new("status"),
+        third: Value::new("status"),
     };
-    if context.dry_run {
-        context.terminal.data(git::clone(context.project.root(), &journey.clone))?;
-        journey.tasks().iter().try_for_each(|words| context.terminal.data(journey.xtask(words)))?;
-        return Ok(0);
-    }
     let changes = context.runner.read(&git::changes(context.project.root()))?;
     if !changes.stdout.trim().is_empty() {
         context.terminal.warn("the journey is made with HEAD; changes that are not committed are not in it");
     }
-    let outcome = journey.make();
-    if outcome.is_err() {
-        // Nothing may be left running, however far the journey came.
-        drop(context.runner.without_cancel().read(&journey.xtask(&["clean", "--yes"])));
-    }
-    outcome.map(|()| 0)
+    Rollout::new(phases(&Arc::new(journey)))?.run(context)?;
+    Ok(0)
 }
 
-impl Journey<'_> {
-    /// The tasks in their order, for a dry run.
-    fn tasks(&self) -> Vec<Vec<&str>> {
-        let up = self.up();
+fn phases(journey: &Arc<Journey>) -> Vec<Phase> {
+    let phase = |name, purpose: &str, actions: fn(&Arc<Journey>) -> Vec<Action>| {
+        let journey = Arc::clone(journey);
+        Phase::new(name, purpose, move |_| Ok(Plan::of(name, actions(&journey), "as promised")))
+    };
+    let (to_clone, to_clean) = (Arc::clone(journey), Arc::clone(journey));
+    let clone = move |_: &Context| {
+        let step = git::clone(&to_clone.root, &to_clone.clone);
+        Ok(Plan::of("clone", vec![Action::Run(step)], "made"))
+    };
+    // Nothing may be left running, however far the journey came.
+    let clean = move || Ok(Plan::of("clean", vec![Action::Run(to_clean.xtask(&["clean", "--yes"]))], "cleaned"));
+    vec![
+        Phase::new("clone", "have what a new user has", clone),
+        phase("first", "see the stack come up and work", Journey::first).undo(clean),
+        phase("edit", "see edits and migrations go live", edits::all),
+        phase("kill", "see that killed services are told of and started anew", Journey::kill),
+        phase("keep", "see the data outlive a stop", Journey::keep),
+        phase("terminal", "see every task work at a terminal, at 80 and at 40 columns", Journey::at_a_terminal),
+        phase("clean", "see that nothing is left", Journey::clean),
+    ]
+}
+
+impl Journey {
+    fn first(self: &Arc<Self>) -> Vec<Action> {
         vec![
-            up.clone(),
-            vec!["seed"],
-            vec!["smoke"],
-            vec!["status", "--json"],
-            up.clone(),
-            vec!["down"],
-            up,
-            vec!["clean", "--yes"],
+            self.up(),
+            self.task(&["seed"]),
+            self.task(&["smoke"]),
+            self.status("up", &self.first),
+            self.expect(&["logs", "--json", "-n", "50"], 0, |said| {
+                ensure!(said.lines().any(|line| line.contains("\"backend\"")), "the backend says nothing");
+                Ok(())
+            }),
+            self.expect(&["exec", "backend", "--", BINARY, "--version"], 0, |said| {
+                ensure!(said.starts_with(BINARY), "exec says {said:?}");
+                Ok(())
+            }),
         ]
     }
 
-    fn up(&self) -> Vec<&str> {
-        [&["up"][..], &self.how].concat()
+    fn kill(self: &Arc<Self>) -> Vec<Action> {
+        let journey = Arc::clone(self);
+        let mut actions = vec![Action::check("kill every service", move |look| {
+            let status = journey.first.get()?;
+            Service::ALL.into_iter().try_for_each(|service| kill(look, status.of(service)?))
+        })];
+        actions.push(self.expect(&["status"], Exit::Unhealthy as u8, |_| Ok(())));
+        actions.push(self.up());
+        actions.push(self.status("up", &self.second));
+        let journey = Arc::clone(self);
+        actions.push(Action::check("see that every service was started anew", move |_| {
+            for service in Service::ALL {
+                let (first, second) = (journey.first.get()?.of(service)?, journey.second.get()?.of(service)?);
+                ensure!(first.pid.is_none() || first.pid != second.pid, "{service} was not started anew");
+            }
+            expect_reports(journey.second.get()?)
+        }));
+        actions
     }
 
-    fn make(&self) -> Result<()> {
-        crate::runner::read_well(&*self.context.runner, &git::clone(self.context.project.root(), &self.clone))?;
-        let up = self.up();
-        self.expect(&up, 0)?;
-        self.expect(&["seed"], 0)?;
-        self.expect(&["smoke"], 0)?;
-        let first = self.status("up")?;
-
-        let logs = self.expect(&["logs", "--json", "-n", "50"], 0)?;
-        ensure!(logs.stdout.lines().any(|line| line.contains("\"backend\"")), "the backend says nothing");
-        let seen = self.expect(&["exec", "backend", "--", BINARY, "--version"], 0)?;
-        ensure!(seen.stdout.starts_with(BINARY), "exec says {:?}", seen.stdout);
-        self.edit(&first)?;
-        for service in Service::ALL {
-            self.kill(first.of(service)?)?;
-        }
-        self.expect(&["status"], Exit::Unhealthy as u8)?;
-        self.say("status tells that every service was killed");
-        self.expect(&up, 0)?;
-        let second = self.status("up")?;
-        for service in Service::ALL {
-            let (first, second) = (first.of(service)?, second.of(service)?);
-            ensure!(first.pid.is_none() || first.pid != second.pid, "{service} was not started anew");
-        }
-        Self::expect_reports(&second)?;
-
-        self.expect(&["down"], 0)?;
-        self.status("down")?;
-        self.expect(&up, 0)?;
-        let third = self.status("up")?;
-        Self::expect_reports(&third)?;
-        self.say("the data is still there");
-
-        self.expect(&["clean"], Exit::Refused as u8)?;
-        self.at_a_terminal()?;
-        self.expect(&["clean", "--yes"], 0)?;
-        self.expect_nothing_left(&third)
+    fn keep(self: &Arc<Self>) -> Vec<Action> {
+        let journey = Arc::clone(self);
+        vec![
+            self.task(&["down"]),
+            self.status("down", &Value::new("status")),
+            self.up(),
+            self.status("up", &self.third),
+            Action::check("see that the data is still there", move |_| expect_reports(journey.third.get()?)),
+        ]
     }
 
     /// The same tasks on a pseudo-terminal, which leaves nothing but a stack that is cleaned.
-    fn at_a_terminal(&self) -> Result<()> {
-        let root = self.context.project.root();
-        let step = cargo::test(root, false, Tests::Terminal, &[])
+    fn at_a_terminal(self: &Arc<Self>) -> Vec<Action> {
+        let terminal = cargo::test(&self.root, false, Tests::Terminal, &[])
             .env("TERMINAL_CHECKOUT", &self.clone)
-            .env("TERMINAL_UP", self.how.join(" "))
+            .env("TERMINAL_UP", self.options.join(" "))
             .env("TERMINAL_TARGET", &self.target);
-        self.context.runner.run(&step, &CancelToken::on(&self.context.interrupt), &|_, _| ())?;
-        self.say("every task works at a terminal, at 80 and at 40 columns");
-        Ok(())
+        vec![
+            self.expect(&["clean"], Exit::Refused as u8, |_| Ok(())),
+            Action::Follow(terminal, |line| Some(line.trim().to_owned())),
+        ]
     }
 
-    /// Edits that work, that do not compile, and that bring a migration.
-    fn edit(&self, status: &Status) -> Result<()> {
-        let port = status.of(Service::Backend)?.port.context("the backend has no port")?;
-        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-        let answers = |version: &str| {
-            let health = backend::health(address, HEALTH_PATH);
-            health.as_ref().is_ok_and(|health| health.version == version)
-        };
-        let path = self.clone.join(HANDLER.0);
-        let text = std::fs::read_to_string(&path)?;
-        let handler = |version: &str| text.replace(HANDLER.1, &format!("{version:?}"));
-        std::fs::write(&path, handler("0.0.1"))?;
-        self.until("an edit is live", || Ok(answers("0.0.1")))?;
-
-        std::fs::write(&path, format!("{}\nfn broken() -> u32 {{ \"text\" }}\n", handler("0.0.2")))?;
-        self.until("status tells of the compile error", || {
-            let output = self.context.runner.read(&self.xtask(&["status", "--json"]))?;
-            Ok(output.stdout.contains(&format!("serving an older build: 1 error in {}:", HANDLER.0)))
-        })?;
-        ensure!(answers("0.0.1"), "the older build does not serve");
-
-        std::fs::write(&path, handler("0.0.3"))?;
-        self.until("the corrected edit is live", || Ok(answers("0.0.3")))?;
-        self.migrate()
-    }
-
-    /// A migration, written as people write one: an empty file first, then its statements, then other statements.
-    fn migrate(&self) -> Result<()> {
-        let write = |end: &str, text: &str| {
-            std::fs::write(self.clone.join(MIGRATIONS).join(format!("20990101000000_journey.{end}.sql")), text)
-        };
-        let says = |words: &str| {
-            let logs = self.context.runner.read(&self.xtask(&["logs", "backend", "-n", "1000"]))?;
-            Ok(logs.stdout.contains(words))
-        };
-        write("up", "")?;
-        self.until("an empty migration is not applied", || says("1 migration is without a statement"))?;
-        write("down", "DROP TABLE journey;\n")?;
-        write("up", "CREATE TABLE journey (id bigint);\n")?;
-        self.until("a migration is applied", || says("migration applied 20990101000000"))?;
-        write("up", "CREATE TABLE journey (id bigint, name text);\n")?;
-        self.until("a draft that changed is reverted and applied again", || {
-            says("draft 20990101000000_journey changed: reverted, applied again")
-        })
-    }
-
-    fn until(&self, what: &str, is_so: impl Fn() -> Result<bool>) -> Result<()> {
-        let cancel = CancelToken::on(&self.context.interrupt);
-        let look = || Ok(if is_so()? { Poll::Ready(()) } else { Poll::Pending(String::new()) });
-        match wait::until(EDIT, &cancel, look)? {
-            Waited::Done(()) => self.say(what),
-            Waited::TimedOut(_) => {
-                let logs = self.context.runner.read(&self.xtask(&["logs", "backend", "-n", "50"]))?;
-                bail!("waited in vain until {what}\n{}", logs.stdout);
-            }
-        }
-        Ok(())
-    }
-
-    fn kill(&self, service: &ServiceStatus) -> Result<()> {
-        if let Some(container) = &service.container {
-            crate::runner::read_well(&*self.context.runner, &docker::kill(container))?;
-        } else {
-            let pid = service.pid.with_context(|| format!("{} has no process", service.name))?;
-            process::signal(pid, "KILL")?;
-        }
-        Ok(())
+    fn clean(self: &Arc<Self>) -> Vec<Action> {
+        let journey = Arc::clone(self);
+        vec![
+            self.task(&["clean", "--yes"]),
+            Action::check("see that no process, no port and no folder is left", move |look| {
+                expect_nothing_left(look, &journey.clone, journey.third.get()?)
+            }),
+        ]
     }
 
     fn xtask(&self, words: &[&str]) -> Step {
@@ -236,62 +189,81 @@ impl Journey<'_> {
             .folder(&self.clone)
     }
 
-    /// Runs a task of the clone that has to end with this code.
-    fn expect(&self, words: &[&str], code: u8) -> Result<Output> {
-        self.context.interrupt.check()?;
-        let step = self.xtask(words);
-        let output = self.context.runner.read(&step)?;
-        if output.code != Some(i32::from(code)) {
-            let failure = crate::runner::failure(&step, output.code, &output.lines());
-            return Err(anyhow::Error::new(failure).context(format!("exit code {code} was expected")));
-        }
-        self.say(&format!("cargo xtask {} ends with {code}", words.join(" ")));
-        Ok(output)
+    fn up(&self) -> Action {
+        self.task(&[&["up"][..], &self.options].concat())
     }
 
-    fn status(&self, state: &str) -> Result<Status> {
-        let output = self.expect(&["status", "--json"], 0)?;
-        let status: Status = serde_json::from_str(&output.stdout).context("status --json is not what it promises")?;
-        ensure!(status.state == state, "the stack is {} instead of {state}", status.state);
-        Ok(status)
+    fn task(&self, words: &[&str]) -> Action {
+        Action::Run(self.xtask(words))
     }
 
-    /// What was seeded is still there.
-    fn expect_reports(status: &Status) -> Result<()> {
-        let port = status.of(Service::Backend)?.port.context("the backend has no port")?;
-        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-        backend::health(address, HEALTH_PATH).map_err(anyhow::Error::msg)?;
-        let page = minreq::get(format!("http://{address}{}", STORED.0)).with_timeout(5).send()?;
-        ensure!(page.as_str()?.contains(STORED.1), "the reports that were added are gone: {}", page.as_str()?);
-        Ok(())
-    }
-
-    fn expect_nothing_left(&self, last: &Status) -> Result<()> {
-        ensure!(!self.clone.join(".stack").exists(), ".stack is still there");
-        for service in Service::ALL {
-            let status = last.of(service)?;
-            let gone = status.pid.is_none_or(|pid| process::started(pid).is_none());
-            ensure!(gone, "{service} is still running");
-            if let Some(container) = &status.container {
-                let found = crate::runner::lines(&*self.context.runner, &docker::containers_named(container))?;
-                ensure!(found.is_empty(), "the container {container} is still there");
+    /// Runs a task of the clone that has to end with this code, and to print what suits.
+    fn expect(&self, words: &[&str], code: u8, suits: impl Fn(&str) -> Result<()> + Send + Sync + 'static) -> Action {
+        let judge = move |step: &Step, output: &Output| {
+            if output.code == Some(i32::from(code)) {
+                return suits(&output.stdout);
             }
-            let port = status.port.context("a service without a port")?;
-            ensure!(!ports::is_taken(port), "somebody still listens on port {port}");
-        }
-        ensure!(process::working_in(&self.clone).is_empty(), "processes still work in the clone");
-        self.say("no process, no port and no folder is left");
-        Ok(())
+            let failure = runner::failure(step, output.code, &output.lines());
+            Err(Error::new(failure).context(format!("exit code {code} was expected")))
+        };
+        Action::Read(self.xtask(words), Box::new(judge))
     }
 
-    fn say(&self, what: &str) {
-        self.context.terminal.note(format!("{GOOD}✓{GOOD:#} {what}"));
+    /// Keeps how the stack is, which has to be like this.
+    fn status(&self, state: &'static str, value: &Value<Status>) -> Action {
+        let value = value.clone();
+        self.expect(&["status", "--json"], 0, move |said| {
+            let status: Status = serde_json::from_str(said).context("status --json is not what it promises")?;
+            ensure!(status.state == state, "the stack is {} instead of {state}", status.state);
+            value.set(status);
+            Ok(())
+        })
     }
+}
+
+fn kill(look: &Look<'_>, service: &ServiceStatus) -> Result<()> {
+    if let Some(container) = &service.container {
+        runner::read_well(look.runner, &docker::kill(container)).map(drop)
+    } else {
+        let pid = service.pid.with_context(|| format!("{} has no process", service.name))?;
+        process::signal(pid, "KILL").map(drop)
+    }
+}
+
+/// What was seeded is still there.
+fn expect_reports(status: &Status) -> Result<()> {
+    let address = status.backend()?;
+    backend::health(address, HEALTH_PATH).map_err(Error::msg)?;
+    let page = minreq::get(format!("http://{address}{}", STORED.0)).with_timeout(5).send()?;
+    ensure!(page.as_str()?.contains(STORED.1), "the reports that were added are gone: {}", page.as_str()?);
+    Ok(())
+}
+
+fn expect_nothing_left(look: &Look<'_>, clone: &Path, last: &Status) -> Result<()> {
+    ensure!(!clone.join(".stack").exists(), ".stack is still there");
+    for service in Service::ALL {
+        let status = last.of(service)?;
+        let gone = status.pid.is_none_or(|pid| process::started(pid).is_none());
+        ensure!(gone, "{service} is still running");
+        if let Some(container) = &status.container {
+            let found = runner::lines(look.runner, &docker::containers_named(container))?;
+            ensure!(found.is_empty(), "the container {container} is still there");
+        }
+        let port = status.port.context("a service without a port")?;
+        ensure!(!ports::is_taken(port), "somebody still listens on port {port}");
+    }
+    ensure!(process::working_in(clone).is_empty(), "processes still work in the clone");
+    Ok(())
 }
 
 impl Status {
     fn of(&self, service: Service) -> Result<&ServiceStatus> {
         let found = self.services.iter().find(|status| status.name == service.name());
         found.with_context(|| format!("status does not tell of {service}"))
+    }
+
+    /// Where the backend listens.
+    fn backend(&self) -> Result<SocketAddr> {
+        Ok(local(self.of(Service::Backend)?.port.context("the backend has no port")?))
     }
 }
