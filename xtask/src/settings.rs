@@ -41,25 +41,43 @@ impl Settings {
         Ok(settings)
     }
 
-    /// The lines that the file lacks, each with its comment, as the template has them: secrets are new ones.
-    pub fn missing_lines(project: &Project) -> Result<(Vec<String>, String)> {
-        let own = read(&project.settings())?;
-        let text = Self::generate(project)?;
-        let (mut names, mut lines, mut comment) = (Vec::new(), String::new(), String::new());
-        for line in text.lines() {
-            match line.split_once('=').filter(|(name, _)| !name.starts_with('#')) {
-                Some((name, _)) => {
-                    if !own.entries.iter().any(|entry| entry.name == name) {
-                        names.push(name.to_owned());
-                        lines.push_str(&format!("\n{comment}{line}\n"));
-                    }
+    /// The file's text with what it lacks: settings that only the template has, each with its comment, and secrets in
+    /// the place of empty ones. The names say which.
+    pub fn completed(project: &Project) -> Result<(Vec<String>, String)> {
+        let own = std::fs::read_to_string(project.settings()).context("cannot read the settings")?;
+        let entries = read(&project.settings())?.entries;
+        let template = Self::template(project)?;
+        let new = Self::generate(project)?;
+        let (mut names, mut text, mut comment) = (Vec::new(), own, String::new());
+        if !text.ends_with('\n') {
+            text.push('\n');
+        }
+        for line in new.lines() {
+            let Some((name, _)) = line.split_once('=').filter(|(name, _)| !name.starts_with('#')) else {
+                if line.starts_with("# ") && !line.starts_with("# ---") {
+                    comment.push_str(&format!("{line}\n"));
+                } else {
                     comment.clear();
                 }
-                None if line.starts_with("# ") && !line.starts_with("# ---") => comment.push_str(&format!("{line}\n")),
-                None => comment.clear(),
+                continue;
+            };
+            let is_secret = template.entries.iter().any(|entry| entry.name == name && entry.value == GENERATE);
+            match entries.iter().find(|entry| entry.name == name) {
+                None => text.push_str(&format!("\n{comment}{line}\n")),
+                Some(entry) if is_secret && entry.value.is_empty() => {
+                    let fill =
+                        |own: &str| if own.trim_end() == format!("{name}=") { line.to_owned() } else { own.to_owned() };
+                    text = text.lines().map(|own| fill(own) + "\n").collect();
+                }
+                Some(_) => {
+                    comment.clear();
+                    continue;
+                }
             }
+            names.push(name.to_owned());
+            comment.clear();
         }
-        Ok((names, lines))
+        Ok((names, text))
     }
 
     fn add_defaults(&mut self, template: &Self) {
@@ -113,6 +131,19 @@ impl Settings {
         self.entries.iter().map(|entry| (entry.name.as_str(), entry.value.as_str()))
     }
 
+    /// The settings as a file's text with the template's comments.
+    pub fn in_template(&self, project: &Project) -> Result<String> {
+        let mut text = String::new();
+        for line in Self::generate(project)?.lines() {
+            let name = line.split_once('=').map(|(name, _)| name).filter(|name| !name.starts_with('#'));
+            match name.and_then(|name| self.entries.iter().find(|entry| entry.name == name)) {
+                Some(entry) => writeln!(text, "{}={}", entry.name, entry.value)?,
+                None => writeln!(text, "{line}")?,
+            }
+        }
+        Ok(text)
+    }
+
     /// The settings as a file's text, without comments.
     pub fn text(&self) -> String {
         self.iter().fold(String::new(), |text, (name, value)| format!("{text}{name}={value}\n"))
@@ -130,7 +161,8 @@ impl Settings {
         }
         let path = project.settings();
         let what = if problems.len() == 1 { "a setting is" } else { "settings are" };
-        let is_missing = problems.iter().any(|problem| problem.ends_with("is missing"));
+        let lacks = |problem: &String| problem.ends_with("is missing") || problem.ends_with("is empty");
+        let is_missing = problems.iter().any(lacks);
         let failure = Failure::new(Exit::Missing, format!("{what} wrong or missing in {}", project.relative(&path)))
             .details(problems)
             .hint(format!("edit {}; .env.docker.example explains each setting", project.relative(&path)));
@@ -144,8 +176,9 @@ impl Settings {
         for entry in &template.entries {
             match self.entries.iter().find(|own| own.name == entry.name) {
                 // One that has a default may as well not be there: a file from before it was invented goes on working.
-                None if entry.value != GENERATE => {}
+                None if entry.value != GENERATE || !is_needed(&entry.name) => {}
                 None => problems.push(format!("{} is missing", entry.name)),
+                Some(own) if own.value.is_empty() && entry.value == GENERATE && !is_needed(&entry.name) => {}
                 Some(own) if own.value.is_empty() && !entry.value.is_empty() => {
                     problems.push(format!("{} is empty", entry.name));
                 }
@@ -202,6 +235,11 @@ pub fn parse_declaration(text: &str) -> Result<Vec<Declared>> {
 pub fn is_secret(name: &str) -> bool {
     let is_declared = declared().iter().any(|setting| setting.name == name && setting.secret);
     is_declared || product::setting::SECRETS_OF_THE_STACK.contains(&name)
+}
+
+/// Whether nothing starts without a value: the backend's requirements, and whatever the stack itself reads.
+fn is_needed(name: &str) -> bool {
+    declared().iter().find(|setting| setting.name == name).is_none_or(|setting| setting.required)
 }
 
 fn read(path: &Path) -> Result<Settings> {

@@ -48,8 +48,8 @@ impl<'a> Stack<'a> {
     pub fn open(context: &'a Context) -> Result<Self> {
         let mut state = State::load(&StackFolder::of(&context.project, None))?;
         if state.is_none() {
-            // Somebody may have removed the folder while containers ran.
-            state = Docker::open(context).rediscover()?;
+            // Somebody may have removed the folder while it ran.
+            state = rediscover(context)?;
         }
         Ok(Self::with(context, state))
     }

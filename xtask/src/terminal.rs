@@ -16,7 +16,7 @@ use serde_json::json;
 
 use crate::failure::{Exit, Failure, exit_code};
 
-pub use self::progress::{Lane, Progress};
+pub use self::progress::{HEARTBEAT, Lane, Progress};
 pub use self::table::Table;
 
 /// Something good.
@@ -215,8 +215,8 @@ impl Terminal {
                 "hints": failure.map(Failure::hints).unwrap_or_default(),
             },
         });
-        // With a closed stdout there is nobody to tell.
-        drop(self.json(&document));
+        // In one line, as every object of a stream. With a closed stdout there is nobody to tell.
+        drop(self.json_line(&document));
     }
 
     /// Whether somebody types what we read.

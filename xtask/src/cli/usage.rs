@@ -129,7 +129,12 @@ mod tests {
     #[test]
     fn every_command_line_that_is_advised_anywhere_is_one_that_is_understood() {
         let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
-        let mut all = vec![root.join("README.md"), root.join("CONTRIBUTING.md")];
+        let mut all = vec![
+            root.join("README.md"),
+            root.join("CONTRIBUTING.md"),
+            root.join("SECURITY.md"),
+            root.join("CHANGELOG.md"),
+        ];
         files(&root.join("xtask/src"), &[".rs"], &mut all);
         files(&root.join("docs"), &[".md"], &mut all);
         // Made from the parser itself.

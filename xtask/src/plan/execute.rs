@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
+use std::sync::mpsc::{self, RecvTimeoutError};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -77,23 +78,24 @@ impl Plan {
         lock(&run.done).extend(empty.iter().map(|lane| lane.name.clone()));
         let names: Vec<String> = lanes.iter().map(|lane| lane.name.clone()).collect();
         let progress = context.terminal.progress(&names);
+        let shown: Vec<terminal::Lane<'_>> = lanes.iter().map(|lane| progress.lane(&lane.name)).collect();
+        let (sender, over) = mpsc::channel::<()>();
         std::thread::scope(|scope| {
-            for lane in lanes {
-                let line = progress.lane(&lane.name);
-                let run = &run;
-                scope.spawn(move || match run.lane(lane, &line) {
-                    Ok(()) => {
-                        line.done(&lane.result);
-                        lock(&run.done).push(lane.name.clone());
-                    }
-                    Err(error) => {
-                        line.failed(if run.cancel.is_cancelled() { "stopped" } else { "failed" });
-                        // Kept before the others are stopped by it: they have nothing to add.
-                        lock(&run.failure).get_or_insert(error);
-                        run.cancel.cancel();
-                    }
+            let shown = &shown;
+            scope.spawn(move || {
+                while over.recv_timeout(terminal::HEARTBEAT) == Err(RecvTimeoutError::Timeout) {
+                    shown.iter().for_each(terminal::Lane::heartbeat);
+                }
+            });
+            for (lane, progress) in lanes.into_iter().zip(shown) {
+                let (run, sender) = (&run, sender.clone());
+                scope.spawn(move || {
+                    run.lane_to_its_end(lane, progress);
+                    drop(sender);
                 });
             }
+            // The heartbeat ends with the last lane.
+            drop(sender);
         });
         drop(progress);
         let failure = run.failure.into_inner().unwrap_or_else(PoisonError::into_inner);
@@ -103,6 +105,21 @@ impl Plan {
 }
 
 impl Run<'_> {
+    fn lane_to_its_end(&self, lane: &Lane, progress: &terminal::Lane<'_>) {
+        match self.lane(lane, progress) {
+            Ok(()) => {
+                progress.done(&lane.result);
+                lock(&self.done).push(lane.name.clone());
+            }
+            Err(error) => {
+                progress.failed(if self.cancel.is_cancelled() { "stopped" } else { "failed" });
+                // Kept before the others are stopped by it: they have nothing to add.
+                lock(&self.failure).get_or_insert(error);
+                self.cancel.cancel();
+            }
+        }
+    }
+
     fn lane(&self, lane: &Lane, progress: &terminal::Lane<'_>) -> Result<()> {
         for action in &lane.actions {
             self.cancel.check()?;

@@ -1,7 +1,7 @@
 //! The environment of a step's process: what the step says on top of what it may inherit.
 
 use std::ffi::OsString;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::process::{STARTED_BY, current_mark};
 use crate::step::Step;
@@ -47,7 +47,11 @@ const LIBRARY_PATHS: [&str; 2] = ["LD_LIBRARY_PATH", "DYLD_FALLBACK_LIBRARY_PATH
 /// Whether a folder is one of those that cargo adds: that of the build, or of the toolchain.
 fn is_of_cargo(folder: &Path) -> bool {
     let ours = std::env::current_exe().ok().and_then(|path| path.parent().map(Path::to_owned));
-    ours.is_some_and(|ours| folder.starts_with(ours)) || folder.components().any(|part| part.as_os_str() == "rustlib")
+    let toolchain = std::env::var_os("RUSTUP_HOME").map(PathBuf::from).map(|home| home.join("toolchains"));
+    let words = ["rustlib", "toolchains"];
+    ours.is_some_and(|ours| folder.starts_with(ours))
+        || toolchain.is_some_and(|toolchains| folder.starts_with(toolchains))
+        || folder.components().any(|part| words.iter().any(|word| part.as_os_str() == *word))
 }
 
 /// What any program needs: where programs are, where the user's and where temporary files go.
@@ -60,4 +64,17 @@ pub fn is_basic(name: &str) -> bool {
 fn is_cargo_private(name: &str) -> bool {
     let private = ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_", "CARGO_CFG_", "CARGO_CRATE_", "CARGO_PRIMARY_"];
     private.iter().any(|prefix| name.starts_with(prefix)) || name == "CARGO"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_folders_of_the_toolchain_are_told_from_a_persons_own() {
+        for folder in ["/home/me/.rustup/toolchains/stable/lib", "/usr/lib/rustlib/x86_64/lib"] {
+            assert!(is_of_cargo(Path::new(folder)), "{folder}");
+        }
+        assert!(!is_of_cargo(Path::new("/opt/oracle/lib")));
+    }
 }

@@ -236,6 +236,7 @@ impl Engine for Docker<'_> {
             state.containers.production.is_some() == request.production
                 && state.containers.replicas == request.replicas
                 && state.watch == watch
+                && request.polls.is_none_or(|polls| state.polls == polls)
         });
         let standing = |service: Service| match is_running(&containers, service) {
             false => Standing::Absent,
@@ -262,7 +263,7 @@ impl Engine for Docker<'_> {
         start::lanes(self, start, state)
     }
 
-    fn rehearse(&self, _: &Settings, state: &State) -> Result<Vec<Lane>> {
+    fn rehearse(&self, _: &Settings, state: &State, migrates: bool) -> Result<Vec<Lane>> {
         let compose = self.current(state)?;
         let is_from_source = state.containers.production.is_none();
         let mut actions = Vec::new();
@@ -273,7 +274,7 @@ impl Engine for Docker<'_> {
         // In a container of its own, which gets the settings as they are now.
         let check = Program::by(compose.run_once(Service::Backend.name(), &[BINARY.to_owned()])).check_settings();
         actions.push(Action::Run(check));
-        if serves && self.is_running(state, Service::Postgres)? {
+        if migrates && serves && self.is_running(state, Service::Postgres)? {
             let drafts = checkout::drafts(self.context);
             actions.push(Action::Run(program_inside(&compose).migrate(foundation::MIGRATION_TIMEOUT, &drafts)));
         }
@@ -324,6 +325,9 @@ impl Engine for Docker<'_> {
         if state.containers.production.is_none() || !service.is_built() {
             for other in Service::ALL {
                 variables.extend(inside_variables(other, &settings)?);
+            }
+            if !service.is_built() {
+                variables.extend(environment::addresses_in_containers(&settings)?);
             }
         }
         Ok(compose.exec(service.name(), &variables, Terminal::has_input(), command))

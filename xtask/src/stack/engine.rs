@@ -77,8 +77,9 @@ pub trait Engine {
     /// What starts the services. `state` is what the stack will be, and gets what only the engine knows.
     fn start(&self, start: &Start<'_>, state: &mut State) -> Result<Vec<Lane>>;
 
-    /// What makes sure, before the backend is stopped, that it can be started again.
-    fn rehearse(&self, settings: &Settings, state: &State) -> Result<Vec<Lane>>;
+    /// What makes sure, before the backend is stopped, that it can be started again; with migrations only where it gets
+    /// into the database that runs.
+    fn rehearse(&self, settings: &Settings, state: &State, migrates: bool) -> Result<Vec<Lane>>;
 
     /// What stops those of the services that run, each after those that need it.
     fn stop(&self, state: Option<&State>, services: &[Service]) -> Result<Vec<Lane>>;

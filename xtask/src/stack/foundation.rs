@@ -39,7 +39,7 @@ pub fn settings(context: &Context, folder: &StackFolder) -> Result<(Settings, Op
     }
     let text = if let Ok(text) = std::fs::read_to_string(folder.settings_copy()) {
         context.terminal.warn(format!("{name} is gone: it is made again as the stack was started with it"));
-        text
+        Settings::parse(&text)?.in_template(&context.project)?
     } else {
         context.terminal.note(format!("first run: {name} gets secrets of its own"));
         Settings::generate(&context.project)?

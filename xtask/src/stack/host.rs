@@ -159,9 +159,12 @@ impl Engine for Host<'_> {
         Ok((has_data || !state.wanted.is_empty()).then_some(state))
     }
 
-    fn standing(&self, _: Option<&State>, request: &Request, watch: bool) -> Result<Vec<(Service, Standing)>> {
+    fn standing(&self, state: Option<&State>, request: &Request, watch: bool) -> Result<Vec<(Service, Standing)>> {
+        let polls = state.map(|state| state.polls);
+        let looks_as_asked = !watch || request.polls.is_none_or(|asked| polls == Some(asked));
+        let is_as_asked = self.is_watched() == watch && looks_as_asked;
         let standing = |service: Service| match service {
-            Service::Backend if self.is_watched() == watch && self.is_there(service) => Standing::Current,
+            Service::Backend if is_as_asked && self.is_there(service) => Standing::Current,
             Service::Backend if self.is_there(service) => Standing::Outdated,
             service if self.is_running(service) => Standing::Current,
             _ => Standing::Absent,
@@ -227,11 +230,11 @@ impl Engine for Host<'_> {
         Ok(lanes)
     }
 
-    fn rehearse(&self, settings: &Settings, state: &State) -> Result<Vec<Lane>> {
+    fn rehearse(&self, settings: &Settings, state: &State, migrates: bool) -> Result<Vec<Lane>> {
         let source = self.source()?;
         let program = Program::with(&source.binary, &environment::of_backend(settings, &state.ports, DATABASE)?);
         let mut actions = vec![recipe::build(&source), Action::Run(program.check_settings())];
-        if self.is_running(Service::Postgres) {
+        if migrates && self.is_running(Service::Postgres) {
             actions.push(Action::Run(program.migrate(source.migration_timeout, &source.drafts)));
         }
         Ok(vec![Lane { name: "build".to_owned(), actions, result: "ready to start again".to_owned() }])

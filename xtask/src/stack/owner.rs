@@ -12,9 +12,9 @@ pub fn of_port(port: u16, runner: &dyn Runner) -> String {
     match process {
         // Docker's own process holds the port for a container; the container is what a person knows.
         Some(holder) if !holder.is_docker() => holder.in_words(),
-        other => container(port, runner)
-            .or_else(|| other.map(|holder| holder.in_words()))
-            .unwrap_or_else(|| "somebody whom this user may not see".to_owned()),
+        other => container(port, runner).or_else(|| other.map(|holder| holder.in_words())).unwrap_or_else(|| {
+            "nobody who listens now: another checkout is starting there, or a connection has just ended".to_owned()
+        }),
     }
 }
 

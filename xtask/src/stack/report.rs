@@ -255,7 +255,7 @@ impl Report {
             let named = self.strays.iter().map(|(name, pid)| format!("{name} (process {pid})"));
             return Failure::new(Exit::Unhealthy, "processes of this stack run that no record tells of")
                 .details(named)
-                .hint("cargo xtask up, which ends them and starts the stack anew; the data is kept")
+                .hint("cargo xtask up, which ends them and starts the stack anew")
                 .hint("cargo xtask down, which ends them");
         }
         let bad: Vec<&ServiceReport> =
@@ -268,7 +268,13 @@ impl Report {
             format!("{}: {why}", service.name)
         }));
         let has_ended = bad.iter().any(|service| service.state != RunState::Running || service.lost_its_watcher());
-        let failure = if has_ended { failure.hint("cargo xtask up") } else { failure.hint("cargo xtask restart") };
+        let problems = bad.iter().filter_map(|service| service.watch.as_ref()?.says.as_ref());
+        let hints: Vec<&String> = problems.flat_map(|says| &says.hints).collect();
+        let failure = match (has_ended, hints.is_empty()) {
+            (true, _) => failure.hint("cargo xtask up"),
+            (false, true) => failure.hint("cargo xtask restart"),
+            (false, false) => hints.into_iter().fold(failure, Failure::hint),
+        };
         failure.hint(format!("cargo xtask logs {}", names.join(" ")))
     }
 }
@@ -330,20 +336,29 @@ impl ServiceReport {
         if running == RunState::Running {
             report.examine(port.unwrap_or_default(), settings);
         }
-        if report.detail.is_none() {
-            report.detail = report.of_watch();
+        match report.problem() {
+            // It says why, where the service itself can only say that something is wrong.
+            Some(problem) if report.health == Some(HealthState::Unhealthy) => report.detail = Some(problem.to_owned()),
+            _ if report.detail.is_none() => report.detail = report.of_watch(),
+            _ => {}
         }
         report
     }
 
     /// Why what was edited last does not serve, if that is so.
     fn of_watch(&self) -> Option<String> {
-        let watch = self.watch.as_ref().filter(|_| self.state == RunState::Running)?;
+        if self.watch.is_none() || self.state != RunState::Running {
+            return None;
+        }
         if self.lost_its_watcher() {
             return Some("its watcher is gone: what is edited is not built".to_owned());
         }
-        let problem = watch.says.as_ref()?.problem.as_ref()?;
-        Some(format!("serving an older build: {problem}"))
+        self.problem().map(|problem| format!("serving an older build: {problem}"))
+    }
+
+    /// What keeps the watcher from serving what was edited last.
+    fn problem(&self) -> Option<&str> {
+        self.watch.as_ref()?.says.as_ref()?.problem.as_deref()
     }
 
     fn examine(&mut self, port: u16, settings: Option<&Settings>) {

@@ -46,6 +46,11 @@ pub trait Definition: Sync {
     /// The setting that names the port to ask for first.
     fn port_setting(&self) -> &'static str;
 
+    /// The setting with the password that its clients need; another one counts from its next start on.
+    fn password_setting(&self) -> Option<&'static str> {
+        None
+    }
+
     /// Its place in a block of ports.
     fn port_offset(&self) -> u16;
 

@@ -29,6 +29,17 @@ impl Stack<'_> {
     fn start(&mut self, request: &Request, stopped: &[Service]) -> Result<UpOutcome> {
         let context = self.context;
         let (settings, write_settings) = foundation::settings(context, self.folder())?;
+        let mut changed = self.with_another_password(&settings)?;
+        changed.retain(|service| !stopped.contains(service));
+        if !changed.is_empty() {
+            context.terminal.note(format!("the settings have another password: restarting {}", in_words(&changed)));
+            self.print_or_run(&Plan { lanes: self.engine.stop(self.state.as_ref(), &changed)? })?;
+        }
+        let stopped = &[stopped, &changed].concat();
+        let request = &Request {
+            services: Service::with_needs(&[request.services.as_slice(), &changed].concat()),
+            ..request.clone()
+        };
         let (watch, polls) = self.is_to_be_watched(request)?;
         let standing = self.engine.standing(self.state.as_ref(), request, watch)?;
         let of = |wanted: &[Standing]| -> Vec<Service> {
@@ -61,6 +72,7 @@ impl Stack<'_> {
             }
         }
         if starting.is_empty() && waiting.is_empty() {
+            self.write_settings(write_settings)?;
             return Ok(UpOutcome::Unchanged);
         }
         self.engine.check()?;
@@ -103,6 +115,22 @@ impl Stack<'_> {
         // With what only a plan that was done to its end may say.
         self.write_state()?;
         Ok(UpOutcome::Started)
+    }
+
+    /// What runs with another password than the settings have, and what uses it: only a new start brings them together.
+    pub fn with_another_password(&self, settings: &Settings) -> Result<Vec<Service>> {
+        let Ok(before) = std::fs::read_to_string(self.folder().settings_copy()) else { return Ok(Vec::new()) };
+        let before = Settings::parse(&before)?;
+        let running = self.running()?;
+        let is_changed = |service: &Service| {
+            let setting = service.definition().password_setting();
+            running.contains(service) && setting.is_some_and(|name| before.get(name) != settings.get(name))
+        };
+        let changed: Vec<Service> = Service::ALL.into_iter().filter(is_changed).collect();
+        if changed.is_empty() {
+            return Ok(changed);
+        }
+        Ok(Service::with_users(&changed).into_iter().filter(|service| running.contains(service)).collect())
     }
 
     /// What runs and needs a service that will listen elsewhere: it was told the old port.
@@ -182,12 +210,20 @@ impl Stack<'_> {
 
     /// Stops services, so that `up` starts them anew, once it is sure that they can be started again.
     pub fn stop_for_restart(&self, services: &[Service]) -> Result<()> {
-        let (settings, _) = foundation::settings(self.context, self.folder())?;
+        let (settings, write_settings) = foundation::settings(self.context, self.folder())?;
+        self.write_settings(write_settings)?;
         self.engine.check()?;
         if let Some(state) = self.state.as_ref().filter(|_| services.contains(&Service::Backend)) {
-            self.print_or_run(&Plan { lanes: self.engine.rehearse(&settings, state)? })?;
+            // With another password nobody gets into a server that still has the old one.
+            let migrates = !self.with_another_password(&settings)?.contains(&Service::Postgres);
+            self.print_or_run(&Plan { lanes: self.engine.rehearse(&settings, state, migrates)? })?;
         }
         self.print_or_run(&Plan { lanes: self.engine.stop(self.state.as_ref(), services)? })
+    }
+
+    /// Writes the settings again where their file is gone.
+    fn write_settings(&self, write: Option<Action>) -> Result<()> {
+        write.map_or(Ok(()), |write| self.print_or_run(&Plan::of("settings", vec![write], "written")))
     }
 
     fn print_or_run(&self, plan: &Plan) -> Result<()> {

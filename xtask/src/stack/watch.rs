@@ -110,7 +110,7 @@ struct Watcher<'scope, 'env> {
     crashes: u32,
     retry: Option<Instant>,
     /// When what is being built was edited.
-    edited: Instant,
+    edited: Option<Instant>,
     /// What the compiler said last, so that it is not said again.
     shown: Vec<String>,
     jobs: u32,
@@ -154,7 +154,7 @@ impl<'scope, 'env> Watcher<'scope, 'env> {
             environment: Vec::new(),
             crashes: 0,
             retry: None,
-            edited: Instant::now(),
+            edited: None,
             shown: Vec::new(),
             jobs: 0,
             report: WatchReport { phase: Phase::Building, problem: None, hints: Vec::new(), reloads: 0 },
@@ -206,10 +206,12 @@ impl<'scope, 'env> Watcher<'scope, 'env> {
             self.events = Events::start(&self.sources, self.polls, &self.sender, &|text| say(self.context, &text));
         }
         let Some(difference) = snapshot.difference(&self.seen) else { return };
-        self.edited = Instant::now();
+        self.edited = Some(Instant::now());
         self.seen = snapshot;
         let was_busy = self.cancel();
-        if self.served.as_ref() == Some(&self.seen) && self.fleet.is_serving() {
+        // A draft may have been reverted meanwhile: then the database is not as what serves needs it.
+        let is_migrated = self.migrated == Some(self.seen.migrations());
+        if self.served.as_ref() == Some(&self.seen) && self.fleet.is_serving() && is_migrated {
             self.shown.clear();
             self.stand(Phase::Idle, None);
             return self.say(&format!("{difference} changed back to what serves"));
@@ -337,12 +339,10 @@ impl<'scope, 'env> Watcher<'scope, 'env> {
     /// The next server is ready: it is the one that serves now, and the one before finishes what it has begun.
     fn take_over(&mut self, number: u32) -> Result<()> {
         let Some((prepared, is_reload)) = self.fleet.take_over(number)? else { return Ok(()) };
-        let seconds = self.edited.elapsed().as_secs_f64();
-        if is_reload {
-            self.report.reloads += 1;
-            self.say(&format!("reloaded {seconds:.1} s after the change"));
-        } else {
-            self.say("serving");
+        self.report.reloads += u32::from(is_reload);
+        match self.edited.take().filter(|_| is_reload) {
+            Some(edited) => self.say(&format!("reloaded {:.1} s after the change", edited.elapsed().as_secs_f64())),
+            None => self.say("serving"),
         }
         if prepared.is_another_binary {
             self.crashes = 0;

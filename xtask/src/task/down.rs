@@ -8,15 +8,20 @@ use crate::cli::Down;
 use crate::context::Context;
 use crate::lock::Lock;
 use crate::stack::Stack;
-use crate::stack::service::in_words;
+use crate::stack::service::{Service, in_words};
 
 /// Stops what runs and keeps the data.
 pub fn run(context: &Context, arguments: &Down) -> Result<u8> {
     // Nothing is made in a checkout that never had a stack, or lost what told of it and has nothing running.
     let is_known = context.project.state().is_dir();
+    let mut with = Vec::new();
     let was_up = if is_known || Stack::find_lost(context)? {
         let lock = context.lock_stack(Duration::from_secs(arguments.lock.lock_timeout))?;
-        let was_up = Stack::open_locked(context, lock.as_ref())?.down(&arguments.services)?;
+        let mut stack = Stack::open_locked(context, lock.as_ref())?;
+        with = Service::with_users(&arguments.services);
+        let running = stack.running()?;
+        with.retain(|service| running.contains(service) && !arguments.services.contains(service));
+        let was_up = stack.down(&arguments.services)?;
         if !is_known {
             remove_folder(context, lock.as_ref());
         }
@@ -29,7 +34,10 @@ pub fn run(context: &Context, arguments: &Down) -> Result<u8> {
     }
     let message = match (was_up, arguments.services.as_slice()) {
         (true, []) => "the stack is down; its data is kept".to_owned(),
-        (true, services) => format!("{} stopped, with what needs it; the data is kept", in_words(services)),
+        (true, services) if with.is_empty() => format!("{} stopped; the data is kept", in_words(services)),
+        (true, services) => {
+            format!("{} stopped, with {}, which needs it; the data is kept", in_words(services), in_words(&with))
+        }
         (false, []) => "the stack was not running".to_owned(),
         (false, services) => format!("{} was not running", in_words(services)),
     };

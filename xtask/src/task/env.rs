@@ -1,7 +1,5 @@
 //! The local settings.
 
-use std::io::Write as _;
-
 use anyhow::{Context as _, Result};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -13,6 +11,7 @@ use crate::file;
 use crate::product::DATABASE;
 use crate::runner::Output;
 use crate::settings::{Settings, is_secret};
+use crate::stack::folder::StackFolder;
 use crate::stack::host::{self, Host};
 use crate::stack::ports::Ports;
 use crate::stack::service::Service;
@@ -39,7 +38,15 @@ fn init(context: &Context, force: bool) -> Result<u8> {
             .hint("cargo xtask env init --force, which makes it anew with other secrets")
             .into());
     }
-    let text = Settings::generate(&context.project)?;
+    let remembered = StackFolder::of(&context.project, None).settings_copy();
+    let text = match std::fs::read_to_string(remembered).ok().filter(|_| !force) {
+        // The stack's servers have these passwords.
+        Some(text) => {
+            context.terminal.note("the stack was started with settings that are still known: these are written");
+            Settings::parse(&text)?.in_template(&context.project)?
+        }
+        None => Settings::generate(&context.project)?,
+    };
     if context.dry_run {
         context.terminal.data(format!("# write {name} ({} lines, mode 600)", text.lines().count()))?;
         return Ok(0);
@@ -60,7 +67,7 @@ fn init(context: &Context, force: bool) -> Result<u8> {
 fn add_missing(context: &Context) -> Result<u8> {
     let path = context.project.settings();
     let name = context.project.relative(&path);
-    let (names, lines) = Settings::missing_lines(&context.project)?;
+    let (names, text) = Settings::completed(&context.project)?;
     if names.is_empty() {
         context.terminal.note(format!("{name} has every setting"));
         return Ok(0);
@@ -69,9 +76,7 @@ fn add_missing(context: &Context) -> Result<u8> {
         context.terminal.data(format!("# add {} to {name}", names.join(", ")))?;
         return Ok(0);
     }
-    let mut file =
-        std::fs::OpenOptions::new().append(true).open(&path).with_context(|| format!("cannot open {name}"))?;
-    file.write_all(lines.as_bytes()).with_context(|| format!("cannot write {name}"))?;
+    file::write(&path, text.as_bytes(), 0o600)?;
     context.terminal.note(format!("added {} to {name}", names.join(", ")));
     Ok(0)
 }

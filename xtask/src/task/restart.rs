@@ -8,6 +8,7 @@ use super::status;
 use crate::cli::Restart;
 use crate::context::Context;
 use crate::failure::{Exit, Failure};
+use crate::settings::Settings;
 use crate::stack::Stack;
 use crate::stack::request::{Request, UpOutcome};
 use crate::stack::servers::Origin;
@@ -23,7 +24,12 @@ pub fn run(context: &Context, arguments: &Restart) -> Result<u8> {
     };
     let mut stack = Stack::open_locked(context, lock.as_ref())?;
     let wanted = stack.state().map(|state| state.wanted.clone()).unwrap_or_default();
-    let services = if arguments.services.is_empty() { wanted } else { arguments.services.clone() };
+    let mut services = if arguments.services.is_empty() { wanted } else { arguments.services.clone() };
+    if let Ok(settings) = Settings::load(&context.project) {
+        services.extend(stack.with_another_password(&settings)?);
+    }
+    services.sort();
+    services.dedup();
     if services.is_empty() {
         return Err(Failure::new(Exit::Unhealthy, "the stack is not running").hint("cargo xtask up").into());
     }

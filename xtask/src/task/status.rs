@@ -55,6 +55,12 @@ pub fn print(terminal: &Terminal, report: &Report) -> Result<()> {
     terminal.table(&table)
 }
 
+/// The first digits of a commit, which are enough for a person, and whether files differed from it.
+fn shortened(commit: &str) -> String {
+    let (hash, mark) = commit.strip_suffix("-dirty").map_or((commit, ""), |hash| (hash, "-dirty"));
+    format!("{}{mark}", hash.chars().take(12).collect::<String>())
+}
+
 fn row(service: &ServiceReport) -> [String; 6] {
     let (style, word): (Style, &str) = match (service.state, service.health) {
         (RunState::Running, Some(HealthState::Healthy)) => (GOOD, "healthy"),
@@ -66,7 +72,8 @@ fn row(service: &ServiceReport) -> [String; 6] {
     let what = match (&service.product, &service.version) {
         (Some(product), Some(version)) => {
             let origin = service.source.map(|source| source.to_string());
-            let origin = origin.or_else(|| service.commit.as_ref().map(|commit| format!("commit {commit}")));
+            let origin =
+                origin.or_else(|| service.commit.as_ref().map(|commit| format!("commit {}", shortened(commit))));
             format!("{product} {version}{}", origin.map(|origin| format!(" ({origin})")).unwrap_or_default())
         }
         _ => String::new(),

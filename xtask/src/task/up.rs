@@ -113,10 +113,13 @@ fn print_next(context: &Context, services: &[Service], report: &Report) -> Resul
     if services.contains(&Service::Backend) {
         table.row(["Next:", "cargo xtask smoke", "walk through the API"]);
         table.row(["", "cargo xtask seed", "add demo data"]);
-    } else {
+        table.row(["", "cargo xtask logs -f", "follow the logs"]);
+    } else if report.services.iter().all(|service| service.name != Service::Backend || !service.wanted) {
         table.row(["Next:", "cargo xtask env show --reveal", "the settings for a backend that you run yourself"]);
+        table.row(["", "cargo xtask logs -f", "follow the logs"]);
+    } else {
+        table.row(["Next:", "cargo xtask logs -f", "follow the logs"]);
     }
-    table.row(["", "cargo xtask logs -f", "follow the logs"]);
     table.row(["", "cargo xtask down", "stop, and keep the data"]);
     context.terminal.data("")?;
     context.terminal.table(&table)

@@ -8,7 +8,7 @@ use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressState, P
 use super::{BAD, FAINT, GOOD, Terminal, lock};
 
 /// How long a plain stream stays silent about something that only moves on.
-const HEARTBEAT: Duration = Duration::from_secs(15);
+pub const HEARTBEAT: Duration = Duration::from_secs(15);
 
 /// The lines of one piece of work; they stay as they are when it is dropped.
 pub struct Progress<'a> {
@@ -28,7 +28,9 @@ pub struct Lane<'a> {
 
 struct State {
     text: String,
+    detail: String,
     printed: Instant,
+    has_ended: bool,
 }
 
 impl<'a> Progress<'a> {
@@ -55,7 +57,7 @@ impl<'a> Progress<'a> {
             bar
         });
         let now = Instant::now();
-        let state = Mutex::new(State { text: String::new(), printed: now });
+        let state = Mutex::new(State { text: String::new(), detail: String::new(), printed: now, has_ended: false });
         Lane { progress: self, name: name.to_owned(), started: now, bar, state }
     }
 }
@@ -74,7 +76,7 @@ impl Lane<'_> {
             Some(bar) => bar.set_message(text.clone()),
             None => self.plain(&format!("{text} …")),
         }
-        *lock(&self.state) = State { text, printed: Instant::now() };
+        *lock(&self.state) = State { text, detail: String::new(), printed: Instant::now(), has_ended: false };
     }
 
     /// Says how far it is; a plain stream hears of it now and then only.
@@ -87,6 +89,18 @@ impl Lane<'_> {
             state.printed = Instant::now();
             self.plain(&line);
         }
+        text.clone_into(&mut state.detail);
+    }
+
+    /// Says on a plain stream that it goes on, where nothing else has been said for a while.
+    pub fn heartbeat(&self) {
+        let mut state = lock(&self.state);
+        if self.bar.is_some() || state.has_ended || state.printed.elapsed() < HEARTBEAT {
+            return;
+        }
+        state.printed = Instant::now();
+        let detail = if state.detail.is_empty() { "goes on" } else { &state.detail };
+        self.plain(&self.progress.terminal.redact(&format!("{}: {detail}", state.text)));
     }
 
     /// Ends the part well.
@@ -103,6 +117,7 @@ impl Lane<'_> {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
         }
+        lock(&self.state).has_ended = true;
         let elapsed = elapsed(self.started.elapsed());
         let (name, width) = (&self.name, self.progress.width);
         self.progress.terminal.note(format!("{mark} {name:width$}  {text} {FAINT}{elapsed}{FAINT:#}"));

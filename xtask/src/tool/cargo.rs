@@ -37,7 +37,7 @@ fn with_progress(step: Step, is_colored: bool, args: &[&str]) -> Step {
 /// Builds a package's binary.
 pub fn build(root: &Path, package: &str, is_colored: bool) -> Step {
     with_progress(step(&format!("build the {package}"), root), is_colored, &["build", "--package", package])
-        .hint("fix what is named above; the stack is as it was before")
+        .hint("fix what is named above, then try again")
 }
 
 /// Builds what ships, and the example that measures it.
@@ -164,7 +164,7 @@ fn words(words: &[&str]) -> Vec<String> {
 
 /// The step, of whose output only what is not progress matters when it fails.
 pub fn quietly(step: Step) -> Step {
-    step.noise(is_noise).hint("fix what is named above; the stack is as it was before")
+    step.noise(is_noise).hint("fix what is named above, then try again")
 }
 
 /// How far a build is, in a line of its output: `Building [==>  ] 45/289: serde, syn` is `45 of 289, serde`.

@@ -130,6 +130,17 @@ fn a_setting_that_the_file_lacks_can_be_added() {
     let text = checkout.read(".env.docker");
     assert!(text.contains("# Signs access tokens") && text.contains("\nLOG_LEVEL=info\n"), "{text}");
     checkout.xtask(&["env", "init", "--add-missing"]).expect(0).says(&["has every setting"]);
+
+    // A file from before a secret was made for everybody: it goes on working, and gets one where that is asked for.
+    set(&checkout, "HEALTH_TOKEN", "");
+    checkout.xtask(&["env", "check"]).expect(0);
+    checkout.xtask(&["env", "init", "--add-missing"]).expect(0).says(&["added HEALTH_TOKEN to .env.docker"]);
+    let text = checkout.read(".env.docker");
+    assert_eq!(text.matches("HEALTH_TOKEN=").count(), 1, "{text}");
+    set(&checkout, "JWT_SECRET", "");
+    checkout.xtask(&["env", "check"]).expect(3).says(&["JWT_SECRET is empty", "cargo xtask env init --add-missing"]);
+    checkout.xtask(&["env", "init", "--add-missing"]).expect(0);
+    checkout.xtask(&["env", "check"]).expect(0);
 }
 
 #[test]

@@ -254,7 +254,7 @@ fn down_of_a_service_takes_what_needs_it_along_and_leaves_the_rest() {
     let checkout = Checkout::new();
     checkout.xtask(&["up"]).expect(0);
     let postgres = checkout.pid("postgres");
-    checkout.xtask(&["down", "redis"]).expect(0).says(&["redis stopped, with what needs it"]);
+    checkout.xtask(&["down", "redis"]).expect(0).says(&["redis stopped, with backend, which needs it"]);
     let status = checkout.xtask(&["status", "--json"]).expect(0).json();
     assert_eq!(
         (&of(&status, "redis")["state"], &of(&status, "backend")["state"]),

@@ -163,6 +163,15 @@ fn another_password_in_the_settings_takes_effect() {
     checkout.xtask(&["env", "init", "--force"]).expect(0);
     checkout.xtask(&["up"]).expect(0);
     checkout.xtask(&["smoke"]).expect(0);
+
+    // Also while everything runs, and whichever service is named: a server and its clients get it together.
+    for task in [&["up"][..], &["restart"], &["restart", "redis"], &["restart", "backend"]] {
+        let postgres = checkout.pid("postgres");
+        checkout.xtask(&["env", "init", "--force"]).expect(0);
+        checkout.xtask(task).expect(0);
+        assert_ne!(checkout.pid("postgres"), postgres, "{task:?}");
+        checkout.xtask(&["smoke"]).expect(0);
+    }
 }
 
 #[test]

@@ -72,6 +72,25 @@ fn settings_that_are_gone_while_the_stack_runs_are_made_again_as_they_were() {
     checkout.xtask(&["up"]).expect(0).says(&[".env.docker is gone: it is made again"]);
     assert_eq!(settings(&checkout), before);
     checkout.xtask(&["smoke"]).expect(0);
+
+    for task in [&["up"][..], &["restart", "redis"], &["env", "init"]] {
+        std::fs::remove_file(checkout.path(".env.docker")).unwrap();
+        let ran = checkout.xtask(task).expect(0);
+        assert!(ran.stderr.matches("is gone").count() <= 1, "told once: {}", ran.stderr);
+        assert_eq!(settings(&checkout), before, "{task:?}");
+    }
+    assert!(checkout.read(".env.docker").contains("# The password of Redis"), "with the comments");
+    checkout.xtask(&["smoke"]).expect(0);
+}
+
+#[test]
+fn a_stack_of_which_both_records_are_gone_is_still_seen() {
+    let checkout = Checkout::new();
+    checkout.xtask(&["up"]).expect(0);
+    for file in [".stack/stack.json", ".stack/run/stack.json"] {
+        std::fs::remove_file(checkout.path(file)).unwrap();
+    }
+    assert_eq!(checkout.xtask(&["status", "--json"]).expect(0).json()["state"], "up");
 }
 
 #[test]

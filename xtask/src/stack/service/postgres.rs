@@ -50,6 +50,10 @@ impl Definition for Postgres {
         crate::product::setting::PORTS[1]
     }
 
+    fn password_setting(&self) -> Option<&'static str> {
+        Some(POSTGRES_PASSWORD)
+    }
+
     fn port_offset(&self) -> u16 {
         1
     }

@@ -32,6 +32,10 @@ impl Definition for Redis {
         crate::product::setting::PORTS[2]
     }
 
+    fn password_setting(&self) -> Option<&'static str> {
+        Some(REDIS_PASSWORD)
+    }
+
     fn port_offset(&self) -> u16 {
         2
     }

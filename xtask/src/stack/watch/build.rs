@@ -180,8 +180,12 @@ fn migrate(
     let Some(words) = start.map(|start| &said[start..]) else { return Err(error.into()) };
     let summary = words[0].trim_start_matches(&mark).trim_end_matches(':').to_owned();
     let problem = Problem::of_source(summary, words.to_vec()).hint("cargo xtask migrate status");
-    Err(if exit_code(&error) == Exit::Migrations as u8 {
-        problem.hint("cargo xtask clean && cargo xtask up, to migrate from nothing")
+    // Only what was applied and differs now is in the way of every other edit.
+    let differs = exit_code(&error) == Exit::Migrations as u8 && problem.summary.contains("differ");
+    Err(if differs {
+        problem
+            .hint("cargo xtask migrate redo, where it is the newest and its down script works")
+            .hint("cargo xtask clean && cargo xtask up, which migrates from nothing; the data is lost")
     } else {
         problem
     })
