@@ -62,6 +62,12 @@ impl Interrupt {
         ReactionGuard { interrupt: self.clone(), before }
     }
 
+    /// As if a signal had come that ends with this code.
+    #[cfg(test)]
+    pub fn request(&self, exit: Exit) {
+        self.code.store(exit as u8, Ordering::Relaxed);
+    }
+
     /// Whether to stop.
     pub fn is_requested(&self) -> bool {
         self.code.load(Ordering::Relaxed) != 0

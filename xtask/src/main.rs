@@ -7,6 +7,8 @@ mod cli;
 mod context;
 mod failure;
 mod file;
+#[cfg(test)]
+mod fixture;
 mod image;
 mod interrupt;
 mod lock;

@@ -161,7 +161,7 @@ impl Package {
 }
 
 fn answers(runner: &dyn Runner, question: &Step) -> Result<(), String> {
-    if which::which(question.program()).is_err() {
+    if runner.find(&question.program().to_string_lossy()).is_none() {
         return Err("is not on PATH".to_owned());
     }
     match runner.read(question) {

@@ -6,6 +6,8 @@
 mod action;
 mod execute;
 mod rollout;
+#[cfg(test)]
+mod tests;
 
 use crate::terminal::{FAINT, STRONG, Terminal};
 
@@ -111,32 +113,5 @@ impl Plan {
 impl Lane {
     fn waits_for(&self, name: &str) -> bool {
         self.actions.iter().any(|action| matches!(action, Action::After(other) if other == name))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn lane(name: &str, after: &[&str]) -> Lane {
-        let actions = after.iter().map(|other| Action::After((*other).to_owned())).collect();
-        Lane { name: name.to_owned(), actions, result: String::new() }
-    }
-
-    #[test]
-    fn a_dry_run_shows_each_lane_after_those_that_it_waits_for() {
-        let plan = Plan { lanes: vec![lane("c", &["a", "b"]), lane("b", &["a"]), lane("a", &[]), lane("d", &["a"])] };
-        // A lane in which nothing is done is not shown.
-        let names: Vec<&str> = plan.in_order().iter().map(|lane| lane.name.as_str()).collect();
-        assert_eq!(names, ["b", "c", "d"]);
-    }
-
-    #[test]
-    fn a_wait_for_a_lane_that_is_not_there_is_found_before_it_begins() {
-        let check = |lanes| Plan { lanes }.check().map_err(|error| error.to_string());
-        assert!(check(vec![lane("a", &[]), lane("b", &["a"])]).is_ok());
-        assert!(check(vec![lane("a", &["c"])]).unwrap_err().starts_with("a waits for c, which is no lane"));
-        assert!(check(vec![lane("a", &["a"])]).is_err(), "for itself");
-        assert!(check(vec![lane("a", &[]), lane("a", &[])]).unwrap_err().contains("two lanes are named a"));
     }
 }

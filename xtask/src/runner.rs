@@ -11,6 +11,8 @@ mod environment;
 mod group;
 pub mod launch;
 mod processes;
+#[cfg(test)]
+mod recorded;
 mod transcript;
 
 use std::net::TcpListener;
@@ -25,6 +27,8 @@ use crate::step::Step;
 
 pub use self::group::Stream;
 pub use self::processes::Processes;
+#[cfg(test)]
+pub use self::recorded::{Recorded, fails, says};
 
 /// How many lines of a failed command's output are shown.
 const EVIDENCE: usize = 60;
@@ -76,6 +80,9 @@ pub trait Child: Send + Sync {
 
 /// Starts processes; tests replace it.
 pub trait Runner: Send + Sync {
+    /// Where a program is on PATH; none where it is not.
+    fn find(&self, program: &str) -> Option<PathBuf>;
+
     /// Runs a step to its end and gives back what it said, however it ended.
     fn read(&self, step: &Step) -> Result<Output>;
 

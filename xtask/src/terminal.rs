@@ -44,8 +44,8 @@ pub enum Color {
 
 /// The two streams of the process.
 pub struct Terminal {
-    out: Mutex<anstream::AutoStream<io::Stdout>>,
-    err: Mutex<anstream::AutoStream<io::Stderr>>,
+    out: Mutex<Stream>,
+    err: Mutex<Stream>,
     progress: Mutex<Option<indicatif::MultiProgress>>,
     secrets: Mutex<Vec<String>>,
     is_animated: bool,
@@ -53,6 +53,35 @@ pub struct Terminal {
     is_colored: bool,
     /// Whether stdout has a document already, of ours or of a program whose lines were passed on.
     has_json: AtomicBool,
+}
+
+/// Where lines go.
+enum Stream {
+    Out(anstream::AutoStream<io::Stdout>),
+    Err(anstream::AutoStream<io::Stderr>),
+    /// Nowhere: a test looks at them.
+    #[cfg(test)]
+    Kept(Vec<u8>),
+}
+
+impl Write for Stream {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Out(stream) => stream.write(bytes),
+            Self::Err(stream) => stream.write(bytes),
+            #[cfg(test)]
+            Self::Kept(kept) => kept.write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match self {
+            Self::Out(stream) => stream.flush(),
+            Self::Err(stream) => stream.flush(),
+            #[cfg(test)]
+            Self::Kept(kept) => kept.flush(),
+        }
+    }
 }
 
 impl Terminal {
@@ -67,8 +96,8 @@ impl Terminal {
         let err = choice(anstream::AutoStream::choice(&io::stderr()));
         let is_dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
         Self {
-            out: Mutex::new(anstream::AutoStream::new(io::stdout(), out)),
-            err: Mutex::new(anstream::AutoStream::new(io::stderr(), err)),
+            out: Mutex::new(Stream::Out(anstream::AutoStream::new(io::stdout(), out))),
+            err: Mutex::new(Stream::Err(anstream::AutoStream::new(io::stderr(), err))),
             progress: Mutex::new(None),
             secrets: Mutex::new(Vec::new()),
             is_animated: io::stderr().is_terminal() && !is_dumb && !is_ci(),
@@ -76,6 +105,25 @@ impl Terminal {
             is_colored: err != ColorChoice::Never,
             has_json: AtomicBool::new(false),
         }
+    }
+
+    /// Streams that keep what is printed, for tests.
+    #[cfg(test)]
+    pub fn kept() -> Self {
+        let terminal = Self::new(Color::Never, false);
+        *lock(&terminal.out) = Stream::Kept(Vec::new());
+        *lock(&terminal.err) = Stream::Kept(Vec::new());
+        Self { is_animated: false, ..terminal }
+    }
+
+    /// What was kept, of stdout and of stderr.
+    #[cfg(test)]
+    pub fn printed(&self) -> (String, String) {
+        let text = |stream: &Mutex<Stream>| match &*lock(stream) {
+            Stream::Kept(bytes) => anstream::adapter::strip_str(&String::from_utf8_lossy(bytes)).to_string(),
+            Stream::Out(_) | Stream::Err(_) => String::new(),
+        };
+        (text(&self.out), text(&self.err))
     }
 
     /// Whether children that write to our stderr may colour what they say.

@@ -1,5 +1,8 @@
 //! An image, booted exactly as production would, against a throw-away PostgreSQL and Redis.
 
+#[cfg(test)]
+mod tests;
+
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -25,7 +28,7 @@ const READINESS_TIMEOUT: Duration = Duration::from_mins(1);
 /// Seconds that the backend is given to end after SIGTERM: its own timeout, and a little.
 const STOP_TIMEOUT: u64 = 12;
 /// How long memory is left to settle before it is measured.
-const IDLE: Duration = Duration::from_secs(2);
+const IDLE: Duration = Duration::from_secs(if cfg!(test) { 0 } else { 2 });
 /// How long the walk through the service may take.
 const SMOKE_TIMEOUT: Duration = Duration::from_mins(2);
 /// How many lines of a container's output are shown when it fails.
@@ -206,7 +209,9 @@ impl Surroundings {
                 match state.map(|state| state.exit_code) {
                     Some(0) => {}
                     code => {
-                        let what = format!("it ended with {code:?} instead of 0 after SIGTERM");
+                        let code =
+                            code.map_or_else(|| "an unknown exit code".to_owned(), |code| format!("exit code {code}"));
+                        let what = format!("it ended with {code} instead of 0 after SIGTERM");
                         return Err(failure(look.runner, &container, &what).into());
                     }
                 }
@@ -305,16 +310,4 @@ fn memory_of(said: &str) -> Option<u64> {
     };
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "bytes of one process")]
     Some((number * factor) as u64)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn memory_is_read_in_every_unit() {
-        assert_eq!(memory_of("12.5MiB / 256MiB\n"), Some(13_107_200));
-        assert_eq!(memory_of("512KiB / 1GiB"), Some(524_288));
-        assert_eq!(memory_of("-- / --"), None);
-    }
 }

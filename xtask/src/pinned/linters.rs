@@ -25,7 +25,7 @@ pub const SHELLCHECK: Linter =
 /// The linter on PATH, or the pinned one, fetched once; an error says why there is none.
 pub fn find(context: &Context, linter: &Linter) -> Result<PathBuf, String> {
     let name = linter.program;
-    if let Ok(program) = which::which(name) {
+    if let Some(program) = context.runner.find(name) {
         return Ok(program);
     }
     let requirements = context.project.root().join(linter.requirements);

@@ -1,7 +1,7 @@
 //! The runner that starts real processes.
 
 use std::fs::OpenOptions;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -50,6 +50,10 @@ impl Processes {
 }
 
 impl Runner for Processes {
+    fn find(&self, program: &str) -> Option<PathBuf> {
+        which::which(program).ok()
+    }
+
     fn read(&self, step: &Step) -> Result<Output> {
         self.announce(step)?;
         let (mut stdout, mut stderr) = (Vec::new(), Vec::new());

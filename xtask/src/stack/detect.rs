@@ -98,7 +98,7 @@ fn unfit(why: String) -> Failure {
 
 /// The Docker that answers, or why a stack cannot run on it.
 pub fn look_for_docker(runner: &dyn Runner) -> Result<Found, Failure> {
-    if which::which("docker").is_err() {
+    if runner.find("docker").is_none() {
         return Err(unfit("Docker is not installed".to_owned()).hint(install_command(Package::Docker)));
     }
     let ask = |step: &Step| runner.read(step).map_err(|error| unfit(format!("Docker does not answer: {error:#}")));
@@ -117,7 +117,7 @@ pub fn look_for_docker(runner: &dyn Runner) -> Result<Found, Failure> {
         Some(numbers) if numbers >= compose::MINIMUM => {
             Ok(Found { engine, compose: found, kind: kind(is_podman, runner) })
         }
-        found => Err(no_compose(found)),
+        found => Err(no_compose(found, runner)),
     }
 }
 
@@ -130,11 +130,11 @@ fn kind(is_podman: bool, runner: &dyn Runner) -> Option<&'static str> {
     options.contains("name=rootless").then_some("rootless")
 }
 
-fn no_compose(found: Option<(u32, u32)>) -> Failure {
+fn no_compose(found: Option<(u32, u32)>, runner: &dyn Runner) -> Failure {
     let (major, minor) = compose::MINIMUM;
     let what = match found {
         Some((old_major, old_minor)) => format!("Docker Compose {old_major}.{old_minor} is too old"),
-        None if which::which("docker-compose").is_ok() => {
+        None if runner.find("docker-compose").is_some() => {
             "docker-compose is version 1, which ended in 2023; `docker compose` is not there".to_owned()
         }
         None => "Docker has no Compose".to_owned(),

@@ -359,8 +359,9 @@ impl Host<'_> {
     /// The client of a service: on PATH or beside its server, else one that is fetched.
     fn client(&self, state: &State, service: Service, client: &super::service::Client) -> Result<(Vec<String>, Plan)> {
         let folders = self.programs(state, service)?;
-        let on_path =
-            |name: &&&str| which::which(name).is_ok() || folders.iter().any(|folder| folder.join(name).is_file());
+        let on_path = |name: &&&str| {
+            self.context.runner.find(name).is_some() || folders.iter().any(|folder| folder.join(name).is_file())
+        };
         let flags = client.port_flag.map(|flag| vec![flag.to_owned(), state.ports.of(service).to_string()]);
         let words = |name: &str| std::iter::once(name.to_owned()).chain(flags.clone().unwrap_or_default()).collect();
         if let Some(name) = client.programs.iter().find(on_path) {

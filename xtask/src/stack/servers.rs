@@ -108,7 +108,7 @@ impl Search<'_> {
     pub fn redis(&self) -> Result<Found> {
         let mut looked = Vec::new();
         if self.origin != Origin::Portable {
-            for program in redis_programs(&mut looked) {
+            for program in redis_programs(self.runner, &mut looked) {
                 let said = self.runner.read(&redis::version(&program)).unwrap_or_default();
                 let Some((product, version)) = redis::parse_version(&said.stdout) else {
                     looked.push(format!("{}: does not run", program.display()));
@@ -150,7 +150,7 @@ impl Search<'_> {
 
     fn system_postgres(&self, looked: &mut Vec<String>) -> Vec<Server> {
         let mut servers: Vec<Server> = Vec::new();
-        for folder in postgres_folders(looked) {
+        for folder in postgres_folders(self.runner, looked) {
             let programs = postgres::Programs { folder: folder.clone() };
             if let Some(user) = self.user.filter(|user| !system::may_execute(&programs.postgres(), user)) {
                 looked.push(format!("{}: the user {} may not run it", folder.display(), user.name));
@@ -172,8 +172,8 @@ impl Search<'_> {
 }
 
 /// Every folder with a whole set of PostgreSQL's programs: by PATH first, then where distributions put them.
-fn postgres_folders(looked: &mut Vec<String>) -> Vec<PathBuf> {
-    let on_path = ["postgres", "initdb"].iter().filter_map(|program| which::which(program).ok());
+fn postgres_folders(runner: &dyn Runner, looked: &mut Vec<String>) -> Vec<PathBuf> {
+    let on_path = ["postgres", "initdb"].iter().filter_map(|program| runner.find(program));
     // A link on PATH leads to the folder that has the rest.
     let on_path = on_path.filter_map(|program| Some(program.canonicalize().ok()?.parent()?.to_owned()));
     let mut folders: Vec<PathBuf> = Vec::new();
@@ -189,8 +189,8 @@ fn postgres_folders(looked: &mut Vec<String>) -> Vec<PathBuf> {
     folders
 }
 
-fn redis_programs(looked: &mut Vec<String>) -> Vec<PathBuf> {
-    let on_path = REDIS_PROGRAMS.iter().filter_map(|program| which::which(program).ok());
+fn redis_programs(runner: &dyn Runner, looked: &mut Vec<String>) -> Vec<PathBuf> {
+    let on_path = REDIS_PROGRAMS.iter().filter_map(|program| runner.find(program));
     let elsewhere = REDIS_FOLDERS
         .iter()
         .flat_map(|folder| REDIS_PROGRAMS.iter().map(|program| Path::new(folder).join(program)))

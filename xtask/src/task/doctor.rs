@@ -121,7 +121,7 @@ fn print(context: &Context, checks: &[Check]) -> Result<()> {
 }
 
 fn checks(context: &Context) -> Vec<Check> {
-    let mut checks = vec![rust(context), compiler(), git(context), nextest(context)];
+    let mut checks = vec![rust(context), compiler(context), git(context), nextest(context)];
     if cfg!(unix) {
         let user = host::service_user();
         let folder = StackFolder::of(&context.project, user.as_ref().ok().and_then(Option::as_ref));
@@ -148,7 +148,7 @@ fn checks(context: &Context) -> Vec<Check> {
 }
 
 fn ask(context: &Context, step: &Step) -> Option<String> {
-    which::which(step.program()).ok()?;
+    context.runner.find(&step.program().to_string_lossy())?;
     let output = context.runner.read(step).ok().filter(Output::is_success)?;
     Some(output.stdout.lines().next().unwrap_or_default().trim().to_owned())
 }
@@ -164,9 +164,9 @@ fn rust(context: &Context) -> Check {
 }
 
 /// Rust links with the C compiler, and the cryptography in the backend is partly C.
-fn compiler() -> Check {
+fn compiler(context: &Context) -> Check {
     let check = Check::new("C compiler", true);
-    match ["cc", "gcc", "clang", "cl"].iter().find_map(|name| which::which(name).ok()) {
+    match ["cc", "gcc", "clang", "cl"].iter().find_map(|name| context.runner.find(name)) {
         Some(path) => check.found(Status::Ok, path.display().to_string()),
         None => check.fix(install_command(Package::Compiler)),
     }

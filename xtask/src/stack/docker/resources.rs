@@ -24,7 +24,7 @@ pub fn all(context: &Context, state: Option<&State>) -> Result<Vec<(Kind, String
         detect::look_for_docker(&*context.runner)?;
     } else {
         // A stack that was never in containers says so; where there is no state, only the daemon knows.
-        if state.is_some_and(|state| state.containers.images.is_empty()) || which::which("docker").is_err() {
+        if state.is_some_and(|state| state.containers.images.is_empty()) || context.runner.find("docker").is_none() {
             return Ok(Vec::new());
         }
         if let Daemon::Silent(..) = docker::parse_daemon(&context.runner.read(&docker::daemon_version())?) {
