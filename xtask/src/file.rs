@@ -13,7 +13,7 @@ use crate::wait::{self, Poll, Waited};
 use crate::step::User;
 
 /// How long a folder may go on filling while it is removed.
-const TIMEOUT: Duration = Duration::from_secs(3);
+const LOCK_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// What the names of half-written files end with, after the number of the process that writes them; git ignores them.
 const DRAFT: &str = ".draft";
@@ -69,7 +69,7 @@ pub fn create(folder: &Path) -> Result<()> {
 
 /// Removes a file, a link, or a folder with all that is in it; links inside are removed and not followed.
 pub fn remove(path: &Path) -> Result<()> {
-    let waited = wait::until(TIMEOUT, &CancelToken::never(), || {
+    let waited = wait::until(LOCK_TIMEOUT, &CancelToken::never(), || {
         let outcome = match std::fs::symlink_metadata(path) {
             Ok(found) if found.is_dir() => std::fs::remove_dir_all(path),
             Ok(_) => std::fs::remove_file(path),

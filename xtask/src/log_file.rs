@@ -10,11 +10,11 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 
 /// A log that has grown beyond this many bytes is cut.
-pub const MOST_BYTES: u64 = 10 * 1024 * 1024;
+pub const MAXIMUM_BYTES: u64 = 10 * 1024 * 1024;
 /// How many older parts are kept.
-pub const KEPT: usize = 2;
+pub const KEPT_FILES: usize = 2;
 
-/// The file that holds the part before this one, for `age` from 1 to [`KEPT`].
+/// The file that holds the part before this one, for `age` from 1 to [`KEPT_FILES`].
 pub fn older(log: &Path, age: usize) -> PathBuf {
     let mut name = log.as_os_str().to_owned();
     name.push(format!(".{age}"));
@@ -23,14 +23,14 @@ pub fn older(log: &Path, age: usize) -> PathBuf {
 
 /// Cuts the log if it has grown large.
 pub fn rotate(log: &Path) -> Result<()> {
-    rotate_above(log, MOST_BYTES)
+    rotate_above(log, MAXIMUM_BYTES)
 }
 
 fn rotate_above(log: &Path, most: u64) -> Result<()> {
     if std::fs::metadata(log).map_or(0, |log| log.len()) <= most {
         return Ok(());
     }
-    for age in (1..KEPT).rev() {
+    for age in (1..KEPT_FILES).rev() {
         match std::fs::rename(older(log, age), older(log, age + 1)) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
                 return Err(error).with_context(|| format!("cannot cut {}", log.display()));

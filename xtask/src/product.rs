@@ -72,7 +72,7 @@ pub mod setting {
     pub const APP_ENV_LOCAL: &str = "development";
     /// Lets the backend migrate by itself when it starts.
     pub const RUN_MIGRATIONS: &str = "RUN_MIGRATIONS";
-    /// The migrations that may be applied anew when they change.
+    /// The migrations that may be applied again when they change.
     pub const MIGRATION_DRAFTS: &str = "MIGRATION_DRAFTS";
     /// Seconds that the backend gives its requests to finish.
     pub const SHUTDOWN_TIMEOUT: &str = "SHUTDOWN_TIMEOUT";

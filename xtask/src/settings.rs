@@ -4,6 +4,7 @@
 //! So only what all three read alike is allowed, and everything else is an error with its line.
 
 use std::fmt::Write as _;
+use std::num::NonZero;
 use std::path::Path;
 use std::sync::OnceLock;
 
@@ -12,6 +13,7 @@ use serde::Deserialize;
 
 use crate::failure::{Exit, Failure};
 use crate::product;
+use crate::product::setting::PORTS;
 use crate::project::Project;
 
 /// In the template, stands where each checkout gets a secret of its own.
@@ -183,8 +185,7 @@ impl Settings {
                     problems.push(format!("{} is empty", entry.name));
                 }
                 Some(own) if own.value == GENERATE => problems.push(format!("{} was not generated", entry.name)),
-                Some(own) if entry.name.ends_with("PORT") && own.value.parse::<u16>().is_ok_and(|port| port > 0) => {}
-                Some(_) if entry.name.ends_with("PORT") => {
+                Some(own) if PORTS.contains(&entry.name.as_str()) && own.value.parse::<NonZero<u16>>().is_err() => {
                     problems.push(format!("{} must be a whole number from 1 to 65535", entry.name));
                 }
                 Some(_) => {}
@@ -330,13 +331,13 @@ mod tests {
     #[test]
     fn everything_that_is_wrong_is_told_at_once() {
         let template =
-            settings("SECRET=<generated>\nPORT=3000\nOPTIONAL=\nNEWER=\nLEVEL=info\nKEY=<generated>\nOTHER=x\n");
-        let own = settings("SECRET=<generated>\nPORT=70000\nOPTIONAL=\nLEVEL=\nTYPO=1\n");
+            settings("SECRET=<generated>\nREDIS_PORT=3000\nOPTIONAL=\nNEWER=\nLEVEL=info\nKEY=<generated>\nOTHER=x\n");
+        let own = settings("SECRET=<generated>\nREDIS_PORT=70000\nOPTIONAL=\nLEVEL=\nTYPO=1\n");
         assert_eq!(
             own.problems(&template),
             [
                 "SECRET was not generated",
-                "PORT must be a whole number from 1 to 65535",
+                "REDIS_PORT must be a whole number from 1 to 65535",
                 "LEVEL is empty",
                 "KEY is missing",
                 "TYPO is not a setting that anything reads",

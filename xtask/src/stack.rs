@@ -128,7 +128,7 @@ impl<'a> Stack<'a> {
         Ok(Report::of(&self.context.project, self.state.as_ref(), settings, &view, task))
     }
 
-    /// A command in the surroundings of a service.
+    /// A command in the environment of a service.
     pub fn inside(&self, service: Service, command: &[String]) -> Result<Step> {
         self.engine.inside(self.expect_running(&[service])?, service, command)
     }

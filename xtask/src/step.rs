@@ -40,7 +40,7 @@ struct Variable {
 /// How long a command may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Timeout {
-    /// [`QUESTION`] for one that only reads, else [`WORK`].
+    /// [`QUESTION_TIMEOUT`] for one that only reads, else [`WORK_TIMEOUT`].
     Usual,
     /// So long.
     After(Duration),
@@ -49,9 +49,9 @@ enum Timeout {
 }
 
 /// How long a question may take that says nothing else.
-const QUESTION: Duration = Duration::from_mins(1);
+const QUESTION_TIMEOUT: Duration = Duration::from_mins(1);
 /// How long work may take that says nothing else.
-const WORK: Duration = Duration::from_hours(1);
+const WORK_TIMEOUT: Duration = Duration::from_hours(1);
 
 /// What a command reads.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -288,8 +288,8 @@ impl Step {
     /// How long it may take; none where it goes on until it is cancelled.
     pub fn time(&self) -> Option<Duration> {
         match self.timeout {
-            Timeout::Usual if self.only_reads => Some(QUESTION),
-            Timeout::Usual => Some(WORK),
+            Timeout::Usual if self.only_reads => Some(QUESTION_TIMEOUT),
+            Timeout::Usual => Some(WORK_TIMEOUT),
             Timeout::After(timeout) => Some(timeout),
             Timeout::Never => None,
         }
@@ -372,10 +372,10 @@ mod tests {
 
     #[test]
     fn secrets_are_not_in_it() {
-        let step = Step::new("serve", "thunder")
+        let step = Step::new("serve", "app")
             .secret_env("DATABASE_URL", "postgres://u:hunter2@h/d")
             .stdin(Stdin::Text("ALTER ROLE x PASSWORD 'hunter2';".to_owned()));
-        assert_eq!(step.to_string(), "printf '***' | DATABASE_URL=*** thunder");
+        assert_eq!(step.to_string(), "printf '***' | DATABASE_URL=*** app");
     }
 
     #[test]

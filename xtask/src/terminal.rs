@@ -355,8 +355,8 @@ mod tests {
     fn a_secret_inside_a_longer_one_leaves_nothing_behind() {
         let terminal = Terminal::new(Color::Never, false);
         terminal.hide("hunter2");
-        terminal.hide("postgres://thunder:hunter2@localhost/thunder");
-        let line = "at postgres://thunder:hunter2@localhost/thunder with hunter2";
+        terminal.hide("postgres://app:hunter2@localhost/app");
+        let line = "at postgres://app:hunter2@localhost/app with hunter2";
         assert_eq!(terminal.redact(line), "at *** with ***");
     }
 

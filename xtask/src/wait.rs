@@ -7,7 +7,7 @@ use anyhow::Result;
 use crate::interrupt::CancelToken;
 
 /// How often a condition is looked at.
-const INTERVAL: Duration = Duration::from_millis(10);
+const POLL_INTERVAL: Duration = Duration::from_millis(10);
 
 /// How a wait ended.
 #[derive(Debug)]
@@ -42,7 +42,7 @@ pub fn until<T>(
         if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
             return Ok(Waited::TimedOut(last_seen));
         }
-        pause(INTERVAL);
+        pause(POLL_INTERVAL);
     }
 }
 

@@ -15,12 +15,12 @@ use crate::step::{Stdin, Step};
 use crate::wait::{self, Poll, Waited};
 
 /// How long a child may take to end after it was asked to.
-const END: Duration = Duration::from_secs(10);
+const END_TIMEOUT: Duration = Duration::from_secs(10);
 /// How often cancellation and time are looked at, whatever the child says meanwhile.
-const TICK: Duration = Duration::from_millis(20);
+const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
 /// How long the rest of its output may take once a child has ended.
-const REST: Duration = Duration::from_secs(1);
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Which of a process's two streams.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -80,7 +80,7 @@ impl Group {
     ) -> Result<Result<ExitStatus, Cut>> {
         let mut looked = Instant::now();
         loop {
-            let is_over = match self.output.recv_timeout(TICK) {
+            let is_over = match self.output.recv_timeout(POLL_INTERVAL) {
                 Ok((stream, line)) => {
                     heard(stream, &line);
                     false
@@ -92,7 +92,7 @@ impl Group {
                 break;
             }
             // Not only between lines: one that never pauses would never be asked to stop.
-            if looked.elapsed() < TICK {
+            if looked.elapsed() < POLL_INTERVAL {
                 continue;
             }
             looked = Instant::now();
@@ -106,8 +106,8 @@ impl Group {
             }
             if self.has_ended()? {
                 // What it left in the background may hold its output open, and fill it, for as long as it likes.
-                let until = Instant::now() + REST;
-                while let Ok((stream, line)) = self.output.recv_timeout(TICK) {
+                let until = Instant::now() + DRAIN_TIMEOUT;
+                while let Ok((stream, line)) = self.output.recv_timeout(POLL_INTERVAL) {
                     heard(stream, &line);
                     if Instant::now() > until {
                         break;
@@ -122,7 +122,7 @@ impl Group {
     /// The status, once its output has ended.
     fn wait_for_end(&self, timeout: Option<Duration>, cancel: &CancelToken) -> Result<Result<ExitStatus, Cut>> {
         loop {
-            if let Some(output) = self.handle.wait_timeout(TICK)? {
+            if let Some(output) = self.handle.wait_timeout(POLL_INTERVAL)? {
                 return Ok(Ok(output.status));
             }
             if cancel.is_cancelled() {
@@ -147,7 +147,7 @@ impl Group {
         }
         let pids = self.handle.pids();
         // A shell lets what it runs in the background ignore SIGINT.
-        for (signal, timeout) in [("INT", END / 4), ("TERM", END), ("KILL", END)] {
+        for (signal, timeout) in [("INT", END_TIMEOUT / 4), ("TERM", END_TIMEOUT), ("KILL", END_TIMEOUT)] {
             for pid in &pids {
                 process::signal_group(*pid, signal)?;
             }

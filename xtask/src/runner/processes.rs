@@ -19,7 +19,7 @@ use crate::terminal::Terminal;
 use crate::wait::{self, Poll, Waited};
 
 /// How long a service's process may take to record itself.
-const RECORDED: Duration = Duration::from_secs(10);
+const RECORD_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Runs real processes.
 #[derive(Clone)]
@@ -171,7 +171,7 @@ impl Runner for Processes {
         let started = Started(expression.start().map_err(|error| not_started(step, error.into()))?);
         // Until it is recorded nobody could stop it, so that not even Ctrl-C cuts this short.
         let pids = started.0.pids();
-        let recorded = wait::until(RECORDED, &CancelToken::never(), || {
+        let recorded = wait::until(RECORD_TIMEOUT, &CancelToken::never(), || {
             let is_recorded = Record::load(&launch.record).is_some_and(|record| pids.contains(&record.pid));
             let is_over = is_recorded || started.ended()?.is_some();
             Ok(if is_over { Poll::Ready(()) } else { Poll::Pending(String::new()) })
@@ -276,7 +276,7 @@ mod tests {
             .unwrap_err();
         assert!(error.to_string().contains("stopped"), "{error}");
         let child = child.into_inner().unwrap();
-        let gone = wait::until(RECORDED, &CancelToken::never(), || {
+        let gone = wait::until(RECORD_TIMEOUT, &CancelToken::never(), || {
             Ok(if process::is_running(child) { Poll::Pending(String::new()) } else { Poll::Ready(()) })
         });
         assert!(matches!(gone.unwrap(), Waited::Done(())));

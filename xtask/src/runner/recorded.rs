@@ -50,7 +50,7 @@ impl Recorded {
         recorded
     }
 
-    /// Answers commands that read like this: the words stand in them one after the other. What is said last counts.
+    /// Answers commands that read like this: the words stand in them one after the other. The answer that was added last wins.
     pub fn on(&self, words: &str, output: Output) -> &Self {
         self.answer(words, output, None)
     }

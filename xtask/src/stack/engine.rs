@@ -93,7 +93,7 @@ pub trait Engine {
     /// What is to be seen of the services.
     fn see(&self, state: Option<&State>) -> Result<View>;
 
-    /// A command in the surroundings of a service.
+    /// A command in the environment of a service.
     fn inside(&self, state: &State, service: Service, command: &[String]) -> Result<Step>;
 
     /// The words that open a service's client, or a shell, and what has to be fetched for them first.

@@ -1,4 +1,4 @@
-//! A command, a client or a shell in a service's surroundings.
+//! A command, a client or a shell in a service's environment.
 
 use anyhow::Result;
 

@@ -10,7 +10,7 @@ use crate::product::{BINARY, PACKAGE};
 use crate::step::Step;
 
 /// How long all tests may take, with what is built for them.
-const TESTS: Duration = Duration::from_hours(3);
+const TEST_TIMEOUT: Duration = Duration::from_hours(3);
 
 /// The cargo that runs us, so that a toolchain chosen with `+name` holds for what we build; else the one on PATH.
 pub fn program() -> PathBuf {
@@ -210,7 +210,7 @@ pub enum Tests {
 /// Runs tests, with nextest or without. Packages that are tested together would share the features of what they depend
 /// on, and build it once more.
 pub fn test(root: &Path, with_nextest: bool, tests: Tests, args: &[String]) -> Step {
-    let step = step("run the tests", root).timeout(TESTS);
+    let step = step("run the tests", root).timeout(TEST_TIMEOUT);
     let step = if with_nextest { step.args(["nextest", "run"]) } else { step.arg("test") };
     let profile = if with_nextest { "--cargo-profile" } else { "--profile" };
     let step = match tests {

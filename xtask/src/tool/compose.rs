@@ -13,10 +13,10 @@ use crate::tool::{backend, cargo, docker};
 /// The oldest that is good enough, as `major, minor`: older ones cannot `extends` a service across files as here.
 pub const MINIMUM: (u32, u32) = (2, 20);
 /// How long an answer may take that needs no work.
-const ANSWER: Duration = Duration::from_secs(30);
+const QUESTION_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// How long containers may take to end: longer than the longest of their own times.
-const STOP: Duration = Duration::from_mins(3);
+const STOP_TIMEOUT: Duration = Duration::from_mins(3);
 
 /// One project: a stack's containers, networks and volumes.
 #[derive(Debug, Clone)]
@@ -48,7 +48,7 @@ impl Compose {
 
     /// Checks the file and prints it with every value in its place.
     pub fn config(&self) -> Step {
-        self.step("check the compose file").args(["config", "--quiet"]).only_reads().timeout(ANSWER)
+        self.step("check the compose file").args(["config", "--quiet"]).only_reads().timeout(QUESTION_TIMEOUT)
     }
 
     /// Makes and starts containers, and not what they depend on. What runs and is as it should be stays as it is.
@@ -75,22 +75,22 @@ impl Compose {
             .digest(docker::digest)
     }
 
-    /// Stops containers and removes them, so that the next start makes them anew.
+    /// Stops containers and removes them, so that the next start makes them again.
     pub fn remove(&self, services: &[&str]) -> Step {
         self.step("stop the containers")
             .args(["rm", "--stop", "--force", "--"])
             .args(services.iter().copied())
-            .timeout(STOP)
+            .timeout(STOP_TIMEOUT)
     }
 
     /// Stops containers.
     pub fn stop(&self, services: &[&str]) -> Step {
-        self.step("stop the containers").args(["stop", "--"]).args(services.iter().copied()).timeout(STOP)
+        self.step("stop the containers").args(["stop", "--"]).args(services.iter().copied()).timeout(STOP_TIMEOUT)
     }
 
     /// Stops and removes every container and the network, and keeps the volumes.
     pub fn down(&self) -> Step {
-        self.step("stop the containers").args(["down", "--remove-orphans"]).timeout(STOP)
+        self.step("stop the containers").args(["down", "--remove-orphans"]).timeout(STOP_TIMEOUT)
     }
 
     /// Builds the backend in a container of its own, on the volumes that it will run on.
@@ -107,7 +107,10 @@ impl Compose {
 
     /// Every container of the project, also those that have ended.
     pub fn containers(&self) -> Step {
-        self.step("look at the containers").args(["ps", "--all", "--format", "json"]).only_reads().timeout(ANSWER)
+        self.step("look at the containers")
+            .args(["ps", "--all", "--format", "json"])
+            .only_reads()
+            .timeout(QUESTION_TIMEOUT)
     }
 
     /// What the services have said, each line with its time.
@@ -141,7 +144,7 @@ impl Compose {
             .args(["exec", "--no-TTY", "postgres"])
             .args(psql)
             .stdin(Stdin::Text(sql))
-            .timeout(ANSWER)
+            .timeout(QUESTION_TIMEOUT)
     }
 }
 

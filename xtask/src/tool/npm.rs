@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use crate::product::SLUG;
 use crate::step::Step;
 
 /// Asks for npm's version.
@@ -49,7 +50,7 @@ pub fn locked_for(lock: &str, os: &str, cpu: &str) -> Option<Locked> {
     let mut entry = entry.clone();
     entry.as_object_mut()?.remove("optional");
     let dependencies = json!({ package: version });
-    let name = "thunder-servers";
+    let name = format!("{SLUG}-servers");
     let manifest = json!({ "name": name, "private": true, "dependencies": dependencies });
     let lock = json!({
         "name": name, "lockfileVersion": 3, "requires": true,

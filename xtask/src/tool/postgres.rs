@@ -10,7 +10,7 @@ use crate::tool::version;
 use crate::wait;
 
 /// How long the server is given to answer one question.
-const ANSWER: Duration = Duration::from_secs(1);
+const QUESTION_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The programs of one installation.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -99,7 +99,7 @@ impl Cluster {
             .arg(format!("--locale={locale}"))
             // Without sockets nobody comes in locally; `peer` is there because initdb asks for a password otherwise.
             .args(["--auth-host=scram-sha-256", "--auth-local=peer"])
-            // What fails here is made anew, so that nothing is lost by not waiting for the disk.
+            // What fails here is made again, so that nothing is lost by not waiting for the disk.
             .args(["--no-sync", "--no-instructions"])
             .timeout(Duration::from_mins(2))
     }
@@ -174,8 +174,8 @@ pub fn ping(address: SocketAddr, role: &str, database: &str) -> Result<(), Strin
     let mut message = u32::try_from(body.len() + 4).map_err(|_| "the name is too long")?.to_be_bytes().to_vec();
     message.extend(body);
     let ask = || -> std::io::Result<(u8, Vec<u8>)> {
-        let mut stream = TcpStream::connect_timeout(&address, ANSWER)?;
-        stream.set_read_timeout(Some(ANSWER))?;
+        let mut stream = TcpStream::connect_timeout(&address, QUESTION_TIMEOUT)?;
+        stream.set_read_timeout(Some(QUESTION_TIMEOUT))?;
         stream.write_all(&message)?;
         let mut head = [0; 5];
         stream.read_exact(&mut head)?;
@@ -231,7 +231,7 @@ mod tests {
 
     #[test]
     fn the_password_is_in_no_argument() {
-        let step = cluster().create_role_and_database("thunder", "hunter2", "thunder");
+        let step = cluster().create_role_and_database("app", "hunter2", "app");
         assert!(!step.to_string().contains("hunter2"));
         assert!(step.arguments().iter().all(|arg| !arg.to_string_lossy().contains("hunter2")));
         assert!(matches!(step.input(), Stdin::Text(sql) if sql.contains("PASSWORD 'hunter2'")));

@@ -10,7 +10,7 @@ use crate::tool::version;
 use crate::wait;
 
 /// How long the server is given to answer one question.
-const ANSWER: Duration = Duration::from_secs(1);
+const QUESTION_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The step that asks a server program for its version.
 pub fn version(program: &Path) -> Step {
@@ -54,8 +54,8 @@ pub fn serve(program: &Path, configuration: &Path) -> Step {
 /// Whether the server at `address` answers with PONG.
 pub fn ping(address: SocketAddr, password: &str) -> Result<(), String> {
     let ask = || -> std::io::Result<[String; 2]> {
-        let mut stream = TcpStream::connect_timeout(&address, ANSWER)?;
-        stream.set_read_timeout(Some(ANSWER))?;
+        let mut stream = TcpStream::connect_timeout(&address, QUESTION_TIMEOUT)?;
+        stream.set_read_timeout(Some(QUESTION_TIMEOUT))?;
         stream.write_all(format!("AUTH {password}\r\nPING\r\n").as_bytes())?;
         let mut answers = BufReader::new(stream).lines();
         let mut next = || answers.next().unwrap_or_else(|| Ok(String::new()));

@@ -9,6 +9,7 @@ mod environment;
 mod faults;
 mod interruption;
 mod journey;
+mod layout;
 #[path = "../../src/task/bench/load.rs"]
 mod load;
 mod lost;

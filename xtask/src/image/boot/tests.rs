@@ -45,7 +45,7 @@ fn docker(fixture: &Fixture, port: u16) -> &Recorded {
 
 fn boot(fixture: &Fixture) -> Result<Boot> {
     let boot = Value::new("boot");
-    Rollout::new(phases(&fixture.context, "thunder:1", &boot)?)?.run(&fixture.context)?;
+    Rollout::new(phases(&fixture.context, "app:1", &boot)?)?.run(&fixture.context)?;
     Ok(boot.get()?.clone())
 }
 
@@ -65,7 +65,7 @@ fn an_image_that_works_is_measured_and_leaves_nothing() {
     let boot = boot(&fixture).unwrap();
     assert_eq!(boot.idle_memory_bytes, 5_767_168);
     assert!(boot.healthy_ms < 60_000);
-    for words in ["docker run migrate thunder:1 migrate run", "exec thunder healthcheck", "exec thunder smoke --url"] {
+    for words in ["docker run migrate app:1 migrate run", "docker exec healthcheck", "docker exec smoke --url"] {
         assert!(fixture.runner.was_asked(words), "{words}: {:?}", fixture.runner.asked());
     }
     expect_removed(&fixture);

@@ -14,7 +14,7 @@ use crate::tool::docker;
 /// How many of a container's last lines are shown when it fails.
 const EVIDENCE: u32 = 25;
 /// How long what was seen of the containers is good for: several services are waited for at once.
-const FRESH: Duration = Duration::from_millis(250);
+const MAXIMUM_AGE: Duration = Duration::from_millis(250);
 
 /// The containers of a stack, looked at for all services at once.
 pub struct Containers {
@@ -31,7 +31,7 @@ impl Containers {
     fn of_service(&self, service: Service, runner: &dyn Runner) -> Result<Vec<Container>, String> {
         // Held while asking, so that those who wait at the same time get the same answer.
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        if seen.as_ref().is_none_or(|(when, _)| when.elapsed() > FRESH) {
+        if seen.as_ref().is_none_or(|(when, _)| when.elapsed() > MAXIMUM_AGE) {
             *seen = Some((Instant::now(), all(&self.compose, runner)?));
         }
         let containers = seen.iter().flat_map(|(_, containers)| containers);

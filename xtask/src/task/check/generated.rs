@@ -5,7 +5,7 @@ use anyhow::{Context as _, Result};
 use clap::CommandFactory;
 
 use super::{Verdict, run_step};
-use crate::cli::{self, Cli, GROUPS};
+use crate::cli::{self, Cli};
 use crate::context::Context;
 use crate::failure::{Exit, Failure};
 use crate::product::setting::SET_BY_THE_STACK;
@@ -100,15 +100,19 @@ fn settings_page(declaration: &[Declared]) -> String {
     page
 }
 
+/// How wide the help is on the page, in columns.
+const PAGE_WIDTH: usize = 100;
+
 /// Each task's long help, in the groups of the overview.
 fn tasks_page() -> String {
     let mut page = format!("# Tasks\n\n{FRESH}\n\n{GLOBAL_FLAGS}\n");
-    let mut command = Cli::command();
+    // The page is the same whatever terminal it is made at.
+    let mut command = Cli::command().term_width(PAGE_WIDTH);
     // Subcommands learn their full names when the whole is built.
     command.build();
-    for (group, names) in GROUPS {
+    for (group, tasks) in cli::overview() {
         page.push_str(&format!("\n## {group}\n"));
-        for name in *names {
+        for (name, _) in tasks {
             let Some(task) = command.find_subcommand_mut(name) else { continue };
             push_help(&mut page, task);
             let inner: Vec<String> = task.get_subcommands().map(|inner| inner.get_name().to_owned()).collect();
@@ -122,7 +126,7 @@ fn tasks_page() -> String {
     page
 }
 
-/// What is said once instead of under every task.
+/// Printed once instead of under every task.
 const GLOBAL_FLAGS: &str = "\
 Every task takes `--dry-run` (print what would be done, as commands, and do nothing), `-v, --verbose` (show each command\n\
 before it is run), `--color auto|always|never` and `-h, --help`.";
@@ -182,8 +186,8 @@ mod tests {
     #[test]
     fn every_task_has_its_page() {
         let page = tasks_page();
-        for (_, names) in GROUPS {
-            for name in *names {
+        for (_, tasks) in cli::overview() {
+            for (name, _) in tasks {
                 assert!(page.contains(&format!("### `cargo xtask {name}`")), "{name}");
             }
         }
