@@ -20,7 +20,7 @@ const END_TIMEOUT: Duration = Duration::from_secs(10);
 const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
 /// How long the rest of its output may take once a child has ended.
-const DRAIN_TIMEOUT: Duration = Duration::from_secs(1);
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Which of a process's two streams.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -106,17 +106,23 @@ impl Group {
             }
             if self.has_ended()? {
                 // What it left in the background may hold its output open, and fill it, for as long as it likes.
-                let until = Instant::now() + DRAIN_TIMEOUT;
-                while let Ok((stream, line)) = self.output.recv_timeout(POLL_INTERVAL) {
-                    heard(stream, &line);
-                    if Instant::now() > until {
-                        break;
-                    }
-                }
+                self.drain(heard);
                 break;
             }
         }
         self.wait_for_end(timeout, cancel)
+    }
+
+    /// The rest of the output of a process that has ended. A pause says nothing about its end: on a busy machine the
+    /// threads that read may not have had their turn.
+    fn drain(&self, heard: &mut dyn FnMut(Stream, &[u8])) {
+        let until = Instant::now() + DRAIN_TIMEOUT;
+        while let Ok((stream, line)) = self.output.recv_timeout(until.saturating_duration_since(Instant::now())) {
+            heard(stream, &line);
+            if Instant::now() > until {
+                break;
+            }
+        }
     }
 
     /// The status, once its output has ended.
@@ -222,6 +228,18 @@ mod tests {
     use std::cell::RefCell;
 
     use super::*;
+
+    #[test]
+    fn what_is_read_late_is_not_lost_once_the_process_has_ended() {
+        // What stays in the background stands for a reading thread that gets no turn.
+        let step = Step::new("test", "sh").arg("-c").arg("(sleep 0.3; echo late) & echo early");
+        let mut lines = Vec::new();
+        let ended = Group::start(&step).unwrap().listen(None, &CancelToken::never(), &mut |_, line| {
+            lines.push(String::from_utf8_lossy(line).into_owned());
+        });
+        assert!(ended.unwrap().unwrap().success());
+        assert_eq!(lines, ["early\n", "late\n"]);
+    }
 
     #[test]
     fn lines_end_at_line_feeds_and_carriage_returns_and_lose_nothing() {

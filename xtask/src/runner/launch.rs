@@ -79,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_called_off_does_not_happen() {
+    fn what_was_cancelled_does_not_happen() {
         let folder = xshell::Shell::new().unwrap().create_temp_dir().unwrap();
         let record = folder.path().join("service.json");
         cancel(&record).unwrap();

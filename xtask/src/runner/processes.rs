@@ -246,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn a_question_has_a_timeout_of() {
+    fn a_question_has_a_timeout() {
         let step = shell("sleep 60").timeout(Duration::from_millis(100));
         let error = processes().read(&step).unwrap_err();
         assert_eq!(crate::failure::exit_code(&error), Exit::Unhealthy as u8);
@@ -264,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn a_halt_ends_the_whole_group() {
+    fn a_cancelled_step_ends_with_its_whole_group() {
         let cancel = CancelToken::never();
         let step = shell("sleep 60 & echo $!; wait");
         let child = RefCell::new(None);
