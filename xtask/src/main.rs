@@ -6,6 +6,7 @@
 mod checkout;
 mod cli;
 mod context;
+mod database;
 mod failure;
 mod file;
 #[cfg(test)]

@@ -36,6 +36,8 @@ pub const SOURCES: &[&str] = &["backend", "Cargo.toml", "Cargo.lock", ".cargo/co
 pub const NOT_BUILT: &[&str] = &["backend/tests", "backend/benches"];
 /// The migrations, which are built into the binary.
 pub const MIGRATIONS: &str = "backend/migrations";
+/// Migrations before this version were applied before anything linted them.
+pub const LINTED_SINCE: u64 = 20_261_125_000_000;
 /// What the queries were checked against.
 pub const QUERY_METADATA: &str = "backend/.sqlx";
 

@@ -13,6 +13,7 @@ pub mod pip;
 pub mod postgres;
 pub mod redis;
 pub mod shellcheck;
+pub mod squawk;
 pub mod system;
 pub mod tar;
 pub mod version;

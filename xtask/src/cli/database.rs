@@ -1,5 +1,7 @@
 //! The arguments of the database's tasks.
 
+use std::path::PathBuf;
+
 use clap::{Args, Subcommand};
 
 use super::Json;
@@ -10,6 +12,7 @@ use super::Json;
 Examples:
   cargo xtask migrate
   cargo xtask migrate add report_severity
+  cargo xtask migrate lint
   cargo xtask migrate status --json")]
 pub struct Migrate {
     /// Apply what is pending, if left out
@@ -37,6 +40,25 @@ Examples:
         #[arg(short, long)]
         yes: bool,
     },
+    /// Find what a migration would do to a database that is in use
+    Lint(Lint),
     /// Show every migration; exits with 5 unless all are applied
     Status(Json),
+}
+
+/// `migrate lint`
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Finds long locks, rewrites of tables, and changes that break the version that still runs. Asks no database. Exits \
+with 1 if it finds something. A comment above a statement accepts a finding: -- accept RULE: reason.
+
+Examples:
+  cargo xtask migrate lint
+  cargo xtask migrate lint draft.sql --json")]
+pub struct Lint {
+    /// Scripts to lint; every migration since linting began, if none is named
+    #[arg(value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+    #[command(flatten)]
+    pub output: Json,
 }

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The rooms of `xtask/src`, from the bottom up: each may use what stands before it, and nothing else.
-const ORDER: [&str; 24] = [
+const ORDER: [&str; 25] = [
     "product",
     "failure",
     "process",
@@ -24,6 +24,7 @@ const ORDER: [&str; 24] = [
     "plan",
     "checkout",
     "pinned",
+    "database",
     "image",
     "stack",
     "cli",

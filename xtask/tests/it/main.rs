@@ -10,6 +10,7 @@ mod faults;
 mod interruption;
 mod journey;
 mod layout;
+mod lint;
 #[path = "../../src/task/bench/load.rs"]
 mod load;
 mod lost;

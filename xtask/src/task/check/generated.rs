@@ -7,6 +7,7 @@ use clap::CommandFactory;
 use super::{Verdict, run_step};
 use crate::cli::{self, Cli};
 use crate::context::Context;
+use crate::database::lint::advice::{ALL, Advice};
 use crate::failure::{Exit, Failure};
 use crate::product::setting::SET_BY_THE_STACK;
 use crate::product::{BINARY, PACKAGE};
@@ -37,6 +38,7 @@ pub fn check(context: &Context, fix: bool) -> Result<Verdict> {
         ("backend/settings.json", said),
         ("docs/settings.md", settings_page(&declaration)),
         ("docs/tasks.md", tasks_page()),
+        ("docs/migration-rules.md", rules_page()),
     ];
     for (name, text) in pages {
         let path = root.join(name);
@@ -96,6 +98,24 @@ fn settings_page(declaration: &[Declared]) -> String {
         };
         let secret = if setting.secret { " Secret." } else { "" };
         page.push_str(&format!("| `{}` | {default} | {}{secret} |\n", setting.name, setting.description));
+    }
+    page
+}
+
+/// Each rule of the migrations' linter, with what it means.
+fn rules_page() -> String {
+    let mut page = format!(
+        "# Rules for migrations\n\n{FRESH}\n\n`cargo xtask migrate lint` finds these. [database.md](database.md) says \
+         how to write migrations that it\ndoes not find. squawk has [more rules](https://squawkhq.com/docs/rules), \
+         and explains them itself.\n"
+    );
+    for (title, is_incompatible) in
+        [("The version that still runs cannot go on", true), ("Somebody waits, or something fails", false)]
+    {
+        page.push_str(&format!("\n## {title}\n\n| rule | what happens | instead |\n| --- | --- | --- |\n"));
+        for Advice { rule, effect, instead, .. } in ALL.iter().filter(|one| one.is_incompatible == is_incompatible) {
+            page.push_str(&format!("| `{rule}` | {effect} | {instead} |\n"));
+        }
     }
     page
 }
