@@ -90,6 +90,8 @@ pub enum Task {
 
     /// Apply migrations, or show their state
     Migrate(Migrate),
+    /// Open, save, restore or reset the database
+    Db(Db),
 
     /// Build the production image, inspect it, and boot it as production would
     BuildProd(BuildProd),

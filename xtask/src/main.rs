@@ -116,6 +116,7 @@ fn run(cli: Cli, name: String, terminal: &Arc<Terminal>) -> Result<u8> {
         Task::Seed(_) => task::seed::run(&context),
         Task::Bench(arguments) => task::bench::run(&context, &arguments),
         Task::Migrate(arguments) => task::migrate::run(&context, arguments.command),
+        Task::Db(arguments) => task::db::run(&context, &arguments.command),
         Task::BuildProd(arguments) => task::build_prod::run(&context, &arguments),
         Task::Ci(arguments) => task::ci::run(&context, &arguments),
         Task::WatchBackend(arguments) => task::watch_backend::run(&context, &arguments),

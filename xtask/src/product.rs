@@ -36,6 +36,10 @@ pub const SOURCES: &[&str] = &["backend", "Cargo.toml", "Cargo.lock", ".cargo/co
 pub const NOT_BUILT: &[&str] = &["backend/tests", "backend/benches"];
 /// The migrations, which are built into the binary.
 pub const MIGRATIONS: &str = "backend/migrations";
+/// Where dumps of the database lie.
+pub const DUMPS: &str = "dumps";
+/// What the demo data is made from.
+pub const SEED: &[&str] = &["backend/src/seed.rs"];
 /// Migrations before this version were applied before anything linted them.
 pub const LINTED_SINCE: u64 = 20_261_125_000_000;
 /// What the queries were checked against.

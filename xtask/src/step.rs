@@ -20,6 +20,7 @@ pub struct Step {
     is_isolated: bool,
     folder: Option<PathBuf>,
     stdin: Stdin,
+    stdout: Option<PathBuf>,
     only_reads: bool,
     timeout: Timeout,
     user: Option<User>,
@@ -63,6 +64,8 @@ pub enum Stdin {
     Terminal,
     /// This text, which may hold secrets.
     Text(String),
+    /// What this file holds.
+    File(PathBuf),
 }
 
 /// A system user to run a command as.
@@ -87,6 +90,7 @@ impl Step {
             is_isolated: false,
             folder: None,
             stdin: Stdin::Null,
+            stdout: None,
             only_reads: false,
             timeout: Timeout::Usual,
             user: None,
@@ -152,6 +156,13 @@ impl Step {
     #[must_use]
     pub fn stdin(mut self, stdin: Stdin) -> Self {
         self.stdin = stdin;
+        self
+    }
+
+    /// Writes what it prints into a file that only we can read, instead of telling it line by line.
+    #[must_use]
+    pub fn into_file(mut self, path: impl Into<PathBuf>) -> Self {
+        self.stdout = Some(path.into());
         self
     }
 
@@ -280,6 +291,11 @@ impl Step {
         &self.stdin
     }
 
+    /// The file that it prints into; none where its lines are told.
+    pub fn output_file(&self) -> Option<&Path> {
+        self.stdout.as_deref()
+    }
+
     /// Whether it changes nothing.
     pub fn is_read_only(&self) -> bool {
         self.only_reads
@@ -338,7 +354,13 @@ impl fmt::Display for Step {
         for arg in &self.args {
             write!(f, " {}", quoted(arg))?;
         }
-        Ok(())
+        if let Stdin::File(path) = &self.stdin {
+            write!(f, " <{}", quoted(path.as_os_str()))?;
+        }
+        match &self.stdout {
+            Some(path) => write!(f, " >{}", quoted(path.as_os_str())),
+            None => Ok(()),
+        }
     }
 }
 
@@ -385,6 +407,12 @@ mod tests {
         let compiler = Step::new("x", "x").noise(|line| line == "line 1");
         assert_eq!(compiler.evidence(&said, 2), ["line 2", "line 3", "… 2 lines more"]);
         assert_eq!(compiler.evidence(&said, 9).len(), 4);
+    }
+
+    #[test]
+    fn files_that_it_reads_and_writes_are_in_it() {
+        let step = Step::new("copy", "cat").stdin(Stdin::File("/a b".into())).into_file("/c");
+        assert_eq!(step.to_string(), "cat <'/a b' >/c");
     }
 
     #[test]

@@ -11,6 +11,7 @@ pub mod lsof;
 pub mod npm;
 pub mod pip;
 pub mod postgres;
+pub mod postgres_clients;
 pub mod redis;
 pub mod shellcheck;
 pub mod squawk;

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-use super::Json;
+use super::{Json, Locked};
 
 /// `migrate`
 #[derive(Debug, Args)]
@@ -61,4 +61,86 @@ pub struct Lint {
     pub files: Vec<PathBuf>,
     #[command(flatten)]
     pub output: Json,
+}
+
+/// `db`
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Dumps lie in dumps/, which git ignores and `clean` keeps.
+
+Examples:
+  cargo xtask db shell
+  cargo xtask db dump && cargo xtask db reset --seed
+  cargo xtask db restore dumps/20261125T101500Z.dump")]
+pub struct Db {
+    /// Which
+    #[command(subcommand)]
+    pub command: DbCommand,
+}
+
+/// `db …`
+#[derive(Debug, Subcommand)]
+pub enum DbCommand {
+    /// Open psql
+    Shell,
+    /// Print the database's URL, with its password
+    Url,
+    /// Save everything in the database into a file
+    #[command(after_help = "\
+A manifest is written beside it: server, migrations, commit, and rows and checksum of each table.
+
+Examples:
+  cargo xtask db dump
+  cargo xtask db dump before-the-demo.dump")]
+    Dump {
+        /// The file; by default one in dumps/ that is named by the time
+        file: Option<PathBuf>,
+    },
+    /// Put a dump in the place of the database
+    Restore(DbRestore),
+    /// List the dumps, the newest first
+    Dumps(Json),
+    /// Replace the database by one that is migrated and empty, or seeded
+    Reset(DbReset),
+    /// Try whether the newest dump can be restored, in a database of its own
+    Drill,
+}
+
+/// `db restore`
+#[derive(Debug, Args)]
+#[command(after_help = "\
+The dump is restored into a new database and compared with its manifest. Only then the two change their names: the \
+database before is kept until the next restore or reset. An older schema is migrated; a newer one is refused.
+
+Examples:
+  cargo xtask db restore dumps/20261125T101500Z.dump
+  cargo xtask db restore before-the-demo.dump --yes")]
+pub struct DbRestore {
+    /// The dump
+    pub file: PathBuf,
+    /// Do not ask
+    #[arg(short, long)]
+    pub yes: bool,
+    #[command(flatten)]
+    pub lock: Locked,
+}
+
+/// `db reset`
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Copies a template that was migrated once for the migrations as they are now, which takes a fraction of a second. \
+Before anything is lost, a dump is made and its name printed.
+
+Examples:
+  cargo xtask db reset
+  cargo xtask db reset --seed --yes")]
+pub struct DbReset {
+    /// With the demo data
+    #[arg(long)]
+    pub seed: bool,
+    /// Do not ask
+    #[arg(short, long)]
+    pub yes: bool,
+    #[command(flatten)]
+    pub lock: Locked,
 }

@@ -9,6 +9,7 @@ use anyhow::{Context, Result, bail, ensure};
 
 use super::environment;
 use crate::failure::{Exit, Failure};
+use crate::file;
 use crate::interrupt::CancelToken;
 use crate::process::{self, GroupGuard};
 use crate::step::{Stdin, Step};
@@ -57,7 +58,11 @@ impl Group {
         let spawn = || -> Result<(duct::Handle, PipeReader, PipeReader)> {
             let ((out, out_end), (err, err_end)) = (std::io::pipe()?, std::io::pipe()?);
             // Dropped at the end of this block, with our own copies of the ends that the child writes to.
-            let expression = expression(step).stdout_file(out_end).stderr_file(err_end);
+            let expression = expression(step).stderr_file(err_end);
+            let expression = match step.output_file() {
+                Some(path) => expression.stdout_file(file::create_private(path)?),
+                None => expression.stdout_file(out_end),
+            };
             Ok((expression.start()?, out, err))
         };
         let (handle, out, err) = spawn().map_err(|error| not_started(step, error))?;
@@ -189,6 +194,7 @@ fn expression(step: &Step) -> duct::Expression {
     };
     let expression = match step.input() {
         Stdin::Text(text) => expression.stdin_bytes(text.as_bytes()),
+        Stdin::File(path) => expression.stdin_path(path),
         Stdin::Null | Stdin::Terminal => expression.stdin_null(),
     };
     let user = step.run_as().map(|user| (user.uid, user.gid));

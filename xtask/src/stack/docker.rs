@@ -15,14 +15,14 @@ use super::foundation;
 use super::logs::LogSource;
 use super::report::{Seen, View};
 use super::request::Request;
-use super::service::Service;
+use super::service::{Client, Service};
 use super::state::{EngineKind, State};
 use crate::checkout;
 use crate::context::Context;
 use crate::failure::{Exit, Failure};
 use crate::file;
 use crate::plan::{Action, Lane, Plan};
-use crate::product::{self, BINARY};
+use crate::product::{self, BINARY, DATABASE};
 use crate::runner::{self, Launch, Runner};
 use crate::settings::Settings;
 use crate::step::Step;
@@ -217,10 +217,21 @@ impl Engine for Docker<'_> {
                 variables.extend(inside_variables(other, &settings)?);
             }
             if !service.is_built() {
-                variables.extend(environment::addresses_in_containers(&settings)?);
+                variables.extend(environment::addresses_in_containers(&settings, DATABASE)?);
             }
         }
         Ok(compose.exec(service.name(), &variables, Terminal::has_input(), command))
+    }
+
+    fn client(&self, state: &State, service: Service, command: &[String]) -> Result<Step> {
+        let settings = Settings::load(&self.context.project)?;
+        foundation::hide(self.context, &settings);
+        Ok(self.current(state)?.exec(service.name(), &inside_variables(service, &settings)?, false, command))
+    }
+
+    /// The containers have their clients.
+    fn fetch(&self, _: &State, _: Service, _: &Client) -> Result<Plan> {
+        Ok(Plan::default())
     }
 
     fn shell(&self, state: &State, service: Service) -> Result<(Vec<String>, Plan)> {
@@ -237,13 +248,20 @@ impl Engine for Docker<'_> {
         Ok((vec![word.to_owned()], Plan::default()))
     }
 
-    fn program(&self, state: &State) -> Result<(Program, Plan)> {
+    fn program(&self, state: &State, database: &str) -> Result<(Program, Plan)> {
         if !self.is_running(state, Service::Backend)? {
             return Err(super::service::not_up(Service::Backend).into());
         }
         let compose = self.current(state)?;
         let build = state.containers.production.is_none().then(|| build_inside(&compose));
-        Ok((program_inside(&compose), Plan::of("build", build.into_iter().collect(), "done")))
+        let mut variables = Vec::new();
+        if database != DATABASE {
+            let settings = Settings::load(&self.context.project)?;
+            foundation::hide(self.context, &settings);
+            variables.extend(environment::addresses_in_containers(&settings, database)?);
+        }
+        let program = Program::by(compose.exec(Service::Backend.name(), &variables, false, &[BINARY.to_owned()]));
+        Ok((program, Plan::of("build", build.into_iter().collect(), "done")))
     }
 
     fn serving_program(&self, state: &State) -> Result<(Program, Plan, String)> {

@@ -4,11 +4,11 @@ use anyhow::Result;
 
 use super::ports::Ports;
 use super::service::{Service, local};
+use crate::product::ROLE;
 use crate::product::setting::{
     APP_ENV, APP_ENV_LOCAL, DATABASE_URL, FOR_THE_STACK, HOST, MIGRATION_DRAFTS, PORT, POSTGRES_PASSWORD,
     REDIS_PASSWORD, REDIS_URL, RUN_MIGRATIONS, SET_BY_THE_STACK,
 };
-use crate::product::{DATABASE, ROLE};
 use crate::settings::Settings;
 use crate::tool::backend::Variable;
 
@@ -25,12 +25,12 @@ pub fn redis_url(settings: &Settings, ports: &Ports) -> Result<String> {
 }
 
 /// How to reach the database and Redis from another container of the stack.
-pub fn addresses_in_containers(settings: &Settings) -> Result<[Variable; 2]> {
+pub fn addresses_in_containers(settings: &Settings, database: &str) -> Result<[Variable; 2]> {
     let at = |service: Service| format!("{service}:{}", service.definition().container_port());
     let postgres = percent_encoded(settings.require(POSTGRES_PASSWORD)?);
     let redis = percent_encoded(settings.require(REDIS_PASSWORD)?);
     Ok([
-        Variable::secret(DATABASE_URL, format!("postgres://{ROLE}:{postgres}@{}/{DATABASE}", at(Service::Postgres))),
+        Variable::secret(DATABASE_URL, format!("postgres://{ROLE}:{postgres}@{}/{database}", at(Service::Postgres))),
         Variable::secret(REDIS_URL, format!("redis://:{redis}@{}", at(Service::Redis))),
     ])
 }

@@ -22,7 +22,7 @@ use super::owner;
 use super::report::{RunState, Seen, View};
 use super::request::Request;
 use super::servers::{Origin, Search};
-use super::service::Service;
+use super::service::{Client, Service};
 use super::state::{EngineKind, State};
 use crate::checkout;
 use crate::context::Context;
@@ -296,13 +296,28 @@ impl Engine for Host<'_> {
         let Some(client) = service.definition().client() else {
             return Ok((vec![std::env::var("SHELL").unwrap_or_else(|_| "sh".to_owned())], Plan::default()));
         };
-        self.client(state, service, &client)
+        self.find_client(state, service, &client)
     }
 
-    fn program(&self, state: &State) -> Result<(Program, Plan)> {
+    fn client(&self, state: &State, service: Service, command: &[String]) -> Result<Step> {
         let settings = Settings::load(&self.context.project)?;
         foundation::hide(self.context, &settings);
-        Ok((Program::with(&binary()?, &environment::of_backend(&settings, &state.ports, DATABASE)?), self.build()?))
+        let mut own = self.programs(state, service)?.into_iter().map(|folder| folder.join(&command[0]));
+        let program = own.find(|program| program.is_file()).or_else(|| self.context.runner.find(&command[0]));
+        let step = Step::new(format!("run {}", command[0]), program.unwrap_or_else(|| command[0].clone().into()))
+            .args(&command[1..]);
+        let environment = service.definition().client_variables(state.ports.of(service), &settings)?;
+        Ok(environment.iter().fold(step, |step, variable| variable.give_to(step)))
+    }
+
+    fn fetch(&self, state: &State, service: Service, client: &Client) -> Result<Plan> {
+        self.find_client(state, service, client).map(|(_, plan)| plan)
+    }
+
+    fn program(&self, state: &State, database: &str) -> Result<(Program, Plan)> {
+        let settings = Settings::load(&self.context.project)?;
+        foundation::hide(self.context, &settings);
+        Ok((Program::with(&binary()?, &environment::of_backend(&settings, &state.ports, database)?), self.build()?))
     }
 
     fn serving_program(&self, state: &State) -> Result<(Program, Plan, String)> {

@@ -51,6 +51,7 @@ Develop
 
 Database
   migrate      Apply migrations, or show their state
+  db           Open, save, restore or reset the database
 
 Ship
   build-prod   Build the production image, inspect it, and boot it as production would

@@ -3,6 +3,7 @@
 #![cfg(unix)]
 
 mod command_line;
+mod db;
 mod docker;
 mod doctor;
 mod environment;

@@ -26,7 +26,7 @@ impl Host<'_> {
     }
 
     /// The client of a service: on PATH or beside its server, else one that is fetched.
-    pub fn client(&self, state: &State, service: Service, client: &Client) -> Result<(Vec<String>, Plan)> {
+    pub fn find_client(&self, state: &State, service: Service, client: &Client) -> Result<(Vec<String>, Plan)> {
         let folders = self.programs(state, service)?;
         let on_path = |name: &&&str| {
             self.context.runner.find(name).is_some() || folders.iter().any(|folder| folder.join(name).is_file())
