@@ -126,6 +126,14 @@ impl Terminal {
         (text(&self.out), text(&self.err))
     }
 
+    /// Forgets what was kept so far.
+    #[cfg(test)]
+    pub fn forget(&self) {
+        for stream in [&self.out, &self.err] {
+            *lock(stream) = Stream::Kept(Vec::new());
+        }
+    }
+
     /// Whether children that write to our stderr may colour what they say.
     pub fn is_colored(&self) -> bool {
         self.is_colored
