@@ -22,6 +22,7 @@ struct Tape {
     programs: Vec<PathBuf>,
     answers: Vec<Answer>,
     asked: Vec<String>,
+    changed: Vec<String>,
     cancel: CancelToken,
 }
 
@@ -89,9 +90,16 @@ impl Recorded {
         self.tape().asked.clone()
     }
 
+    /// What was asked that may change something: nothing, in a dry run.
+    pub fn changed(&self) -> Vec<String> {
+        self.tape().changed.clone()
+    }
+
     /// Forgets what was asked so far; the answers stay.
     pub fn forget(&self) {
-        self.tape().asked.clear();
+        let mut tape = self.tape();
+        tape.asked.clear();
+        tape.changed.clear();
     }
 
     /// Whether something that reads like this was asked.
@@ -110,6 +118,9 @@ impl Recorded {
             tape.cancel.check()?;
         }
         tape.asked.push(command.clone());
+        if !step.is_read_only() {
+            tape.changed.push(command.clone());
+        }
         let suits = |answer: &Answer| reads_like(&command, &answer.words);
         let Some(answer) = tape.answers.iter().rev().find(|answer| suits(answer)) else {
             bail!("nothing is recorded for {command}");
