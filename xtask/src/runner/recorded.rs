@@ -175,8 +175,8 @@ impl Runner for Recorded {
     }
 
     fn start(&self, launch: &Launch) -> Result<Box<dyn Child>> {
-        self.play(&launch.step)?;
-        Ok(Box::new(Running))
+        let code = self.play(&launch.step)?.code.filter(|code| *code != 0);
+        Ok(Box::new(Started(code.map(|code| format!("exit code {code}")))))
     }
 
     fn without_cancel(&self) -> Box<dyn Runner> {
@@ -184,15 +184,15 @@ impl Runner for Recorded {
     }
 }
 
-/// A program that was started and goes on.
-struct Running;
+/// A program that was started and goes on, or has ended badly where that is what was recorded.
+struct Started(Option<String>);
 
-impl Child for Running {
+impl Child for Started {
     fn ended(&self) -> Result<Option<String>> {
-        Ok(None)
+        Ok(self.0.clone())
     }
 
     fn wait(&self) -> Result<String> {
-        Ok("exit code 0".to_owned())
+        Ok(self.0.clone().unwrap_or_else(|| "exit code 0".to_owned()))
     }
 }
