@@ -353,44 +353,4 @@ pub fn quoted(word: &OsStr) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_step_reads_as_a_person_would_type_it() {
-        let step = Step::new("list", "/usr/bin/ls").arg("-l").arg("with blank").env("LANG", "C").folder("/tmp/a b");
-        assert_eq!(step.to_string(), "cd '/tmp/a b' && LANG=C /usr/bin/ls -l 'with blank'");
-    }
-
-    #[test]
-    fn a_word_is_quoted_only_where_a_shell_would_take_it_apart() {
-        let quoted = |word: &str| quoted(OsStr::new(word));
-        assert_eq!(quoted("--locale=C.UTF-8"), "--locale=C.UTF-8");
-        assert_eq!(quoted(""), "''");
-        assert_eq!(quoted("it's $HOME"), r"'it'\''s $HOME'");
-    }
-
-    #[test]
-    fn secrets_are_not_in_it() {
-        let step = Step::new("serve", "app")
-            .secret_env("DATABASE_URL", "postgres://u:hunter2@h/d")
-            .stdin(Stdin::Text("ALTER ROLE x PASSWORD 'hunter2';".to_owned()));
-        assert_eq!(step.to_string(), "printf '***' | DATABASE_URL=*** app");
-    }
-
-    #[test]
-    fn of_a_long_output_the_end_is_shown_and_of_a_compilers_the_start() {
-        let said: Vec<String> = (1..=5).map(|number| format!("line {number}")).collect();
-        assert_eq!(Step::new("x", "x").evidence(&said, 2), ["… 3 lines above", "line 4", "line 5"]);
-        let compiler = Step::new("x", "x").noise(|line| line == "line 1");
-        assert_eq!(compiler.evidence(&said, 2), ["line 2", "line 3", "… 2 lines more"]);
-        assert_eq!(compiler.evidence(&said, 9).len(), 4);
-    }
-
-    #[test]
-    fn another_user_and_a_clean_environment_are_in_it() {
-        let user = User { name: "postgres".to_owned(), uid: 105, gid: 110 };
-        let step = Step::new("serve", "postgres").isolated().env("TZ", "UTC").user(Some(user));
-        assert_eq!(step.to_string(), "runuser -u postgres -- env -i PATH=\"$PATH\" TZ=UTC postgres");
-    }
-}
+mod tests;

@@ -116,6 +116,12 @@ impl Terminal {
         Self { is_animated: false, ..terminal }
     }
 
+    /// The same, where `--verbose` was given.
+    #[cfg(test)]
+    pub fn kept_verbose() -> Self {
+        Self { is_verbose: true, ..Self::kept() }
+    }
+
     /// What was kept, of stdout and of stderr.
     #[cfg(test)]
     pub fn printed(&self) -> (String, String) {
