@@ -153,3 +153,6 @@ pub fn human_size(bytes: u64) -> String {
     let megabytes = bytes / 1_000_000;
     if megabytes > 0 { format!("{megabytes} MB") } else { format!("{} kB", bytes.div_ceil(1000)) }
 }
+
+#[cfg(test)]
+mod tests;

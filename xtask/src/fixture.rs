@@ -1,12 +1,15 @@
 //! What tests of whole tasks are given: a checkout in a folder of its own, a recorded runner, and a terminal that keeps
 //! what is printed.
 
+mod servers;
+
 use std::path::Path;
 use std::sync::Arc;
 
 use tempfile::TempDir;
 
 use crate::context::Context;
+use crate::file;
 use crate::interrupt::{CancelToken, Interrupt};
 use crate::project::Project;
 use crate::runner::Recorded;
@@ -35,6 +38,8 @@ impl Fixture {
     /// A checkout with the files that every one has, in which these programs are on PATH.
     pub fn new(programs: &[&str]) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
+        // PostgreSQL's user has to get in, where that is not whoever runs the tests.
+        file::set_mode(folder.path(), 0o755).expect("an open folder");
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace");
         for file in FILES {
             let text = std::fs::read_to_string(root.join(file)).expect("a file of the workspace");
@@ -65,6 +70,22 @@ impl Fixture {
     /// The checkout's folder.
     pub fn root(&self) -> &Path {
         self.context.project.root()
+    }
+
+    /// Writes a file of the checkout.
+    pub fn write(&self, name: &str, text: &str) {
+        write(self.root(), name, text);
+    }
+
+    /// What a file of the checkout holds; nothing where it is not there.
+    pub fn read(&self, name: &str) -> String {
+        std::fs::read_to_string(self.root().join(name)).unwrap_or_default()
+    }
+
+    /// Forgets what was asked and printed so far, before a test looks at what comes next.
+    pub fn forget(&self) {
+        self.runner.forget();
+        self.context.terminal.forget();
     }
 
     /// What was printed on stdout, with the checkout's own folder and names replaced.

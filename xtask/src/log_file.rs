@@ -90,4 +90,42 @@ mod tests {
         assert_eq!(read_from(&log, 700), "before\nafter\n", "the log was cut and is shorter than it was");
         assert_eq!(read_from(&folder.path().join("none"), 0), "");
     }
+
+    #[test]
+    fn a_log_is_cut_only_beyond_the_most_and_one_that_is_not_there_is_fine() {
+        let folder = tempfile::tempdir().unwrap();
+        let log = folder.path().join("service.log");
+        rotate(&log).unwrap();
+        assert!(!log.exists());
+        std::fs::write(&log, "12345").unwrap();
+        rotate_above(&log, 5).unwrap();
+        assert!(!older(&log, 1).exists());
+        rotate_above(&log, 4).unwrap();
+        assert_eq!(std::fs::metadata(&log).unwrap().len(), 0);
+        assert!(older(&log, 1).ends_with("service.log.1"));
+    }
+
+    #[test]
+    fn a_log_that_cannot_be_cut_is_named_and_loses_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let log = folder.path().join("service.log");
+        std::fs::write(&log, "12345").unwrap();
+        // Somebody has put a folder where the older part belongs.
+        std::fs::create_dir_all(older(&log, 2).join("full")).unwrap();
+        std::fs::write(older(&log, 1), "before").unwrap();
+        let error = rotate_above(&log, 1).unwrap_err();
+        assert!(error.to_string().starts_with("cannot cut "), "{error}");
+        assert_eq!(std::fs::read_to_string(&log).unwrap(), "12345");
+        assert_eq!(std::fs::read_to_string(older(&log, 1)).unwrap(), "before");
+    }
+
+    #[test]
+    fn bytes_that_are_no_text_are_read_all_the_same() {
+        let folder = tempfile::tempdir().unwrap();
+        let log = folder.path().join("service.log");
+        std::fs::write(&log, b"caf\xc3\xa9\n\xff\n").unwrap();
+        // From the middle of a letter on.
+        assert_eq!(read_from(&log, 4), "\u{fffd}\n\u{fffd}\n");
+        assert_eq!(read_from(&log, 8), "");
+    }
 }

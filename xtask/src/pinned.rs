@@ -183,3 +183,6 @@ fn abandoned(cache: &Path) -> Vec<PathBuf> {
         .map(|entry| entry.path())
         .collect()
 }
+
+#[cfg(test)]
+mod tests;

@@ -116,6 +116,12 @@ impl Terminal {
         Self { is_animated: false, ..terminal }
     }
 
+    /// The same, where `--verbose` was given.
+    #[cfg(test)]
+    pub fn kept_verbose() -> Self {
+        Self { is_verbose: true, ..Self::kept() }
+    }
+
     /// What was kept, of stdout and of stderr.
     #[cfg(test)]
     pub fn printed(&self) -> (String, String) {
@@ -124,6 +130,14 @@ impl Terminal {
             Stream::Out(_) | Stream::Err(_) => String::new(),
         };
         (text(&self.out), text(&self.err))
+    }
+
+    /// Forgets what was kept so far.
+    #[cfg(test)]
+    pub fn forget(&self) {
+        for stream in [&self.out, &self.err] {
+            *lock(stream) = Stream::Kept(Vec::new());
+        }
     }
 
     /// Whether children that write to our stderr may colour what they say.
@@ -348,30 +362,4 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_secret_inside_a_longer_one_leaves_nothing_behind() {
-        let terminal = Terminal::new(Color::Never, false);
-        terminal.hide("hunter2");
-        terminal.hide("postgres://app:hunter2@localhost/app");
-        let line = "at postgres://app:hunter2@localhost/app with hunter2";
-        assert_eq!(terminal.redact(line), "at *** with ***");
-    }
-
-    #[test]
-    fn a_short_secret_is_hidden_as_a_word_and_does_not_blot_out_others() {
-        let terminal = Terminal::new(Color::Never, false);
-        terminal.hide("ab1");
-        assert_eq!(terminal.redact("PASSWORD=ab1 and ab1; cab12 ab1"), "PASSWORD=*** and ***; cab12 ***");
-    }
-
-    #[test]
-    fn a_secret_of_several_lines_is_hidden_line_by_line() {
-        let terminal = Terminal::new(Color::Never, false);
-        terminal.hide("-----BEGIN KEY-----\nMIIEvQIBADAN\n\n-----END KEY-----\n");
-        assert_eq!(terminal.redact("read MIIEvQIBADAN"), "read ***");
-        assert_eq!(terminal.redact("nothing"), "nothing");
-    }
-}
+mod tests;

@@ -1,7 +1,7 @@
 //! An image, booted exactly as production would, against a throw-away PostgreSQL and Redis.
 
 #[cfg(test)]
-mod tests;
+pub mod tests;
 
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};

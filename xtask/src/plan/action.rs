@@ -220,3 +220,6 @@ impl fmt::Display for Action {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

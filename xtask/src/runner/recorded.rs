@@ -1,6 +1,6 @@
 //! A runner that plays answers instead of starting anything, so that whole plans are tested in milliseconds.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use anyhow::{Result, bail};
@@ -19,9 +19,10 @@ pub struct Recorded {
 
 #[derive(Default)]
 struct Tape {
-    programs: Vec<String>,
+    programs: Vec<PathBuf>,
     answers: Vec<Answer>,
     asked: Vec<String>,
+    changed: Vec<String>,
     cancel: CancelToken,
 }
 
@@ -29,8 +30,11 @@ struct Answer {
     words: String,
     output: Output,
     /// What happens besides.
-    effect: Option<Box<dyn Fn() + Send>>,
+    effect: Option<Effect>,
 }
+
+/// What a command does besides saying something; it is given the step that asked.
+type Effect = Box<dyn Fn(&Step) + Send>;
 
 /// What a command says that ends well.
 pub fn says(stdout: &str) -> Output {
@@ -46,8 +50,14 @@ impl Recorded {
     /// These programs are on PATH; nothing is answered yet.
     pub fn with(programs: &[&str]) -> Self {
         let recorded = Self::default();
-        recorded.tape().programs = programs.iter().map(|program| (*program).to_owned()).collect();
+        recorded.tape().programs = programs.iter().map(|program| Path::new("/usr/bin").join(program)).collect();
         recorded
+    }
+
+    /// This program is on PATH as well, and it lies there.
+    pub fn place(&self, program: &Path) -> &Self {
+        self.tape().programs.push(program.to_owned());
+        self
     }
 
     /// Answers commands that read like this: the words stand in them one after the other. The answer that was added last wins.
@@ -57,10 +67,15 @@ impl Recorded {
 
     /// Answers, and does something when it is asked.
     pub fn on_and(&self, words: &str, output: Output, effect: impl Fn() + Send + 'static) -> &Self {
+        self.answer(words, output, Some(Box::new(move |_| effect())))
+    }
+
+    /// Answers, and does something with what was asked, such as to write the file that an argument names.
+    pub fn on_step(&self, words: &str, output: Output, effect: impl Fn(&Step) + Send + 'static) -> &Self {
         self.answer(words, output, Some(Box::new(effect)))
     }
 
-    fn answer(&self, words: &str, output: Output, effect: Option<Box<dyn Fn() + Send>>) -> &Self {
+    fn answer(&self, words: &str, output: Output, effect: Option<Effect>) -> &Self {
         self.tape().answers.push(Answer { words: words.to_owned(), output, effect });
         self
     }
@@ -73,6 +88,18 @@ impl Recorded {
     /// What was asked, in order, as a person would type it.
     pub fn asked(&self) -> Vec<String> {
         self.tape().asked.clone()
+    }
+
+    /// What was asked that may change something: nothing, in a dry run.
+    pub fn changed(&self) -> Vec<String> {
+        self.tape().changed.clone()
+    }
+
+    /// Forgets what was asked so far; the answers stay.
+    pub fn forget(&self) {
+        let mut tape = self.tape();
+        tape.asked.clear();
+        tape.changed.clear();
     }
 
     /// Whether something that reads like this was asked.
@@ -91,12 +118,15 @@ impl Recorded {
             tape.cancel.check()?;
         }
         tape.asked.push(command.clone());
+        if !step.is_read_only() {
+            tape.changed.push(command.clone());
+        }
         let suits = |answer: &Answer| reads_like(&command, &answer.words);
         let Some(answer) = tape.answers.iter().rev().find(|answer| suits(answer)) else {
             bail!("nothing is recorded for {command}");
         };
         if let Some(effect) = &answer.effect {
-            effect();
+            effect(step);
         }
         Ok(answer.output.clone())
     }
@@ -114,8 +144,8 @@ fn reads_like(command: &str, words: &str) -> bool {
 
 impl Runner for Recorded {
     fn find(&self, program: &str) -> Option<PathBuf> {
-        let is_there = self.tape().programs.iter().any(|known| known == program);
-        is_there.then(|| PathBuf::from("/usr/bin").join(program))
+        // One that is asked for by its whole path is there where that path is.
+        self.tape().programs.iter().find(|known| known.ends_with(program)).cloned()
     }
 
     fn read(&self, step: &Step) -> Result<Output> {
@@ -145,8 +175,8 @@ impl Runner for Recorded {
     }
 
     fn start(&self, launch: &Launch) -> Result<Box<dyn Child>> {
-        self.play(&launch.step)?;
-        Ok(Box::new(Running))
+        let code = self.play(&launch.step)?.code.filter(|code| *code != 0);
+        Ok(Box::new(Started(code.map(|code| format!("exit code {code}")))))
     }
 
     fn without_cancel(&self) -> Box<dyn Runner> {
@@ -154,15 +184,15 @@ impl Runner for Recorded {
     }
 }
 
-/// A program that was started and goes on.
-struct Running;
+/// A program that was started and goes on, or has ended badly where that is what was recorded.
+struct Started(Option<String>);
 
-impl Child for Running {
+impl Child for Started {
     fn ended(&self) -> Result<Option<String>> {
-        Ok(None)
+        Ok(self.0.clone())
     }
 
     fn wait(&self) -> Result<String> {
-        Ok("exit code 0".to_owned())
+        Ok(self.0.clone().unwrap_or_else(|| "exit code 0".to_owned()))
     }
 }

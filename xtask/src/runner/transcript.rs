@@ -55,4 +55,14 @@ mod tests {
         );
         assert_eq!(lines.last().map(String::as_str), Some("99999"));
     }
+
+    #[test]
+    fn what_is_noise_takes_no_room() {
+        let (step, mut transcript) = (Step::new("x", "x").noise(|line| line == "noise"), Transcript::default());
+        for _ in 0..FIRST_LINES {
+            transcript.add(&step, "noise");
+        }
+        transcript.add(&step, "error");
+        assert_eq!(transcript.lines(), ["error"]);
+    }
 }

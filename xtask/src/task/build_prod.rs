@@ -120,3 +120,6 @@ fn print(context: &Context, report: &Report<'_>) -> Result<()> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

@@ -148,3 +148,6 @@ fn advisories(context: &Context, _: bool) -> Result<Verdict> {
 fn has_deny(context: &Context) -> bool {
     context.runner.read(&cargo::deny_version(context.project.root())).is_ok_and(|output| output.is_success())
 }
+
+#[cfg(test)]
+mod tests;

@@ -283,3 +283,6 @@ fn ports(context: &Context) -> Vec<Check> {
         })
         .collect()
 }
+
+#[cfg(test)]
+mod tests;

@@ -181,3 +181,6 @@ fn show(context: &Context, reveal: bool, json: bool) -> Result<u8> {
     }
     Ok(0)
 }
+
+#[cfg(test)]
+mod tests;

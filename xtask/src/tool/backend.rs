@@ -155,3 +155,6 @@ pub fn health(address: SocketAddr, path: &str) -> Result<Health, String> {
         None => Err(format!("{path} is {} and not from this backend", answer.status_code)),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -255,22 +255,4 @@ pub fn parse_state(output: &Output) -> Option<State> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn said(stdout: &str, stderr: &str) -> Output {
-        Output { code: Some(i32::from(!stderr.is_empty())), stdout: stdout.to_owned(), stderr: stderr.to_owned() }
-    }
-
-    #[test]
-    fn the_last_answer_of_a_containers_check_is_found() {
-        let state = parse_state(&said(
-            r#"{"Status":"running","ExitCode":0,"OOMKilled":false,"StartedAt":"2026-11-21T17:00:00.1Z",
-                "Health":{"Status":"unhealthy","FailingStreak":2,"Log":[{"Output":"first"},{"Output":"no route\n"}]}}"#,
-            "",
-        ));
-        assert_eq!(state.unwrap().last_health(), Some("no route"));
-        let without = parse_state(&said(r#"{"Status":"exited","ExitCode":137,"OOMKilled":true}"#, "")).unwrap();
-        assert_eq!((without.exit_code, without.is_out_of_memory, without.last_health()), (137, true, None));
-    }
-}
+mod tests;

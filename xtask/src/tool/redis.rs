@@ -110,4 +110,30 @@ mod tests {
         assert_eq!(ping(answering("-WRONGPASS no\r\n-NOAUTH no\r\n"), "p"), Err("WRONGPASS no".to_owned()));
         assert_eq!(ping(answering("hello\r\n\r\n"), "p"), Err("what answers there is not Redis".to_owned()));
     }
+
+    #[test]
+    fn what_is_no_redis_has_no_version() {
+        for said in ["", "Redis server", "Redis server v=x", "Redis server v=", "Redis server 7.0.15"] {
+            assert_eq!(parse_version(said), None, "{said}");
+        }
+    }
+
+    #[test]
+    fn what_is_thrown_away_is_not_kept_and_has_room_for_every_test() {
+        let kept = configuration(1, "p", Path::new("/d"), true);
+        let thrown_away = configuration(1, "p", Path::new("/d"), false);
+        assert!(kept.contains("save 60 1\n") && !kept.contains("databases"), "{kept}");
+        assert!(thrown_away.contains("save \"\"\n") && thrown_away.contains("databases 4096\n"), "{thrown_away}");
+        for text in [kept, thrown_away] {
+            assert!(text.starts_with("bind 127.0.0.1\nport 1\nprotected-mode yes\n"), "{text}");
+        }
+    }
+
+    #[test]
+    fn an_answer_that_is_cut_is_no_readiness() {
+        assert_eq!(ping(answering(""), "p"), Err("what answers there is not Redis".to_owned()));
+        assert_eq!(ping(answering("+OK\r\n"), "p"), Err("what answers there is not Redis".to_owned()));
+        // Without a password AUTH is refused, and PING answered.
+        assert_eq!(ping(answering("-ERR no password is set\r\n+PONG\r\n"), "p"), Ok(()));
+    }
 }

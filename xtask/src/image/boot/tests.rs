@@ -10,7 +10,7 @@ use crate::plan::Rollout;
 use crate::runner::{Recorded, fails, says};
 
 /// A server that answers every request as a healthy backend does, for as long as the test goes on.
-fn healthy_server() -> u16 {
+pub fn healthy_server() -> u16 {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let port = listener.local_addr().unwrap().port();
     std::thread::spawn(move || {
@@ -26,7 +26,7 @@ fn healthy_server() -> u16 {
 }
 
 /// A Docker on which everything goes well, with a backend that listens on that port.
-fn docker(fixture: &Fixture, port: u16) -> &Recorded {
+pub fn docker(fixture: &Fixture, port: u16) -> &Recorded {
     let name = format!("{}-boot-{}", fixture.context.project.name(), std::process::id());
     let started = humantime::format_rfc3339_millis(SystemTime::now());
     let state = |code: i32| {

@@ -116,4 +116,29 @@ mod tests {
         );
         assert_eq!(parse_daemon(&podman), Daemon::Answers { version: "4.3.1".to_owned(), is_podman: true });
     }
+
+    #[test]
+    fn what_no_daemon_says_is_a_silence_with_its_reason() {
+        let silent = |client: Option<&str>, reason: &str| Daemon::Silent(client.map(str::to_owned), reason.to_owned());
+        for (stdout, stderr, expected) in [
+            ("", "", silent(None, "the client says nothing")),
+            ("", "  permission denied  \nsecond line", silent(None, "permission denied")),
+            ("{\"Client\":{\"Version\":\"28.2.2\"},\"Ser", "cut", silent(None, "cut")),
+            ("null", "", silent(None, "the client says nothing")),
+            (r#"{"Client":{"Version":"28.2.2"}}"#, "", silent(Some("28.2.2"), "the client says nothing")),
+            (r#"{"Client":null,"Server":null}"#, "x", silent(None, "x")),
+            (r#"{"Server":{"Version":28}}"#, "", silent(None, "the client says nothing")),
+        ] {
+            assert_eq!(parse_daemon(&said(stdout, stderr)), expected, "{stdout}");
+        }
+    }
+
+    #[test]
+    fn a_warning_beside_an_answer_does_not_make_it_a_silence() {
+        for components in ["", r#","Components":null"#, r#","Components":[]"#, r#","Components":[{"Name":"Engine"}]"#] {
+            let text = format!(r#"{{"Server":{{"Version":"28.2.2"{components}}}}}"#);
+            let answers = Daemon::Answers { version: "28.2.2".to_owned(), is_podman: false };
+            assert_eq!(parse_daemon(&said(&text, "WARNING: no swap limit support")), answers, "{text}");
+        }
+    }
 }

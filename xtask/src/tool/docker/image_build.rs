@@ -76,4 +76,38 @@ mod tests {
             ]
         );
     }
+
+    fn lines(text: &str) -> Vec<String> {
+        text.lines().map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn a_failed_build_without_an_error_of_its_own_comes_down_to_its_last_words() {
+        let said: String = (0..20).map(|number| format!("#9 {number}.5 line {number}\n")).collect();
+        let found = digest(&lines(&format!("{said}ERROR: process did not complete\n")));
+        assert_eq!(found.len(), 13);
+        assert_eq!((found[0].as_str(), found[11].as_str()), ("line 8", "line 19"));
+        assert_eq!(found[12], "ERROR: process did not complete");
+    }
+
+    #[test]
+    fn a_builder_that_says_nothing_of_the_usual_form_is_told_as_far_as_it_goes() {
+        assert_eq!(digest(&[]), [""; 0]);
+        assert_eq!(digest(&lines("Cannot connect to the Docker daemon")), [""; 0]);
+        assert_eq!(digest(&lines("#\n#1\n#1 x\nERROR: no builder")), ["ERROR: no builder"]);
+    }
+
+    #[test]
+    fn a_build_names_its_file_stage_tag_and_arguments() {
+        let (version, empty) = ("1.0".to_owned(), String::new());
+        let arguments = [("VERSION", &version), ("SOURCE", &empty)];
+        let shown = build(Path::new("/p"), "app:1", "production", &arguments, false, false).to_string();
+        assert_eq!(
+            shown,
+            "cd /p && DOCKER_BUILDKIT=1 docker build --progress plain --file infra/Dockerfile --target production \
+             --tag app:1 --build-arg VERSION=1.0 --build-arg SOURCE= ."
+        );
+        let shown = build(Path::new("/p"), "app:1", "production", &[], true, true).to_string();
+        assert!(shown.ends_with("--tag app:1 --no-cache --pull ."), "{shown}");
+    }
 }
