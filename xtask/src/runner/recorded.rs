@@ -1,7 +1,7 @@
 //! A runner that plays answers instead of starting anything, so that whole plans are tested in milliseconds.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use anyhow::{Result, bail};
 
@@ -19,22 +19,26 @@ pub struct Recorded {
 
 #[derive(Default)]
 struct Tape {
+    /// By name, or by path where a test says where they lie.
     programs: Vec<PathBuf>,
+    /// Where those lie that have only a name; /usr/bin, where a test does not say.
+    folder: Option<PathBuf>,
     answers: Vec<Answer>,
     asked: Vec<String>,
-    changed: Vec<String>,
+    /// What of that may change something.
+    changes: Vec<String>,
     cancel: CancelToken,
+    /// What was started, by its command.
+    children: Vec<(String, Arc<Life>)>,
+    /// What ends, by words of its command, and how.
+    ends: Vec<(String, String)>,
 }
 
 struct Answer {
     words: String,
-    output: Output,
-    /// What happens besides.
-    effect: Option<Effect>,
+    /// What it says to the whole command, and what happens besides.
+    say: Box<dyn Fn(&Step) -> Output + Send>,
 }
-
-/// What a command does besides saying something; it is given the step that asked.
-type Effect = Box<dyn Fn(&Step) + Send>;
 
 /// What a command says that ends well.
 pub fn says(stdout: &str) -> Output {
@@ -50,8 +54,44 @@ impl Recorded {
     /// These programs are on PATH; nothing is answered yet.
     pub fn with(programs: &[&str]) -> Self {
         let recorded = Self::default();
-        recorded.tape().programs = programs.iter().map(|program| Path::new("/usr/bin").join(program)).collect();
+        recorded.tape().programs = programs.iter().map(PathBuf::from).collect();
         recorded
+    }
+
+    /// This program is on PATH as well.
+    pub fn also_has(&self, program: &str) {
+        self.tape().programs.push(program.into());
+    }
+
+    /// Answers commands that read like this: the words stand in them one after the other. The answer that was added last wins.
+    pub fn on(&self, words: &str, output: Output) -> &Self {
+        self.by(words, move |_| output.clone())
+    }
+
+    /// Answers, and does something when it is asked.
+    pub fn on_and(&self, words: &str, output: Output, effect: impl Fn() + Send + 'static) -> &Self {
+        self.by(words, move |_| {
+            effect();
+            output.clone()
+        })
+    }
+
+    /// Answers with what the function makes of the command. It must not ask the runner.
+    pub fn by(&self, words: &str, say: impl Fn(&str) -> Output + Send + 'static) -> &Self {
+        self.answer(words, move |step| say(&step.to_string()))
+    }
+
+    /// Answers, and does something with what was asked, such as to write the file that an argument names.
+    pub fn on_step(&self, words: &str, output: Output, effect: impl Fn(&Step) + Send + 'static) -> &Self {
+        self.answer(words, move |step| {
+            effect(step);
+            output.clone()
+        })
+    }
+
+    fn answer(&self, words: &str, say: impl Fn(&Step) -> Output + Send + 'static) -> &Self {
+        self.tape().answers.push(Answer { words: words.to_owned(), say: Box::new(say) });
+        self
     }
 
     /// This program is on PATH as well, and it lies there.
@@ -60,23 +100,29 @@ impl Recorded {
         self
     }
 
-    /// Answers commands that read like this: the words stand in them one after the other. The answer that was added last wins.
-    pub fn on(&self, words: &str, output: Output) -> &Self {
-        self.answer(words, output, None)
+    /// From now on the programs that are on PATH lie in this folder.
+    pub fn lie_in(&self, folder: &Path) {
+        self.tape().folder = Some(folder.to_owned());
     }
 
-    /// Answers, and does something when it is asked.
-    pub fn on_and(&self, words: &str, output: Output, effect: impl Fn() + Send + 'static) -> &Self {
-        self.answer(words, output, Some(Box::new(move |_| effect())))
+    /// What of that may change something: nothing, in a dry run.
+    pub fn changes(&self) -> Vec<String> {
+        self.tape().changes.clone()
     }
 
-    /// Answers, and does something with what was asked, such as to write the file that an argument names.
-    pub fn on_step(&self, words: &str, output: Output, effect: impl Fn(&Step) + Send + 'static) -> &Self {
-        self.answer(words, output, Some(Box::new(effect)))
+    /// Forgets what was asked, between two tasks of one test.
+    pub fn forget(&self) {
+        let mut tape = self.tape();
+        tape.asked.clear();
+        tape.changes.clear();
     }
 
-    fn answer(&self, words: &str, output: Output, effect: Option<Effect>) -> &Self {
-        self.tape().answers.push(Answer { words: words.to_owned(), output, effect });
+    /// What was started by a command that reads like this ends so, now or as soon as it is started.
+    pub fn end(&self, words: &str, how: &str) -> &Self {
+        let mut tape = self.tape();
+        tape.ends.push((words.to_owned(), how.to_owned()));
+        tape.children.iter().filter(|(command, _)| reads_like(command, words)).for_each(|(_, life)| life.end(how));
+        drop(tape);
         self
     }
 
@@ -88,18 +134,6 @@ impl Recorded {
     /// What was asked, in order, as a person would type it.
     pub fn asked(&self) -> Vec<String> {
         self.tape().asked.clone()
-    }
-
-    /// What was asked that may change something: nothing, in a dry run.
-    pub fn changed(&self) -> Vec<String> {
-        self.tape().changed.clone()
-    }
-
-    /// Forgets what was asked so far; the answers stay.
-    pub fn forget(&self) {
-        let mut tape = self.tape();
-        tape.asked.clear();
-        tape.changed.clear();
     }
 
     /// Whether something that reads like this was asked.
@@ -119,16 +153,13 @@ impl Recorded {
         }
         tape.asked.push(command.clone());
         if !step.is_read_only() {
-            tape.changed.push(command.clone());
+            tape.changes.push(command.clone());
         }
         let suits = |answer: &Answer| reads_like(&command, &answer.words);
         let Some(answer) = tape.answers.iter().rev().find(|answer| suits(answer)) else {
             bail!("nothing is recorded for {command}");
         };
-        if let Some(effect) = &answer.effect {
-            effect(step);
-        }
-        Ok(answer.output.clone())
+        Ok((answer.say)(step))
     }
 }
 
@@ -144,8 +175,11 @@ fn reads_like(command: &str, words: &str) -> bool {
 
 impl Runner for Recorded {
     fn find(&self, program: &str) -> Option<PathBuf> {
+        let tape = self.tape();
+        let folder = tape.folder.clone().unwrap_or_else(|| PathBuf::from("/usr/bin"));
         // One that is asked for by its whole path is there where that path is.
-        self.tape().programs.iter().find(|known| known.ends_with(program)).cloned()
+        let known = tape.programs.iter().find(|known| known.ends_with(program))?;
+        Some(if known.is_absolute() { known.clone() } else { folder.join(known) })
     }
 
     fn read(&self, step: &Step) -> Result<Output> {
@@ -176,7 +210,16 @@ impl Runner for Recorded {
 
     fn start(&self, launch: &Launch) -> Result<Box<dyn Child>> {
         let code = self.play(&launch.step)?.code.filter(|code| *code != 0);
-        Ok(Box::new(Started(code.map(|code| format!("exit code {code}")))))
+        let (command, life) = (launch.step.to_string(), Arc::new(Life::default()));
+        if let Some(code) = code {
+            life.end(&format!("exit code {code}"));
+        }
+        let mut tape = self.tape();
+        if let Some((_, how)) = tape.ends.iter().rev().find(|(words, _)| reads_like(&command, words)) {
+            life.end(how);
+        }
+        tape.children.push((command, Arc::clone(&life)));
+        Ok(Box::new(Running(life)))
     }
 
     fn without_cancel(&self) -> Box<dyn Runner> {
@@ -184,15 +227,31 @@ impl Runner for Recorded {
     }
 }
 
-/// A program that was started and goes on, or has ended badly where that is what was recorded.
-struct Started(Option<String>);
+/// How a program that was started ended, once it has.
+#[derive(Default)]
+struct Life {
+    ended: Mutex<Option<String>>,
+    changed: Condvar,
+}
 
-impl Child for Started {
+impl Life {
+    fn end(&self, how: &str) {
+        *self.ended.lock().unwrap_or_else(PoisonError::into_inner) = Some(how.to_owned());
+        self.changed.notify_all();
+    }
+}
+
+/// A program that was started and goes on until a test ends it.
+struct Running(Arc<Life>);
+
+impl Child for Running {
     fn ended(&self) -> Result<Option<String>> {
-        Ok(self.0.clone())
+        Ok(self.0.ended.lock().unwrap_or_else(PoisonError::into_inner).clone())
     }
 
     fn wait(&self) -> Result<String> {
-        Ok(self.0.clone().unwrap_or_else(|| "exit code 0".to_owned()))
+        let ended = self.0.ended.lock().unwrap_or_else(PoisonError::into_inner);
+        let ended = self.0.changed.wait_while(ended, |ended| ended.is_none()).unwrap_or_else(PoisonError::into_inner);
+        Ok(ended.clone().unwrap_or_default())
     }
 }

@@ -281,3 +281,6 @@ fn moving(request: &Request, absent: &[Service]) -> Vec<Service> {
     let is_row = request.replicas > 1;
     absent.iter().copied().filter(|service| !(is_row && *service == Service::Backend)).collect()
 }
+
+#[cfg(test)]
+mod tests;

@@ -382,3 +382,6 @@ fn say(context: &Context, text: &str) {
     // With a closed stdout there is nobody to tell.
     drop(context.terminal.data(format!("{time} WATCH {text}")));
 }
+
+#[cfg(test)]
+mod tests;

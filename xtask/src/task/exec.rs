@@ -27,3 +27,6 @@ pub fn shell(context: &Context, service: Service) -> Result<u8> {
     }
     run(context, service, &words)
 }
+
+#[cfg(test)]
+mod tests;

@@ -64,3 +64,6 @@ fn origin(state: Option<&State>) -> Origin {
         Origin::Auto
     }
 }
+
+#[cfg(test)]
+mod tests;

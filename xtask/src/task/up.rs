@@ -124,3 +124,6 @@ fn print_next(context: &Context, services: &[Service], report: &Report) -> Resul
     context.terminal.data("")?;
     context.terminal.table(&table)
 }
+
+#[cfg(test)]
+mod tests;

@@ -53,7 +53,7 @@ impl Source {
     }
 
     fn is_test(&self) -> bool {
-        self.name.ends_with("tests.rs") || ["fixture.rs", "runner/recorded.rs"].contains(&self.name.as_str())
+        self.name.ends_with("tests.rs") || self.name.starts_with("fixture") || self.name == "runner/recorded.rs"
     }
 }
 

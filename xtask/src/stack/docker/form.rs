@@ -89,3 +89,6 @@ impl Docker<'_> {
         Ok(self.compose(&state.ports, Form::of(state)))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -190,3 +190,6 @@ fn migrate(
         problem
     })
 }
+
+#[cfg(test)]
+mod tests;

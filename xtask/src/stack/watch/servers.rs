@@ -223,3 +223,6 @@ fn bind(location: &Location, timeout: Duration, cancel: &CancelToken) -> Result<
         (Waited::TimedOut(seen), None) => anyhow::bail!("cannot listen on {address}: {seen}"),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -124,3 +124,6 @@ impl Watcher<'_, '_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

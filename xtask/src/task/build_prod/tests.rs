@@ -244,6 +244,6 @@ fn a_dry_run_shows_every_phase_and_changes_nothing() {
     assert!(phases[0].contains("build") && phases[1].contains("inspect"), "{phases:?}");
     assert!(phases.last().unwrap().ends_with("push: give the image to the registry"), "{phases:?}");
     assert!(printed.contains(&format!("# inspect every layer of {}", tag())), "{printed}");
-    assert_eq!(fixture.runner.changed(), [""; 0]);
+    assert_eq!(fixture.runner.changes(), [""; 0]);
     assert!(!Path::new(&fixture.context.project.state()).exists());
 }

@@ -12,7 +12,7 @@ const QUERY: &str = "{\"query\":\"SELECT 1\"}";
 
 /// A checkout in which every check passes.
 fn clean() -> Fixture {
-    let fixture = Fixture::new(&["hadolint", "shellcheck"]).with_servers();
+    let fixture = Fixture::new(&["hadolint", "shellcheck"]).with_installed_servers();
     fixture.write("backend/migrations/20260101000000_a.up.sql", MIGRATION);
     fixture.write("backend/.sqlx/query-1.json", QUERY);
     fixture.write("infra/start", "#!/bin/sh\n");
@@ -200,6 +200,6 @@ fn a_dry_run_shows_the_commands_and_runs_none_that_changes_anything() {
     for words in ["fmt --all", "clippy --workspace", "deny fetch db", "hadolint", "initdb --pgdata", "config --quiet"] {
         assert!(printed.contains(words), "{words}: {printed}");
     }
-    assert_eq!(fixture.runner.changed(), [""; 0]);
+    assert_eq!(fixture.runner.changes(), [""; 0]);
     assert!(!printed.contains("passed"), "{printed}");
 }

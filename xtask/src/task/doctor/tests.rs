@@ -16,7 +16,7 @@ const DAEMON: &str = r#"{"Client":{"Version":"28.2.2"},"Server":{"Version":"28.2
 /// A machine that has everything.
 fn complete() -> Fixture {
     let cargo = cargo::program().display().to_string();
-    let fixture = Fixture::new(&["rustc", "cc", "git", "docker", &cargo]).with_servers();
+    let fixture = Fixture::new(&["rustc", "cc", "git", "docker", &cargo]).with_installed_servers();
     fixture
         .runner
         .on("rustc --version", says("rustc 1.99.0 (59807616e 2026-04-14)\n"))

@@ -14,7 +14,7 @@ fn arguments(package: Option<TestPackage>, args: &[&str]) -> Test {
 }
 
 fn ready() -> Fixture {
-    let fixture = Fixture::new(&[]).with_servers();
+    let fixture = Fixture::new(&[]).with_installed_servers();
     fixture
         .runner
         .on("nextest", says(""))
@@ -155,6 +155,6 @@ fn a_dry_run_shows_the_servers_and_the_tests_and_starts_neither() {
     for words in ["initdb --pgdata", "redis-server ", "nextest run --package backend", "--package xtask"] {
         assert!(printed.contains(words), "{words}: {printed}");
     }
-    assert_eq!(fixture.runner.changed(), [""; 0]);
+    assert_eq!(fixture.runner.changes(), [""; 0]);
     assert!(!fixture.context.project.state().exists());
 }
