@@ -175,6 +175,11 @@ impl Fixture {
     }
 }
 
+/// A file's text without the line of that setting.
+pub fn without(text: &str, name: &str) -> String {
+    text.split_inclusive('\n').filter(|line| !line.starts_with(&format!("{name}="))).collect()
+}
+
 fn write(root: &Path, name: &str, text: &str) {
     let path = root.join(name);
     std::fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");

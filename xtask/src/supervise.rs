@@ -107,3 +107,6 @@ pub fn vacate(folder: &Path, cancel: &CancelToken) -> Result<()> {
     let pids = process::working_in(folder);
     Err(Failure::new(Exit::Failed, format!("processes {pids:?} still work in {}", folder.display())).into())
 }
+
+#[cfg(test)]
+mod tests;

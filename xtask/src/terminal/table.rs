@@ -144,7 +144,9 @@ mod tests {
     fn odd_tables_are_printed_as_well() {
         let table = |rows: &[&[&str]]| {
             let mut table = Table::default();
-            rows.iter().for_each(|row| table.row(row.iter().copied()));
+            for row in rows {
+                table.row(row.iter().copied());
+            }
             table
         };
         assert_eq!(Table::default().to_string(), "");

@@ -149,7 +149,9 @@ fn secrets_in_json_are_hidden_in_each_of_its_forms() {
 #[test]
 fn nothing_is_hidden_where_a_secret_is_empty() {
     let terminal = Terminal::kept();
-    ["", "\n", "  \n\t"].iter().for_each(|secret| terminal.hide(secret));
+    for secret in ["", "\n", "  \n\t"] {
+        terminal.hide(secret);
+    }
     assert_eq!(terminal.redact("a  b\n"), "a  b\n");
 }
 

@@ -95,7 +95,7 @@ fn a_service_that_says_nothing_and_is_not_ready_in_time_is_unhealthy() {
 fn of_a_long_log_only_the_end_is_evidence() {
     let fixture = Fixture::new(&[]);
     let log = fixture.root().join("redis.log");
-    let text: String = (0..100).map(|number| format!("line {number}\n")).collect();
+    let text = (0..100).fold(String::new(), |text, number| format!("{text}line {number}\n"));
     fixture.runner.on_and("redis-server", says(""), move || std::fs::write(&log, &text).unwrap());
     let failure = failure(run(&fixture, service(&fixture, asleep, Duration::ZERO).into()));
     assert_eq!(failure.evidence().len(), 1 + EVIDENCE_LINES);
@@ -171,7 +171,9 @@ fn a_folder_is_put_in_its_place_unless_somebody_was_faster() {
 fn a_list_of_links_that_cannot_be_read_is_an_error() {
     let fixture = Fixture::new(&[]);
     for text in [None, Some("not JSON"), Some(r#"[{"source":"a"}]"#)] {
-        text.into_iter().for_each(|text| fixture.write("native/links.json", text));
+        if let Some(text) = text {
+            fixture.write("native/links.json", text);
+        }
         let list = fixture.root().join("native/links.json");
         let error = run(&fixture, vec![Action::Links(list)]).result.unwrap_err();
         assert!(error.to_string().starts_with("cannot read "), "{error}");

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::run;
 use crate::failure::{Exit, Failure};
-use crate::fixture::Fixture;
+use crate::fixture::{Fixture, without};
 use crate::runner::{Output, fails, says};
 use crate::settings::Settings;
 use crate::tool::cargo;
@@ -219,12 +219,8 @@ fn a_port_that_somebody_has_is_a_warning() {
     let fixture = complete();
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let port = listener.local_addr().unwrap().port();
-    let text: String = fixture
-        .read(".env.docker")
-        .lines()
-        .map(|line| if line.starts_with("REDIS_PORT=") { format!("REDIS_PORT={port}\n") } else { format!("{line}\n") })
-        .collect();
-    fixture.write(".env.docker", &text);
+    let text = without(&fixture.read(".env.docker"), "REDIS_PORT");
+    fixture.write(".env.docker", &format!("{text}REDIS_PORT={port}\n"));
     assert_eq!(run(&fixture.context, false).unwrap(), 0);
     assert!(line(&fixture, "Redis' port").starts_with(&format!("! Redis' port {port} is taken by ")));
     assert!(line(&fixture, "PostgreSQL's port").ends_with(" is free"));

@@ -6,7 +6,7 @@ use super::run;
 use crate::cli::{EnvCommand, Json};
 use crate::failure::{Exit, Failure, exit_code};
 use crate::file;
-use crate::fixture::Fixture;
+use crate::fixture::{Fixture, without};
 use crate::interrupt::CancelToken;
 use crate::lock::Lock;
 use crate::runner::{fails, says};
@@ -45,11 +45,6 @@ fn ready() -> Fixture {
     init(&fixture, false).unwrap();
     fixture.runner.on("build --package backend", says("")).on("config --check --json", says(NO_PROBLEMS));
     fixture
-}
-
-/// The settings without the line of that name.
-fn without(text: &str, name: &str) -> String {
-    text.lines().filter(|line| !line.starts_with(&format!("{name}="))).map(|line| format!("{line}\n")).collect()
 }
 
 fn value_of(text: &str, name: &str) -> String {

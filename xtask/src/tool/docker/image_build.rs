@@ -83,7 +83,7 @@ mod tests {
 
     #[test]
     fn a_failed_build_without_an_error_of_its_own_comes_down_to_its_last_words() {
-        let said: String = (0..20).map(|number| format!("#9 {number}.5 line {number}\n")).collect();
+        let said = (0..20).fold(String::new(), |text, number| format!("{text}#9 {number}.5 line {number}\n"));
         let found = digest(&lines(&format!("{said}ERROR: process did not complete\n")));
         assert_eq!(found.len(), 13);
         assert_eq!((found[0].as_str(), found[11].as_str()), ("line 8", "line 19"));
