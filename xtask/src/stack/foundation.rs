@@ -162,3 +162,6 @@ pub fn shutdown_timeout(settings: &Settings) -> Duration {
 pub fn shutdown_timeout_of(context: &Context) -> Duration {
     Settings::load(&context.project).map_or(DEFAULT_SHUTDOWN_TIMEOUT, |settings| shutdown_timeout(&settings))
 }
+
+#[cfg(test)]
+mod tests;

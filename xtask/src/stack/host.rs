@@ -391,13 +391,4 @@ fn stray_stop(name: &str, record: PathBuf) -> Stop {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_binary_is_found_whatever_profile_ours_is_of() {
-        for profile in ["xtask", "debug", "release"] {
-            assert_eq!(binary_beside(&Path::new("/t").join(profile).join("xtask")), Path::new("/t/debug").join(BINARY));
-        }
-    }
-}
+mod tests;

@@ -375,3 +375,6 @@ impl ServiceReport {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

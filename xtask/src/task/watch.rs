@@ -77,3 +77,6 @@ fn end(context: &Context, started: &[Service]) -> Result<()> {
     context.terminal.note(format!("stopped {}; their data is kept", in_words(started)));
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;
