@@ -138,7 +138,7 @@ fn every_tool_key_and_secret_file_is_told_wherever_it_lies() {
     for name in endings.chain(files).chain(["/app/.env.production".to_owned(), "/.env".to_owned()]) {
         assert_eq!(of_name(&name).unwrap(), format!("{name} is a file for secrets"));
     }
-    for name in ["/app/.environment", "/app/env", "/x/key", "/usr/bin/thunder"] {
+    for name in ["/app/.environment", "/app/env", "/x/key", "/usr/bin/app"] {
         assert_eq!(of_name(name), None, "{name}");
     }
 }

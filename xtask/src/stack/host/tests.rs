@@ -97,8 +97,8 @@ fn what_is_left_of_a_process_that_is_gone_is_removed_by_a_stop() {
     fixture.write(".stack/run/redis.json", GONE);
     let host = Host::open(&fixture.context);
     let lanes = host.stop(None, &[Backend, Redis, Postgres]).unwrap();
-    let lines: Vec<String> = lanes.iter().flat_map(|lane| &lane.actions).map(ToString::to_string).collect();
-    assert_eq!(lines, [format!("rm -rf {}", fixture.stack().record(Redis).display())]);
+    let shown: Vec<String> = lanes.iter().flat_map(|lane| &lane.actions).map(ToString::to_string).collect();
+    assert_eq!(shown, [format!("rm -rf {}", fixture.stack().record(Redis).display())]);
 }
 
 #[test]

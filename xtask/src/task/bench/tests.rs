@@ -83,7 +83,7 @@ fn a_figure_as_json_has_its_sample_its_limit_and_null_where_there_is_nothing() {
 
 #[test]
 fn the_backend_is_measured_as_it_ships_on_servers_of_its_own_and_its_code_passes_through() {
-    let fixture = Fixture::new(&[]).with_servers();
+    let fixture = Fixture::new(&[]).with_installed_servers();
     fixture
         .runner
         .on("build --package backend", says(""))

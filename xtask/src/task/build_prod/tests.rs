@@ -9,6 +9,7 @@ use crate::cli::{BuildProd, Json};
 use crate::failure::{Exit, Failure, exit_code};
 use crate::fixture::Fixture;
 use crate::image::boot::tests::{docker, healthy_server};
+use crate::product::SLUG;
 use crate::runner::{fails, says};
 use crate::step::Step;
 
@@ -64,7 +65,7 @@ fn machine(fixture: &Fixture) {
             "docker history",
             says("{\"CreatedBy\":\"COPY /image /\",\"Size\":\"8000000\"}\n{\"CreatedBy\":\"USER\",\"Size\":\"0\"}\n"),
         )
-        .on_step("tar -xf", says(""), unpacking(&["usr/local/bin/thunder", "etc/passwd"]));
+        .on_step("tar -xf", says(""), unpacking(&["usr/local/bin/app", "etc/passwd"]));
 }
 
 fn ready() -> Fixture {
@@ -79,8 +80,13 @@ fn failure(fixture: &Fixture, arguments: &BuildProd) -> Failure {
 }
 
 /// The image's name, of version and commit.
+/// The same as printed, where a test reads it with the product's name replaced.
+fn shown_tag() -> String {
+    tag().replace(SLUG, "product")
+}
+
 fn tag() -> String {
-    format!("thunder:{}-{COMMIT}", env!("CARGO_PKG_VERSION"))
+    format!("{SLUG}:{}-{COMMIT}", env!("CARGO_PKG_VERSION"))
 }
 
 #[test]
@@ -97,7 +103,7 @@ fn an_image_is_built_inspected_booted_and_reported_in_that_order() {
     assert!(order.is_sorted(), "{order:?}");
     assert!(!fixture.runner.was_asked("docker push"));
     let printed = fixture.printed();
-    assert!(printed.starts_with(&format!("✓ {}\n", tag())), "{printed}");
+    assert!(printed.starts_with(&format!("✓ {}\n", shown_tag())), "{printed}");
     assert!(printed.contains("9 MB of 15 MB at most") && printed.contains("8 MB COPY /image /"), "{printed}");
     assert!(!printed.contains("USER"), "a layer that holds nothing is not listed: {printed}");
     assert!(fixture.said().ends_with("next: cargo xtask up --production\n"), "{}", fixture.said());
@@ -126,7 +132,7 @@ fn the_report_is_one_document() {
     run(&fixture.context, &BuildProd { output: Json { json: true }, ..arguments() }).unwrap();
     let document: Value = serde_json::from_str(&fixture.printed()).unwrap();
     assert_eq!(document["schema_version"], 1);
-    assert_eq!(document["image"], tag());
+    assert_eq!(document["image"], shown_tag());
     assert_eq!(document["revision"], COMMIT);
     assert_eq!(document["size_bytes"], 9_000_000);
     assert_eq!(document["layers"], json!([{ "made_by": "COPY /image /", "size": 8_000_000 }]));
@@ -137,7 +143,7 @@ fn the_report_is_one_document() {
 #[test]
 fn an_image_is_pushed_last_and_under_the_name_that_it_was_given() {
     let fixture = ready();
-    let tag = "registry.example.com/thunder:1";
+    let tag = "registry.example.com/app:1";
     run(&fixture.context, &BuildProd { tag: Some(tag.to_owned()), push: true, ..arguments() }).unwrap();
     let asked = fixture.runner.asked();
     let pushed = asked.iter().position(|command| command == &format!("docker push {tag}")).unwrap();
@@ -176,7 +182,7 @@ fn files_that_no_commit_has_are_in_the_tag_and_are_never_pushed() {
     assert!(!fixture.runner.was_asked("docker build"));
     fixture.forget();
     assert_eq!(run(&fixture.context, &arguments()).unwrap(), 0);
-    assert!(fixture.printed().starts_with(&format!("✓ {}-dirty\n", tag())), "{}", fixture.printed());
+    assert!(fixture.printed().starts_with(&format!("✓ {}-dirty\n", shown_tag())), "{}", fixture.printed());
     assert!(fixture.said().contains("warning: files differ from the commit"), "{}", fixture.said());
     assert!(fixture.runner.was_asked(&format!("--build-arg REVISION={COMMIT}-dirty")));
 }
@@ -245,7 +251,7 @@ fn a_dry_run_shows_every_phase_and_changes_nothing() {
     let phases: Vec<&str> = printed.lines().filter(|line| line.starts_with("# phase ")).collect();
     assert!(phases[0].contains("build") && phases[1].contains("inspect"), "{phases:?}");
     assert!(phases.last().unwrap().ends_with("push: give the image to the registry"), "{phases:?}");
-    assert!(printed.contains(&format!("# inspect every layer of {}", tag())), "{printed}");
+    assert!(printed.contains(&format!("# inspect every layer of {}", shown_tag())), "{printed}");
     assert_eq!(fixture.runner.changes(), [""; 0]);
     assert!(!Path::new(&fixture.context.project.state()).exists());
 }

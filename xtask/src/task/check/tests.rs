@@ -3,7 +3,7 @@
 use super::{CHECKS, run};
 use crate::failure::{Exit, Failure, exit_code};
 use crate::fixture::Fixture;
-use crate::product::DECLARATION;
+use crate::product::{DECLARATION, TEMPLATE_DATABASE};
 use crate::runner::{fails, says};
 
 const MIGRATION: &str = "CREATE TABLE a (b int);\n";
@@ -14,6 +14,7 @@ const QUERY: &str = "{\"query\":\"SELECT 1\"}";
 fn clean() -> Fixture {
     let fixture = Fixture::new(&["hadolint", "shellcheck"]).with_installed_servers();
     fixture.write("backend/migrations/20260101000000_a.up.sql", MIGRATION);
+    fixture.write("backend/migrations/20260101000000_a.down.sql", "");
     fixture.write("backend/.sqlx/query-1.json", QUERY);
     fixture.write("infra/start", "#!/bin/sh\n");
     fixture.write("docs/tasks.md", "");
@@ -33,7 +34,8 @@ fn clean() -> Fixture {
             std::fs::write(std::path::Path::new(store).join("query-1.json"), QUERY).expect("the query");
         });
     // The pages are made by the first --fix; what it prints does not count.
-    assert_eq!(run(&fixture.context, true).unwrap(), 0, "{}{}", fixture.printed(), fixture.said());
+    let outcome = run(&fixture.context, true);
+    assert!(matches!(outcome, Ok(0)), "{}{}", fixture.printed(), fixture.said());
     fixture.forget();
     fixture
 }
@@ -68,7 +70,7 @@ fn every_check_is_made_also_after_one_has_failed() {
     let fixture = clean();
     fixture.runner.on("fmt --all --check", fails(1, "Diff in main.rs")).on("clippy", fails(101, "error: unused"));
     let failure = failure(&fixture, false);
-    assert_eq!((failure.code(), failure.to_string().as_str()), (Exit::Failed as u8, "2 of 9 checks failed"));
+    assert_eq!((failure.code(), failure.to_string().as_str()), (Exit::Failed as u8, "2 of 10 checks failed"));
     assert_eq!(failure.hints(), ["cargo xtask check --fix"]);
     assert!(verdict(&fixture, "format").starts_with("failed cannot check the formatting: "));
     assert!(verdict(&fixture, "lint").starts_with("failed cannot lint: "));
@@ -99,7 +101,7 @@ fn a_network_that_is_away_is_told_from_a_known_hole() {
     assert_eq!(verdict(&fixture, "dependencies"), "passed");
     fixture.runner.on("deny fetch db", says("")).on("deny --disable-fetch advisories", fails(1, "RUSTSEC-2026-0001"));
     fixture.forget();
-    assert_eq!(failure(&fixture, false).to_string(), "1 of 9 checks failed");
+    assert_eq!(failure(&fixture, false).to_string(), "1 of 10 checks failed");
     assert!(fixture.said().contains("RUSTSEC-2026-0001"), "{}", fixture.said());
 }
 
@@ -109,7 +111,7 @@ fn what_is_stale_is_told_and_then_fixed_and_named() {
     fixture.write("docs/tasks.md", "stale\n");
     fixture.write("backend/.sqlx/query-2.json", "{}");
     let error = failure(&fixture, false);
-    assert_eq!(error.to_string(), "2 of 9 checks failed");
+    assert_eq!(error.to_string(), "2 of 10 checks failed");
     assert_eq!(verdict(&fixture, "queries"), "failed 1 files in backend/.sqlx do not fit the queries and migrations");
     assert_eq!(verdict(&fixture, "generated"), "failed generated files are not fresh");
     assert!(fixture.said().contains("  docs/tasks.md is not what the code says"), "{}", fixture.said());
@@ -140,7 +142,7 @@ fn queries_are_asked_of_a_database_with_all_migrations_whose_password_is_not_sho
     fixture.runner.on("check --package backend --all-targets", fails(101, "error: no such column"));
     failure(&fixture, false);
     assert!(fixture.runner.was_asked("DATABASE_URL=*** check --package backend --all-targets"));
-    assert!(fixture.runner.was_asked("programs/postgres --single -j thunder_template"));
+    assert!(fixture.runner.was_asked(&format!("programs/postgres --single -j {TEMPLATE_DATABASE}")));
     assert!(fixture.said().contains("  error: no such column"), "{}", fixture.said());
     // The throw-away stack is gone, whatever came of it.
     assert!(!fixture.context.project.state().exists());
@@ -175,7 +177,7 @@ fn scripts_are_the_tracked_files_that_begin_as_scripts() {
 fn both_compose_files_are_checked_with_the_template() {
     let fixture = clean();
     fixture.runner.on("compose.production.yaml config", fails(15, "services.backend: bad"));
-    assert_eq!(failure(&fixture, false).to_string(), "1 of 9 checks failed");
+    assert_eq!(failure(&fixture, false).to_string(), "1 of 10 checks failed");
     assert!(fixture.runner.was_asked("infra/compose.yaml --env-file .env.docker.example config --quiet"));
     assert!(fixture.said().contains("services.backend: bad"), "{}", fixture.said());
 }

@@ -16,7 +16,7 @@ const WINDOWS: &str = "x86_64-pc-windows-gnu";
 
 /// A machine on which every part but the journey can be made.
 fn ready() -> Fixture {
-    let fixture = Fixture::new(&[]).with_servers();
+    let fixture = Fixture::new(&[]).with_installed_servers();
     fixture
         .runner
         .on("rustup target list --installed", says(&format!("x86_64-unknown-linux-gnu\n{WINDOWS}\n")))
@@ -59,7 +59,7 @@ fn a_system_that_is_not_installed_is_skipped_which_is_said_to_be_no_pass() {
     assert!(said.contains(&format!("✓ xtask compiles for {WINDOWS}")), "{said}");
     let skipped = "skipped, which is not the same as passed: aarch64-apple-darwin is not installed: rustup target add";
     assert!(said.contains(skipped), "{said}");
-    assert_eq!(fixture.runner.changed().len(), 1, "{:?}", fixture.runner.changed());
+    assert_eq!(fixture.runner.changes().len(), 1, "{:?}", fixture.runner.changes());
     let nothing = ready();
     nothing.runner.on("rustup", fails(1, "not found"));
     assert_eq!(run(&nothing.context, &arguments(&[CiPart::Systems])).unwrap(), 0);
@@ -126,5 +126,5 @@ fn a_dry_run_shows_every_phase_of_the_journey_and_changes_nothing() {
     }
     assert!(printed.contains("up --engine docker --servers portable"), "{printed}");
     assert!(printed.contains("# if a later phase fails: undo first\n"), "{printed}");
-    assert_eq!(fixture.runner.changed(), [""; 0]);
+    assert_eq!(fixture.runner.changes(), [""; 0]);
 }

@@ -269,7 +269,7 @@ fn no_secret_is_shown_unless_it_is_asked_for() {
     assert_eq!(show(&fixture, true, false).unwrap(), 0);
     let revealed = fixture.printed()[printed.len()..].to_owned();
     assert!(secrets.iter().all(|secret| revealed.contains(secret)), "{revealed}");
-    assert!(revealed.contains("\nDATABASE_URL=postgres://thunder:"), "{revealed}");
+    assert!(revealed.contains("\nDATABASE_URL=postgres://product:"), "{revealed}");
 }
 
 #[test]

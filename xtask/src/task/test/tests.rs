@@ -4,6 +4,7 @@ use super::run;
 use crate::cli::{Servers, Test, TestPackage};
 use crate::failure::{Exit, Failure, exit_code};
 use crate::fixture::Fixture;
+use crate::product::TEMPLATE_DATABASE;
 use crate::runner::{Output, fails, says};
 use crate::stack::detect::EngineChoice;
 use crate::stack::servers::Origin;
@@ -47,7 +48,8 @@ fn both_packages_are_tested_the_backend_with_servers_of_its_own() {
     assert_eq!(run(&fixture.context, &arguments(None, &["reports"])).unwrap(), 0, "{}", fixture.said());
     let tests = tests_of(&fixture);
     assert!(tests[0].contains("nextest run --package backend reports"), "{tests:?}");
-    assert!(tests[0].contains("TEST_DATABASE_URL=*** TEST_DATABASE_TEMPLATE=thunder_template TEST_REDIS_URL=***"));
+    let variables = format!("TEST_DATABASE_URL=*** TEST_DATABASE_TEMPLATE={TEMPLATE_DATABASE} TEST_REDIS_URL=***");
+    assert!(tests[0].contains(&variables), "{}", tests[0]);
     assert!(tests[1].contains("nextest run --cargo-profile xtask --package xtask reports"), "{tests:?}");
     assert!(!tests[1].contains("TEST_DATABASE_URL"), "{tests:?}");
     assert_eq!(tests.len(), 2);

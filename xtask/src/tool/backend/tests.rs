@@ -16,14 +16,14 @@ fn environment() -> Vec<Variable> {
 
 #[test]
 fn a_variable_is_as_secret_as_it_was_declared() {
-    let shown = serve(Path::new("/b/thunder"), &environment(), Path::new("/p")).to_string();
+    let shown = serve(Path::new("/b/app"), &environment(), Path::new("/p")).to_string();
     let variables = "DATABASE_URL=*** PORT=3000 EXTRA=*** HOST=:: RUST_BACKTRACE=1";
-    assert_eq!(shown, format!("cd /p && env -i PATH=\"$PATH\" {variables} /b/thunder serve"));
+    assert_eq!(shown, format!("cd /p && env -i PATH=\"$PATH\" {variables} /b/app serve"));
 }
 
 #[test]
 fn each_command_is_the_programs_own_and_only_questions_only_read() {
-    let program = Program::with(Path::new("thunder"), &[]);
+    let program = Program::with(Path::new("app"), &[]);
     let timeout = Duration::from_secs(7);
     let drafts = ["1".to_owned(), "2".to_owned()];
     let cases = [
@@ -37,10 +37,10 @@ fn each_command_is_the_programs_own_and_only_questions_only_read() {
         (program.seed(), "seed", false),
         (program.smoke("http://h", false), "smoke --url http://h", false),
         (program.smoke("http://h", true), "smoke --url http://h --json", false),
-        (declaration(Path::new("thunder")), "config --json", true),
+        (declaration(Path::new("app")), "config --json", true),
     ];
     for (step, words, only_reads) in cases {
-        assert!(step.to_string().ends_with(&format!(" thunder {words}")), "{step}");
+        assert!(step.to_string().ends_with(&format!(" app {words}")), "{step}");
         assert_eq!(step.is_read_only(), only_reads, "{words}");
         assert!(step.is_isolated(), "{words}");
     }
@@ -49,7 +49,7 @@ fn each_command_is_the_programs_own_and_only_questions_only_read() {
 
 #[test]
 fn the_programs_exit_codes_mean_the_same_as_ours() {
-    let step = Program::with(Path::new("thunder"), &[]).migrate(Duration::from_secs(1), &[]);
+    let step = Program::with(Path::new("app"), &[]).migrate(Duration::from_secs(1), &[]);
     for (code, exit) in EXIT_CODES {
         assert_eq!(step.exit_when_failed(Some(*code)), *exit);
         assert_eq!(i32::from(*exit as u8), *code);

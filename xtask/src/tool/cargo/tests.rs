@@ -123,7 +123,8 @@ fn the_database_that_queries_are_asked_of_is_not_shown() {
 fn a_backend_in_a_container_is_checked_before_anything_that_serves_is_replaced() {
     let [sh, flag, script] = build_and_check_words(false).try_into().unwrap();
     assert_eq!((sh.as_str(), flag.as_str()), ("sh", "-c"));
-    assert_eq!(script, "cargo build --locked --package backend --bin thunder && thunder config --check");
+    let expected = format!("cargo build --locked --package backend --bin {BINARY} && {BINARY} config --check");
+    assert_eq!(script, expected);
     let with_watcher = build_and_check_words(true).pop().unwrap();
     assert!(
         with_watcher.starts_with("cargo build --locked --profile xtask --package xtask --bin xtask && cargo build")
