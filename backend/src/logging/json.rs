@@ -58,11 +58,7 @@ impl<'a> FormatFields<'a> for AsMembers {
         members.outcome
     }
 
-    fn add_fields(
-        &self,
-        current: &'a mut FormattedFields<Self>,
-        fields: &tracing::span::Record<'_>,
-    ) -> fmt::Result {
+    fn add_fields(&self, current: &'a mut FormattedFields<Self>, fields: &tracing::span::Record<'_>) -> fmt::Result {
         let is_first = current.fields.is_empty();
         let mut writer = current.as_writer();
         let mut members = Members { writer: &mut writer, is_first, target: None, outcome: Ok(()) };
@@ -94,7 +90,10 @@ impl Members<'_, '_> {
 impl Visit for Members<'_, '_> {
     fn record_f64(&mut self, field: &Field, value: f64) {
         // JSON has no word for what is not a number.
-        self.member(field, |writer| if value.is_finite() { write!(writer, "{value}") } else { writer.write_str("null") });
+        self.member(
+            field,
+            |writer| if value.is_finite() { write!(writer, "{value}") } else { writer.write_str("null") },
+        );
     }
 
     fn record_i64(&mut self, field: &Field, value: i64) {

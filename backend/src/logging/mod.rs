@@ -48,9 +48,7 @@ fn start_on(settings: &LogSettings, out: impl Write + Send + 'static, is_termina
     let lines = tracing_subscriber::fmt::layer().with_writer(writer).log_internal_errors(false);
     let subscriber = tracing_subscriber::registry().with(settings.filter.clone());
     let started = match settings.format {
-        LogFormat::Json => {
-            subscriber.with(lines.fmt_fields(AsMembers).event_format(Machine)).try_init()
-        }
+        LogFormat::Json => subscriber.with(lines.fmt_fields(AsMembers).event_format(Machine)).try_init(),
         LogFormat::Pretty => {
             let lines = lines.fmt_fields(format::debug_fn(line::request_fields).delimited(" "));
             subscriber.with(lines.event_format(Person { is_colored: is_terminal })).try_init()

@@ -178,3 +178,6 @@ fn add_missing<const N: usize>(headers: &mut HeaderMap, others: [(HeaderName, He
         headers.entry(name).or_insert(value);
     }
 }
+
+#[cfg(test)]
+mod tests;

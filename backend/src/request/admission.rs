@@ -24,11 +24,16 @@ pub struct Admission {
 
 impl Default for Admission {
     fn default() -> Self {
-        Self { requests: Arc::new(Semaphore::new(REQUESTS)), bodies: Arc::new(Semaphore::new(BODIES)) }
+        Self::of(REQUESTS, BODIES)
     }
 }
 
 impl Admission {
+    /// Room for so many requests, and so many bytes of bodies.
+    pub fn of(requests: usize, bodies: usize) -> Self {
+        Self { requests: Arc::new(Semaphore::new(requests)), bodies: Arc::new(Semaphore::new(bodies)) }
+    }
+
     /// A place for a request, to be held until its answer is there.
     pub fn admit(&self, request: &mut Request) -> Result<Place, Problem> {
         let place = Place::default();
