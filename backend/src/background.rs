@@ -54,29 +54,39 @@ impl Background {
 
 #[cfg(test)]
 mod tests {
+    use std::future::poll_fn;
+    use std::pin::pin;
     use std::sync::Arc;
     use std::sync::atomic::{AtomicU32, Ordering};
+    use std::task::Poll;
+
+    use tokio::sync::Notify;
 
     use super::*;
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn a_task_that_fails_is_started_again_and_the_end_waits_for_it() {
         let background = Background::default();
         let (starts, ends) = (Arc::new(AtomicU32::new(0)), Arc::new(AtomicU32::new(0)));
-        let counts = (Arc::clone(&starts), Arc::clone(&ends));
+        let (runs, may_end) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+        let shared = (Arc::clone(&starts), Arc::clone(&ends), Arc::clone(&runs), Arc::clone(&may_end));
         background.supervise("it", move |stop| {
-            let (starts, ends) = counts.clone();
+            let (starts, ends, runs, may_end) = shared.clone();
             async move {
                 assert!(starts.fetch_add(1, Ordering::Relaxed) >= 2, "the first two attempts fail");
+                runs.notify_one();
                 stop.cancelled().await;
-                tokio::time::sleep(Duration::from_secs(1)).await;
+                may_end.notified().await;
                 ends.fetch_add(1, Ordering::Relaxed);
             }
         });
-        while starts.load(Ordering::Relaxed) < 3 {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-        background.stop().await;
-        assert_eq!((starts.load(Ordering::Relaxed), ends.load(Ordering::Relaxed)), (3, 1));
+        runs.notified().await;
+        let mut stopped = pin!(background.stop());
+        // Polled once, which tells the task; it still holds the end up.
+        assert!(poll_fn(|cx| Poll::Ready(stopped.as_mut().poll(cx).is_pending())).await);
+        assert_eq!((starts.load(Ordering::Relaxed), ends.load(Ordering::Relaxed)), (3, 0));
+        may_end.notify_one();
+        stopped.await;
+        assert_eq!(ends.load(Ordering::Relaxed), 1);
     }
 }

@@ -101,6 +101,9 @@ async fn prepare(config: Config, background: &Background) -> Result<App> {
         if config.migrations.at_start {
             let migrate = Migrate { drafts: &config.migrations.drafts, ..Migrate::embedded(&config) };
             let changes = migrate.run(&mut connection).await?;
+            for change in &changes {
+                info!("{change}");
+            }
             info!(applied = changes.len(), "migrations are up to date");
         }
         // Nothing depends on a polite end.

@@ -6,6 +6,16 @@ use anyhow::{Context, Result, bail, ensure};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
+use crate::memory;
+
+/// What is measured.
+#[derive(Debug, Clone, Copy)]
+pub struct Server {
+    pub port: u16,
+    /// Its process.
+    pub id: u32,
+}
+
 /// What a load has shown.
 #[derive(Debug, Clone, Copy)]
 pub struct Measured {
@@ -15,17 +25,21 @@ pub struct Measured {
     pub p50: f64,
     /// The same in 99 of 100.
     pub p99: f64,
+    /// The processor time that the server took for an answer, in microseconds: what else runs on the machine changes it
+    /// less than the rate.
+    pub cpu: f64,
 }
 
 /// Sends this request on so many connections for so long. Any other answer than success ends it.
-pub async fn measure(port: u16, request: &str, connections: usize, seconds: f64) -> Result<Measured> {
+pub async fn measure(server: Server, request: &str, connections: usize, seconds: f64) -> Result<Measured> {
     let mut clients = Vec::new();
     for _ in 0..connections {
-        let mut client = Client::connect(port).await?;
+        let mut client = Client::connect(server.port).await?;
         // Whatever is done once is done before the clock runs.
         client.ask(request).await?;
         clients.push(client);
     }
+    let processor_time = memory::processor_time(server.id)?;
     let started = Instant::now();
     let until = started + Duration::from_secs_f64(seconds);
     let tasks = clients.into_iter().map(|client| tokio::spawn(ask_until(client, request.to_owned(), until)));
@@ -35,11 +49,13 @@ pub async fn measure(port: u16, request: &str, connections: usize, seconds: f64)
         latencies.extend(task.await??);
     }
     let elapsed = started.elapsed().as_secs_f64();
+    let processor_time = memory::processor_time(server.id)? - processor_time;
     latencies.sort_unstable();
     let at = |share: usize| latencies.get(latencies.len() * share / 100).map_or(f64::NAN, Duration::as_secs_f64);
     #[expect(clippy::cast_precision_loss, reason = "a count of answers is far below 2⁵³")]
-    let rate = latencies.len() as f64 / elapsed;
-    Ok(Measured { rate, p50: at(50) * 1e3, p99: at(99) * 1e3 })
+    let count = latencies.len() as f64;
+    let (rate, cpu) = (count / elapsed, processor_time / count * 1e6);
+    Ok(Measured { rate, p50: at(50) * 1e3, p99: at(99) * 1e3, cpu })
 }
 
 async fn ask_until(mut client: Client, request: String, until: Instant) -> Result<Vec<Duration>> {

@@ -37,6 +37,9 @@ struct Cli {
     /// How often each load is repeated; the figures are medians
     #[arg(long, default_value_t = 5)]
     rounds: usize,
+    /// Only the loads whose name holds this, and no figures of memory
+    #[arg(long)]
+    only: Option<String>,
     /// Print one JSON document on stdout
     #[arg(long)]
     json: bool,
@@ -65,12 +68,20 @@ fn run(cli: &Cli) -> Result<()> {
     let (thunder, bare) = (Thunder::start(&cli.thunder)?, Bare::start()?);
     let memory_at_first = thunder.idle_memory(&runtime)?;
     let mut rates = Vec::new();
-    for scenario in Scenario::all(&rows) {
+    let is_wanted = |scenario: &Scenario| cli.only.as_ref().is_none_or(|only| scenario.name.contains(only.as_str()));
+    for scenario in Scenario::all(&rows).into_iter().filter(is_wanted) {
         for connections in CONNECTIONS {
             let mut pairs = Vec::new();
-            for _ in 0..cli.rounds {
-                let measure = |port| load::measure(port, &scenario.request, connections, cli.seconds);
-                pairs.push((runtime.block_on(measure(thunder.port))?, runtime.block_on(measure(bare.port))?));
+            for round in 0..cli.rounds {
+                let measure =
+                    |server| runtime.block_on(load::measure(server, &scenario.request, connections, cli.seconds));
+                // Whatever going first is good or bad for, both have it.
+                pairs.push(if round % 2 == 0 {
+                    (measure(thunder.server())?, measure(bare.server())?)
+                } else {
+                    let bare = measure(bare.server())?;
+                    (measure(thunder.server())?, bare)
+                });
             }
             let rate = Rate::of(scenario.name, connections, scenario.promised, &pairs);
             report::say(&rate.line());
@@ -78,8 +89,10 @@ fn run(cli: &Cli) -> Result<()> {
         }
     }
     let mut memory = vec![memory_at_first, memory::figure("after the load", thunder.memory()?, None)];
-    memory.push(runtime.block_on(memory::idle_connections(&thunder))?);
-    memory.push(runtime.block_on(memory::half_sent_bodies(&thunder))?);
+    if cli.only.is_none() {
+        memory.push(runtime.block_on(memory::idle_connections(&thunder))?);
+        memory.push(runtime.block_on(memory::half_sent_bodies(&thunder))?);
+    }
     for figure in &memory {
         report::say(&figure.line());
     }

@@ -36,6 +36,15 @@ pub fn of_process(id: u32) -> Result<f64> {
     Ok(kilobytes / 1024.0)
 }
 
+/// The processor time that a process has taken so far, in seconds.
+pub fn processor_time(id: u32) -> Result<f64> {
+    let stat = std::fs::read_to_string(format!("/proc/{id}/stat"))?;
+    // proc(5): after the name, which may hold anything, come eleven fields and then two counts of hundredths of a second.
+    let fields = stat.rsplit_once(')').context("no name")?.1.split_whitespace().skip(11).take(2);
+    let ticks: Vec<f64> = fields.map(str::parse).collect::<Result<_, _>>()?;
+    Ok(ticks.iter().sum::<f64>() / 100.0)
+}
+
 /// Eight thousand clients that have asked once and stay.
 pub async fn idle_connections(thunder: &Thunder) -> Result<Memory> {
     let mut clients = Vec::new();

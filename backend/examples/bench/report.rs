@@ -26,9 +26,11 @@ pub struct Rate {
     requests_per_second: f64,
     p50_ms: f64,
     p99_ms: f64,
+    cpu_us: f64,
     bare_requests_per_second: f64,
     bare_p50_ms: f64,
     bare_p99_ms: f64,
+    bare_cpu_us: f64,
     /// The median of the pairs' ratios.
     ratio: f64,
     /// The least that is promised.
@@ -45,26 +47,26 @@ impl Rate {
             requests_per_second: of(|pair| pair.0.rate),
             p50_ms: of(|pair| pair.0.p50),
             p99_ms: of(|pair| pair.0.p99),
+            cpu_us: of(|pair| pair.0.cpu),
             bare_requests_per_second: of(|pair| pair.1.rate),
             bare_p50_ms: of(|pair| pair.1.p50),
             bare_p99_ms: of(|pair| pair.1.p99),
+            bare_cpu_us: of(|pair| pair.1.cpu),
             ratio: of(|pair| pair.0.rate / pair.1.rate),
             promised,
         }
     }
 
     pub fn line(&self) -> String {
+        let figures = |rate: f64, p50: f64, p99: f64, cpu: f64| {
+            format!("{rate:7.0} req/s, p50 {p50:6.2} ms, p99 {p99:6.2} ms, cpu {cpu:4.0} µs")
+        };
         format!(
-            "{:14} {:3} connections: {:7.0} req/s, p50 {:6.2} ms, p99 {:6.2} ms; bare {:7.0} req/s, p50 {:6.2} ms, \
-             p99 {:6.2} ms; ratio {:.2}",
+            "{:14} {:3} connections: {}; bare {}; ratio {:.2}",
             self.name,
             self.connections,
-            self.requests_per_second,
-            self.p50_ms,
-            self.p99_ms,
-            self.bare_requests_per_second,
-            self.bare_p50_ms,
-            self.bare_p99_ms,
+            figures(self.requests_per_second, self.p50_ms, self.p99_ms, self.cpu_us),
+            figures(self.bare_requests_per_second, self.bare_p50_ms, self.bare_p99_ms, self.bare_cpu_us),
             self.ratio,
         )
     }

@@ -9,7 +9,7 @@ use anyhow::{Context, Result, ensure};
 use tokio::runtime::Runtime;
 
 use crate::LIMIT;
-use crate::load::Client;
+use crate::load::{Client, Server};
 use crate::memory::{self, Memory};
 
 /// The service as it runs in production, but for the token that nobody needs here; it logs as it would there.
@@ -21,7 +21,7 @@ pub struct Thunder {
 /// The bare handlers.
 pub struct Bare {
     child: Child,
-    pub port: u16,
+    port: u16,
 }
 
 #[expect(clippy::disallowed_methods, reason = "the benchmark starts what it measures")]
@@ -72,6 +72,11 @@ impl Thunder {
         Ok(Self { child, port })
     }
 
+    /// Itself, to be measured.
+    pub fn server(&self) -> Server {
+        Server { port: self.port, id: self.child.id() }
+    }
+
     /// What it takes in memory, in MB.
     pub fn memory(&self) -> Result<f64> {
         memory::of_process(self.child.id())
@@ -97,6 +102,11 @@ impl Bare {
         let mut child = command.arg("--bare").stdin(Stdio::null()).stdout(Stdio::piped()).spawn()?;
         let port = port_of(&mut child, |line| line.parse().ok())?;
         Ok(Self { child, port })
+    }
+
+    /// Itself, to be measured.
+    pub fn server(&self) -> Server {
+        Server { port: self.port, id: self.child.id() }
     }
 }
 

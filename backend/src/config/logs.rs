@@ -31,7 +31,8 @@ const FORMATS: &[(&str, LogFormat)] = &[("json", LogFormat::Json), ("pretty", Lo
 /// target, and then logs nothing else.
 fn filter(value: &str) -> Result<Targets, String> {
     let problem = || "must be error, warn, info, debug, trace or off, or a list such as info,sqlx=warn".to_owned();
-    let mut filter = Targets::new();
+    // What PostgreSQL notes by the way, such as that a table is there already. Whoever wants it names it.
+    let mut filter = Targets::new().with_target("sqlx::postgres::notice", LevelFilter::WARN);
     for part in value.split(',').map(str::trim) {
         filter = match part.split_once('=') {
             None => filter.with_default(level(part).ok_or_else(problem)?),

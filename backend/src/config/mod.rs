@@ -260,6 +260,15 @@ mod tests {
     }
 
     #[test]
+    fn notices_of_the_database_are_logged_only_where_somebody_names_them() {
+        for (level, is_logged) in [("info", false), ("debug", false), ("info,sqlx::postgres::notice=info", true)] {
+            let filter = read(&[("LOG_LEVEL", level)]).unwrap().logs.filter;
+            assert_eq!(filter.would_enable("sqlx::postgres::notice", &tracing::Level::INFO), is_logged, "{level}");
+            assert!(filter.would_enable("sqlx::postgres::notice", &tracing::Level::WARN), "{level}");
+        }
+    }
+
+    #[test]
     fn production_requires_a_long_health_token_even_when_something_else_is_wrong() {
         let production = ("APP_ENV", "production");
         for token in ["", "too short"] {

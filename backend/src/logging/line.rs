@@ -1,11 +1,11 @@
-//! How a log line looks: JSON for machines, one short line for people.
+//! Log lines for people: a short one for each event.
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Subscriber};
-use tracing_subscriber::fmt::format::{Format, Json, Writer};
+use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, FormattedFields};
 use tracing_subscriber::registry::LookupSpan;
@@ -14,33 +14,17 @@ use super::ANSWERED;
 
 /// Whether this process was told to stop. One that replaces it may log to the same place at the same time.
 static DRAINING: AtomicBool = AtomicBool::new(false);
-const DRAINING_WORD: &str = "draining";
+/// The word for it.
+pub const DRAINING_WORD: &str = "draining";
 
 /// From now on every line says that it comes from a process that was told to stop.
 pub fn mark_as_draining() {
     DRAINING.store(true, Ordering::Relaxed);
 }
 
-/// The library's JSON, with `"draining":true` where that is so.
-pub struct Machine<T>(pub Format<Json, T>);
-
-impl<S, N, T> FormatEvent<S, N> for Machine<T>
-where
-    S: Subscriber + for<'a> LookupSpan<'a>,
-    N: for<'a> FormatFields<'a> + 'static,
-    T: FormatTime,
-{
-    fn format_event(&self, ctx: &FmtContext<'_, S, N>, mut writer: Writer<'_>, event: &Event<'_>) -> fmt::Result {
-        if !DRAINING.load(Ordering::Relaxed) {
-            return self.0.format_event(ctx, writer, event);
-        }
-        let mut line = String::new();
-        self.0.format_event(ctx, Writer::new(&mut line), event)?;
-        match line.trim_end().strip_suffix('}') {
-            Some(members) => writeln!(writer, "{members},\"{DRAINING_WORD}\":true}}"),
-            None => writer.write_str(&line),
-        }
-    }
+/// Whether it was.
+pub fn is_draining() -> bool {
+    DRAINING.load(Ordering::Relaxed)
 }
 
 /// A line for a person: time, level, what happened; for an answer method, path, status and duration; last the
@@ -76,7 +60,7 @@ where
         let mut time = String::new();
         SystemTime.format_time(&mut Writer::new(&mut time))?;
         write!(writer, "{} {}", self.paint(2, time), self.level(*event.metadata().level()))?;
-        if DRAINING.load(Ordering::Relaxed) {
+        if is_draining() {
             write!(writer, " {}", self.paint(2, DRAINING_WORD))?;
         }
         let mut said = Said::default();

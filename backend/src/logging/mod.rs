@@ -1,24 +1,25 @@
 //! Log lines, and the id that ties every line of a request together.
 
+mod json;
 mod line;
 mod sink;
 
 use std::io::{IsTerminal as _, Write};
 use std::time::Duration;
 
-use axum::body::Body;
-use axum::extract::MatchedPath;
-use axum::http::{HeaderName, HeaderValue, Request, Response};
-use tower_http::request_id::{MakeRequestId, RequestId};
+use axum::extract::Request;
+use axum::http::{HeaderName, HeaderValue, StatusCode};
 use tracing::Span;
 use tracing_subscriber::field::MakeExt as _;
 use tracing_subscriber::fmt::format;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use uuid::Uuid;
+use uuid::fmt::Hyphenated;
 
+use self::json::{AsMembers, Machine};
+use self::line::Person;
 pub use self::line::mark_as_draining;
-use self::line::{Machine, Person};
 pub use self::sink::finish;
 use crate::actor;
 use crate::config::{Config, LogFormat, LogSettings};
@@ -47,10 +48,7 @@ fn start_on(settings: &LogSettings, out: impl Write + Send + 'static, is_termina
     let lines = tracing_subscriber::fmt::layer().with_writer(writer).log_internal_errors(false);
     let subscriber = tracing_subscriber::registry().with(settings.filter.clone());
     let started = match settings.format {
-        LogFormat::Json => {
-            let lines = lines.json().flatten_event(true).with_span_list(false);
-            subscriber.with(lines.map_event_format(Machine)).try_init()
-        }
+        LogFormat::Json => subscriber.with(lines.fmt_fields(AsMembers).event_format(Machine)).try_init(),
         LogFormat::Pretty => {
             let lines = lines.fmt_fields(format::debug_fn(line::request_fields).delimited(" "));
             subscriber.with(lines.event_format(Person { is_colored: is_terminal })).try_init()
@@ -67,45 +65,40 @@ fn start_on(settings: &LogSettings, out: impl Write + Send + 'static, is_termina
     }));
 }
 
-/// Gives each request a time-ordered id, unless it brings one that is fit to be logged.
-#[derive(Clone, Copy)]
-pub struct MakeId;
-
-impl MakeRequestId for MakeId {
-    fn make_request_id<B>(&mut self, _: &Request<B>) -> Option<RequestId> {
-        HeaderValue::from_str(&Uuid::now_v7().to_string()).ok().map(RequestId::new)
-    }
+/// The id that a request brings, if it is fit to be logged, or else a new one that is ordered by time.
+pub fn request_id(request: &Request) -> HeaderValue {
+    let brought = request.headers().get(REQUEST_ID).filter(|id| is_acceptable_id(id));
+    brought.cloned().unwrap_or_else(|| {
+        let mut text = [0; Hyphenated::LENGTH];
+        let id = Uuid::now_v7().hyphenated().encode_lower(&mut text);
+        HeaderValue::from_str(id).unwrap_or(HeaderValue::from_static("none"))
+    })
 }
 
 /// Whether an id from outside may go into our logs: short, printable, nothing that breaks a line or a terminal.
-pub fn is_acceptable_id(id: &HeaderValue) -> bool {
+fn is_acceptable_id(id: &HeaderValue) -> bool {
     let bytes = id.as_bytes();
     (1..=128).contains(&bytes.len()) && bytes.iter().all(|byte| byte.is_ascii_alphanumeric() || b"-_.:".contains(byte))
 }
 
 /// The span around a request; everything logged inside carries its fields. At the highest level, because the id that an
 /// error answer tells has to be found in the logs whatever `LOG_LEVEL` is.
-pub fn request_span(request: &Request<Body>, trusted_proxies: usize) -> Span {
-    let id = request.headers().get(REQUEST_ID).and_then(|id| id.to_str().ok()).unwrap_or_default();
+pub fn request_span(request: &Request, id: &HeaderValue, trusted_proxies: usize) -> Span {
     let client = actor::client_address(trusted_proxies, request.extensions().get().copied(), request.headers());
-    let (method, path) = (request.method(), request.uri().path());
-    tracing::error_span!("request", %method, %path, %client, request_id = %id)
+    let (method, path, request_id) = (request.method(), request.uri().path(), id.to_str().unwrap_or_default());
+    tracing::error_span!("request", %method, %path, %client, %request_id)
 }
 
-/// One line for each answer: what was asked, what came of it, how long it took.
-pub fn log_response(response: &Response<Body>, latency: Duration, span: &Span) {
-    let route = response.extensions().get::<MatchedPath>().map_or("", MatchedPath::as_str);
-    let status = response.status().as_u16();
-    let latency_ms = milliseconds(latency);
-    span.in_scope(|| {
-        if response.status().is_server_error() {
-            tracing::error!(name: ANSWERED, status, latency_ms, route, "answered");
-        } else if response.status().is_success() && PROBES.contains(&route) {
-            tracing::debug!(name: ANSWERED, status, latency_ms, route, "answered");
-        } else {
-            tracing::info!(name: ANSWERED, status, latency_ms, route, "answered");
-        }
-    });
+/// One line for each answer, to be called inside of its request's span: what came of it, and how long it took.
+pub fn log_answer(status: StatusCode, route: &str, latency: Duration) {
+    let (code, latency_ms) = (status.as_u16(), milliseconds(latency));
+    if status.is_server_error() {
+        tracing::error!(name: ANSWERED, status = code, latency_ms, route, "answered");
+    } else if status.is_success() && PROBES.contains(&route) {
+        tracing::debug!(name: ANSWERED, status = code, latency_ms, route, "answered");
+    } else {
+        tracing::info!(name: ANSWERED, status = code, latency_ms, route, "answered");
+    }
 }
 
 /// A duration in milliseconds, to the microsecond.

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use sqlx::PgConnection;
 use sqlx::migrate::{Migrate as _, Migration, Migrator};
-use tracing::info;
 
 use super::error::{MigrationError, NotReverted};
 use super::status::{self, Entry, State, status};
@@ -96,7 +95,6 @@ impl Migrate<'_> {
             let name = entry.file();
             self.apply(connection, migration, &name, changes.len(), entry.is_applied()).await?;
             let change = if entry.is_applied() { Change::DraftAppliedAgain(name) } else { Change::Applied(name) };
-            info!("{change}");
             changes.push(change);
         }
         Ok(changes)
@@ -117,9 +115,7 @@ impl Migrate<'_> {
         self.record_texts(connection, &entries).await?;
         revert(connection, &[newest]).await?;
         self.apply(connection, migration, &name, 0, true).await?;
-        let change = Change::AppliedAgain(name);
-        info!("{change}");
-        Ok(change)
+        Ok(Change::AppliedAgain(name))
     }
 
     async fn apply(

@@ -11,9 +11,7 @@ use std::fmt::Display;
 
 use axum::Json;
 use axum::body::{Body, HttpBody};
-use axum::extract::Request;
 use axum::http::{HeaderName, HeaderValue, Response, StatusCode, header};
-use axum::middleware::Next;
 use axum::response::IntoResponse;
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
@@ -21,7 +19,6 @@ pub use self::kind::Kind;
 pub use self::routes::routes;
 pub use self::violation::{Violation, Violations};
 use crate::database::{self, Cause};
-use crate::logging::REQUEST_ID;
 
 /// After how many seconds a request may be repeated that failed for a reason that passes.
 const RETRY_AFTER: HeaderValue = HeaderValue::from_static("2");
@@ -108,7 +105,8 @@ impl Problem {
         Self::fault()
     }
 
-    fn fault() -> Self {
+    /// A fault of ours whose cause was logged.
+    pub fn fault() -> Self {
         Self::from(Kind::Internal).detail("The fault is on our side; the request id leads to it in the logs.")
     }
 
@@ -137,14 +135,12 @@ impl IntoResponse for Problem {
     }
 }
 
-/// Middleware that makes every error a problem document and puts the request's id into it.
+/// Makes every error a problem document with the request's id in it.
 ///
-/// Layers and the router answer some errors themselves (405, say) with an empty or a plain text body.
-pub async fn complete(request: Request, next: Next) -> Response<Body> {
-    let id = request.headers().get(REQUEST_ID).and_then(|id| id.to_str().ok()).map(str::to_owned);
-    let response = next.run(request).await;
+/// The router answers some errors itself (405, say) with an empty or a plain text body.
+pub fn complete(response: Response<Body>, id: &HeaderValue) -> Response<Body> {
     if response.status().is_client_error() || response.status().is_server_error() {
-        completed(response, id)
+        completed(response, id.to_str().ok().map(str::to_owned))
     } else {
         response
     }
@@ -171,11 +167,6 @@ fn completed(mut response: Response<Body>, request_id: Option<String>) -> Respon
 fn is_json(response: &Response<Body>) -> bool {
     response.body().size_hint().exact() != Some(0)
         && response.headers().get(header::CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().ends_with(b"json"))
-}
-
-/// The answer to a request whose handler panicked; the panic hook has logged why.
-pub fn from_panic(_: Box<dyn std::any::Any + Send>) -> Response<Body> {
-    Problem::fault().into_response()
 }
 
 #[cfg(test)]

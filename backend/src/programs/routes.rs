@@ -18,7 +18,9 @@ use crate::request::{Body, Given, Parameters, Query, parameters};
 
 /// List, read, create, and remove what is temporary.
 pub fn routes() -> Router<App> {
-    Router::new().route("/programs", get(list).post(create)).route("/programs/{id_or_slug}", get(read).delete(remove))
+    Router::new()
+        .route("/api/v1/programs", get(list).post(create))
+        .route("/api/v1/programs/{id_or_slug}", get(read).delete(remove))
 }
 
 impl From<ProgramError> for Problem {

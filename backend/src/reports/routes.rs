@@ -18,7 +18,7 @@ use crate::request::{Body, Given, Parameters, Query, parameters};
 
 /// List, read and create.
 pub fn routes() -> Router<App> {
-    Router::new().route("/reports", get(list).post(create)).route("/reports/{id}", get(read))
+    Router::new().route("/api/v1/reports", get(list).post(create)).route("/api/v1/reports/{id}", get(read))
 }
 
 impl From<ReportError> for Problem {

@@ -4,12 +4,10 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use axum::extract::{Request, State};
-use axum::middleware::Next;
-use axum::response::{IntoResponse, Response};
+use axum::body::HttpBody as _;
+use axum::extract::Request;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::app::App;
 use crate::problem::{Kind, Problem};
 
 /// How many requests may be answered at once.
@@ -26,11 +24,27 @@ pub struct Admission {
 
 impl Default for Admission {
     fn default() -> Self {
-        Self { requests: Arc::new(Semaphore::new(REQUESTS)), bodies: Arc::new(Semaphore::new(BODIES)) }
+        Self::of(REQUESTS, BODIES)
     }
 }
 
 impl Admission {
+    /// Room for so many requests, and so many bytes of bodies.
+    pub fn of(requests: usize, bodies: usize) -> Self {
+        Self { requests: Arc::new(Semaphore::new(requests)), bodies: Arc::new(Semaphore::new(bodies)) }
+    }
+
+    /// A place for a request, to be held until its answer is there.
+    pub fn admit(&self, request: &mut Request) -> Result<Place, Problem> {
+        let place = Place::default();
+        if request.body().is_end_stream() {
+            place.take(self)?;
+        } else {
+            request.extensions_mut().insert(place.clone());
+        }
+        Ok(place)
+    }
+
     /// Room for so many bytes more of a body, until it is dropped.
     pub fn body(&self, bytes: usize) -> Result<OwnedSemaphorePermit, Problem> {
         let count = u32::try_from(bytes).unwrap_or(u32::MAX);
@@ -58,19 +72,4 @@ impl Place {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(permit);
         Ok(())
     }
-}
-
-/// Middleware that holds a request's place until its answer is there.
-pub async fn admit(State(app): State<App>, mut request: Request, next: Next) -> Response {
-    use axum::body::HttpBody as _;
-    let place = Place::default();
-    if request.body().is_end_stream()
-        && let Err(problem) = place.take(&app.admission)
-    {
-        return problem.into_response();
-    }
-    request.extensions_mut().insert(place.clone());
-    let response = next.run(request).await;
-    drop(place);
-    response
 }

@@ -119,7 +119,7 @@ async fn answer(
     connection: Arc<Connection>,
     peer: SocketAddr,
     request: Request<hyper::body::Incoming>,
-) -> Result<Response<Body>, Infallible> {
+) -> Result<Response<Counted>, Infallible> {
     let guard = connection.begin_request();
     let mut request = request.map(Body::new);
     request.extensions_mut().insert(Peer(peer));
@@ -127,14 +127,14 @@ async fn answer(
     let mut response = router.oneshot(request).await.unwrap_or_else(|never| match never {});
     if response.status() == StatusCode::SWITCHING_PROTOCOLS {
         if connection.upgrade() {
-            return Ok(response);
+            return Ok(response.map(|body| Counted { body, _guard: guard }));
         }
         response = StatusCode::SERVICE_UNAVAILABLE.into_response();
     }
     if connection.shared.draining.load(Ordering::Acquire) {
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
-    Ok(response.map(|body| Body::new(Counted { body, _guard: guard })))
+    Ok(response.map(|body| Counted { body, _guard: guard }))
 }
 
 /// A body that counts as being answered until its last byte has been taken over.

@@ -44,7 +44,13 @@ pub struct Limits {
     pub connections: u32,
     /// How many of them may speak another protocol than HTTP.
     pub upgrades: u32,
+    /// How many bytes of unfinished heads may be in memory, beyond the first [`SHORT_HEAD`] of each: all connections
+    /// together, each with as long a head as it may send, would take more than a container has.
+    pub long_heads: u32,
 }
+
+/// What every unfinished head may take: more than browsers and proxies send, and what hyper reserves anyway.
+pub const SHORT_HEAD: usize = 8 * 1024;
 
 impl Default for Limits {
     fn default() -> Self {
@@ -55,6 +61,7 @@ impl Default for Limits {
             linger: Duration::from_secs(1),
             connections: 8192,
             upgrades: 4096,
+            long_heads: 16 * 1024 * 1024,
         }
     }
 }

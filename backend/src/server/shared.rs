@@ -17,6 +17,8 @@ pub struct Shared {
     pub places: Arc<Semaphore>,
     /// A place for each connection that may speak another protocol than HTTP.
     upgrades: Arc<Semaphore>,
+    /// Room for unfinished heads that are long.
+    pub long_heads: Arc<Semaphore>,
     /// How many requests are being answered.
     requests: AtomicUsize,
     /// Whether the server was told to stop: an answer says from then on that it is the last.
@@ -37,6 +39,7 @@ impl Shared {
             limits,
             places: Arc::new(Semaphore::new(limits.connections as usize)),
             upgrades: Arc::new(Semaphore::new(limits.upgrades as usize)),
+            long_heads: Arc::new(Semaphore::new(limits.long_heads as usize)),
             requests: AtomicUsize::new(0),
             draining: AtomicBool::new(false),
             closing: CancellationToken::new(),

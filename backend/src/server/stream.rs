@@ -16,6 +16,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, Sleep};
 use tokio_util::sync::WaitForCancellationFutureOwned;
 
+use super::SHORT_HEAD;
 use super::shared::Connection;
 
 /// A stream that fails with `TimedOut` when a request's head is not complete, or an answer is not taken, in time. After
@@ -27,6 +28,9 @@ pub struct Timed<S> {
     waiting_for_head: bool,
     /// The count of heads when this was last looked at; another count means that the one waited for has come.
     heads: usize,
+    /// How much of the head that is waited for has come, and its room if that is much.
+    received: usize,
+    room: Option<OwnedSemaphorePermit>,
     /// Runs while nothing can be written.
     stalled: Option<Pin<Box<Sleep>>>,
     /// The end of the server, for a connection that its task has let go of.
@@ -38,7 +42,18 @@ impl<S> Timed<S> {
     /// The first head is due in time from now on, each later one from its first byte on.
     pub fn new(stream: S, connection: Arc<Connection>, place: OwnedSemaphorePermit) -> Self {
         let head = Box::pin(tokio::time::sleep(connection.shared.limits.head));
-        Self { stream, connection, head, waiting_for_head: true, heads: 0, stalled: None, cut: None, _place: place }
+        Self {
+            stream,
+            connection,
+            head,
+            waiting_for_head: true,
+            heads: 0,
+            received: 0,
+            room: None,
+            stalled: None,
+            cut: None,
+            _place: place,
+        }
     }
 
     /// Fails once the server has ended what is still open; before an upgrade its task sees to that.
@@ -52,6 +67,22 @@ impl<S> Timed<S> {
             Poll::Ready(()) => Err(io::Error::new(io::ErrorKind::ConnectionAborted, "the server has ended")),
             Poll::Pending => Ok(()),
         }
+    }
+
+    /// Notes that so much of a head has come, and fails when all long ones together take too much.
+    fn receive_head(&mut self, bytes: usize) -> io::Result<()> {
+        let before = self.received.max(SHORT_HEAD);
+        self.received += bytes;
+        let Some(wanted @ 1..) = self.received.checked_sub(before) else { return Ok(()) };
+        let shared = &self.connection.shared;
+        let count = u32::try_from(wanted).unwrap_or(u32::MAX);
+        let room = Arc::clone(&shared.long_heads).try_acquire_many_owned(count);
+        let room = room.map_err(|_| io::Error::new(io::ErrorKind::QuotaExceeded, "too many heads are long"))?;
+        match &mut self.room {
+            Some(held) => held.merge(room),
+            none => *none = Some(room),
+        }
+        Ok(())
     }
 
     /// Notes whether something could be written, and fails when nothing could for too long.
@@ -84,6 +115,8 @@ impl<S: AsyncRead + Unpin> AsyncRead for Timed<S> {
         if heads != this.heads {
             this.heads = heads;
             this.waiting_for_head = false;
+            this.received = 0;
+            this.room = None;
         }
         let before = buffer.filled().len();
         if let Poll::Ready(outcome) = Pin::new(&mut this.stream).poll_read(cx, buffer) {
@@ -94,6 +127,9 @@ impl<S: AsyncRead + Unpin> AsyncRead for Timed<S> {
             if has_received && this.connection.is_idle() && !this.waiting_for_head {
                 this.waiting_for_head = true;
                 this.head.as_mut().reset(Instant::now() + this.connection.shared.limits.head);
+            }
+            if this.waiting_for_head {
+                this.receive_head(buffer.filled().len() - before)?;
             }
             return Poll::Ready(outcome);
         }

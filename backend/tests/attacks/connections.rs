@@ -81,3 +81,30 @@ fn a_head_is_refused_before_it_takes_much_memory() {
     // The rest of what was sent is not read, which may cost the answer.
     assert!(answer.is_empty() || raw::status(&answer) == 431, "{answer:?}");
 }
+
+#[test]
+fn long_heads_that_do_not_end_take_bounded_memory_and_keep_nobody_out() {
+    let (_runtime, address) = start(Limits { long_heads: 100_000, head: raw::LONG, ..Limits::default() });
+    let head = |filler: usize| format!("GET /small HTTP/1.1\r\nhost: x\r\nx-filler: {}", "x".repeat(filler));
+    let mut attackers: Vec<TcpStream> = (0..20).map(|_| raw::connect(address)).collect();
+    for attacker in &mut attackers {
+        attacker.write_all(head(28_000).as_bytes()).unwrap();
+    }
+    // Each takes 20,000 bytes more than every head may.
+    let mut ended = 0;
+    for attacker in &mut attackers {
+        attacker.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
+        ended += usize::from(!matches!(
+            std::io::Read::read(attacker, &mut [0; 1]),
+            Err(error) if matches!(error.kind(), std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut)
+        ));
+    }
+    assert!((15..20).contains(&ended), "{ended} of 20 were refused");
+    let whole = |filler| format!("{}\r\nconnection: close\r\n\r\n", head(filler));
+    assert_eq!(raw::status(&raw::exchange(address, whole(6_000).as_bytes())), 200, "short heads pass all the while");
+    drop(attackers);
+    // Whoever ends gives back the room, whether by an answer or without one.
+    for _ in 0..20 {
+        until("there is room again", || raw::exchange(address, whole(28_000).as_bytes()).starts_with("HTTP/1.1 200"));
+    }
+}

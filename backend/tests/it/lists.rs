@@ -1,8 +1,9 @@
 //! Lists on many rows: whatever they are filtered by, an index gives their order, and nothing is read that is not shown.
 
-use backend::page::Bounds;
+use backend::page::{Bounds, Key};
 use backend::programs::{self, ProgramStatus};
 use backend::reports::{self, Filter, ReportState, Severity};
+use backend::request::{Given, Parameters, parameters};
 use serde_json::Value;
 use sqlx::{AssertSqlSafe, Executor, PgConnection};
 use tokio::runtime::Runtime;
@@ -55,6 +56,18 @@ async fn plans(connection: &mut PgConnection, table: &str, values: &str) -> Vec<
     plans
 }
 
+/// The page of fifty that begins there.
+fn after(cursor: &str) -> Bounds {
+    struct Next(Bounds);
+    impl Parameters for Next {
+        fn read(given: &mut Given<'_>) -> Option<Self> {
+            Bounds::read(given).map(Self)
+        }
+    }
+    let Next(bounds) = parameters::read(&format!("limit=50&cursor={cursor}")).ok().unwrap();
+    bounds
+}
+
 fn check(what: &str, plans: Vec<Value>) {
     for plan in plans {
         let mut found = Vec::new();
@@ -71,7 +84,7 @@ fn no_list_sorts_or_scans_whatever_it_is_filtered_by() {
     runtime.block_on(async {
         let mut connection = database.connect().await;
         connection.execute(ROWS).await.unwrap();
-        let bounds = Bounds::first(50);
+        let first = Bounds::first(50);
         for program in [None, Some("program-7")] {
             for state in [None, Some((ReportState::Rejected, "'rejected'"))] {
                 for severity in [None, Some((Severity::Critical, "'critical'"))] {
@@ -80,23 +93,32 @@ fn no_list_sorts_or_scans_whatever_it_is_filtered_by() {
                         state: state.map(|(state, _)| state),
                         severity: severity.map(|(severity, _)| severity),
                     };
-                    let rows = reports::list(&mut connection, &filter, &bounds).await.unwrap();
-                    assert!(!rows.is_empty(), "{filter:?}");
+                    let rows = reports::list(&mut connection, &filter, &first).await.unwrap();
+                    assert_eq!(rows.len(), 51, "{filter:?}");
+                    let page = first.page(rows, |row| Key { created_at: row.created_at, id: row.id });
+                    let last = page.items.last().unwrap();
                     let values: Vec<String> = [
-                        program.map(|slug| format!("'{slug}'")),
-                        state.map(|(_, word)| word.to_owned()),
-                        severity.map(|(_, word)| word.to_owned()),
-                        Some("51".to_owned()),
+                        program.map(|slug| format!("'{slug}', ")),
+                        state.map(|(_, word)| format!("{word}, ")),
+                        severity.map(|(_, word)| format!("{word}, ")),
                     ]
                     .into_iter()
                     .flatten()
                     .collect();
-                    check(&format!("{filter:?}"), plans(&mut connection, "reports", &values.join(", ")).await);
+                    let values = values.concat();
+                    let what = format!("{filter:?}");
+                    check(&what, plans(&mut connection, "reports", &format!("{values}51")).await);
+
+                    let next = after(&page.next_cursor.unwrap());
+                    let rows = reports::list(&mut connection, &filter, &next).await.unwrap();
+                    assert!(rows[0].created_at < last.created_at, "{filter:?}");
+                    let values = format!("{values}'{}', '{}', 51", last.created_at, last.id);
+                    check(&format!("{what}, next page"), plans(&mut connection, "reports", &values).await);
                 }
             }
         }
         for status in [None, Some((ProgramStatus::Paused, "'paused', "))] {
-            let rows = programs::list(&mut connection, status.map(|(status, _)| status), &bounds).await.unwrap();
+            let rows = programs::list(&mut connection, status.map(|(status, _)| status), &first).await.unwrap();
             assert_eq!(rows.len(), 51);
             let values = format!("{}51", status.map_or("", |(_, word)| word));
             check(&format!("{status:?}"), plans(&mut connection, "programs", &values).await);

@@ -1,6 +1,8 @@
 //! The backend against a real PostgreSQL and a real Redis, which `cargo xtask test` brings.
 
 mod command;
+mod drafts;
+mod features;
 mod health;
 mod lists;
 mod migrations;

@@ -77,14 +77,14 @@ fn what_does_not_run_says_why() {
         let redis = report.services.into_iter().find(|one| one.name == Redis).unwrap();
         (redis.state, redis.detail.unwrap_or_default(), redis.port.is_some())
     };
-    assert_eq!(of_redis(&state, RunState::Stopped, None), (Exited, "it is gone".to_owned(), true));
-    assert_eq!(of_redis(&state, RunState::Exited, None), (Exited, "it ended by itself".to_owned(), true));
-    assert_eq!(of_redis(&state, RunState::Exited, Some("no luck")), (Exited, "no luck".to_owned(), true));
+    assert_eq!(of_redis(&state, RunState::Stopped, None), (RunState::Exited, "it is gone".to_owned(), true));
+    assert_eq!(of_redis(&state, RunState::Exited, None), (RunState::Exited, "it ended by itself".to_owned(), true));
+    assert_eq!(of_redis(&state, RunState::Exited, Some("no luck")), (RunState::Exited, "no luck".to_owned(), true));
     state.failure = Some("no compiler".to_owned());
     let why = "stopped, because the last start failed: no compiler".to_owned();
-    assert_eq!(of_redis(&state, RunState::Exited, None), (Stopped, why, false));
+    assert_eq!(of_redis(&state, RunState::Exited, None), (RunState::Stopped, why, false));
     state.wanted.clear();
-    assert_eq!(of_redis(&state, RunState::Stopped, None), (Stopped, String::new(), false));
+    assert_eq!(of_redis(&state, RunState::Stopped, None), (RunState::Stopped, String::new(), false));
 }
 
 #[test]

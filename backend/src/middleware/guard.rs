@@ -1,0 +1,45 @@
+//! A handler's answer, or the one that stands in for it when the handler panics or takes too long.
+
+use std::convert::Infallible;
+use std::future::poll_fn;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
+use std::task::Poll;
+use std::time::Duration;
+
+use axum::response::{IntoResponse, Response};
+
+use crate::problem::{Kind, Problem};
+
+/// Waits for a handler's answer, and for no longer than that.
+pub async fn answer(handler: impl Future<Output = Result<Response, Infallible>>, timeout: Duration) -> Response {
+    let mut handler = pin!(handler);
+    let caught = poll_fn(|cx| {
+        // A future that has panicked is not polled again, so that nobody sees what it left half done.
+        match catch_unwind(AssertUnwindSafe(|| handler.as_mut().poll(cx))) {
+            Ok(Poll::Pending) => Poll::Pending,
+            Ok(Poll::Ready(Ok(response))) => Poll::Ready(response),
+            // The panic hook has logged why.
+            Err(_) => Poll::Ready(Problem::fault().into_response()),
+        }
+    });
+    match tokio::time::timeout(timeout, caught).await {
+        Ok(response) => response,
+        Err(_) => Problem::from(Kind::Unavailable).into_response(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_handler_that_panics_or_hangs_gets_an_answer_in_its_place() {
+        let timeout = Duration::from_millis(50);
+        let panics = async { panic!("as it should") };
+        assert_eq!(answer(panics, timeout).await.status().as_u16(), 500);
+        assert_eq!(answer(std::future::pending(), timeout).await.status().as_u16(), 503);
+        let works = async { Ok("fine".into_response()) };
+        assert_eq!(answer(works, timeout).await.status().as_u16(), 200);
+    }
+}
