@@ -133,7 +133,7 @@ impl Fixture {
         words.first().copied().unwrap_or_default().clone_into(&mut self.context.task);
         self.runner.forget();
         let is_dry = cli.dry_run;
-        let code = match crate::dispatch(&self.context, cli.task) {
+        let code = match crate::task::run(&self.context, cli.task) {
             Ok(code) => code,
             Err(error) => {
                 self.context.terminal.failure(&error);

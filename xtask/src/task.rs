@@ -23,3 +23,37 @@ pub mod test;
 pub mod up;
 pub mod watch;
 pub mod watch_backend;
+
+use anyhow::Result;
+
+use crate::cli::Task;
+use crate::context::Context;
+
+/// Does the task; without one, prints the overview.
+pub fn run(context: &Context, task: Option<Task>) -> Result<u8> {
+    let Some(task) = task else { return overview::run(context) };
+    match task {
+        Task::Doctor(arguments) => doctor::run(context, arguments.output.json),
+        Task::Env(arguments) => env::run(context, arguments.command),
+        Task::Up(arguments) => up::run(context, &arguments),
+        Task::Watch(arguments) => watch::run(context, &arguments),
+        Task::Down(arguments) => down::run(context, &arguments),
+        Task::Restart(arguments) => restart::run(context, &arguments),
+        Task::Status(arguments) => status::run(context, arguments.output.json),
+        Task::Logs(arguments) => logs::run(context, &arguments),
+        Task::Exec(arguments) => exec::run(context, arguments.service, &arguments.command),
+        Task::Shell(arguments) => exec::shell(context, arguments.service),
+        Task::Clean(arguments) => clean::run(context, &arguments),
+        Task::Test(arguments) => test::run(context, &arguments),
+        Task::Check(arguments) => check::run(context, arguments.fix),
+        Task::Smoke(arguments) => smoke::run(context, &arguments),
+        Task::Seed(_) => seed::run(context),
+        Task::Bench(arguments) => bench::run(context, &arguments),
+        Task::Migrate(arguments) => migrate::run(context, arguments.command),
+        Task::Db(arguments) => db::run(context, &arguments.command),
+        Task::BuildProd(arguments) => build_prod::run(context, &arguments),
+        Task::Ci(arguments) => ci::run(context, &arguments),
+        Task::WatchBackend(arguments) => watch_backend::run(context, &arguments),
+        Task::Completions(_) | Task::LaunchService(_) => Ok(0),
+    }
+}
