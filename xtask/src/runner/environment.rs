@@ -8,14 +8,17 @@ use crate::step::Step;
 
 /// Every variable of the step's process.
 pub fn of(step: &Step) -> Vec<(OsString, OsString)> {
-    let inherited = std::env::vars_os().filter(|(name, _)| {
-        let name = name.to_string_lossy();
-        if step.is_isolated() { is_basic(&name) } else { !is_cargo_private(&name) && name != STARTED_BY }
-    });
+    let inherited = std::env::vars_os().filter(|(name, _)| may_inherit(step, &name.to_string_lossy()));
     let own = step.variables().map(|(name, value)| (name.into(), value.to_owned()));
     let mut all: Vec<_> = inherited.filter(|(name, _)| !step.variables().any(|(own, _)| *name == *own)).collect();
     all.extend(own);
     all
+}
+
+/// Whether the step's process gets our own variable of that name.
+fn may_inherit(step: &Step, name: &str) -> bool {
+    // Our own mark is about us, and not about what we start.
+    if step.is_isolated() { is_basic(name) } else { !is_cargo_private(name) && name != STARTED_BY }
 }
 
 /// The same for a process that ends with the task, which is marked as such.
@@ -115,6 +118,14 @@ mod tests {
         let own = std::env::current_exe().unwrap().parent().unwrap().join("build").display().to_string();
         assert_eq!(library_path(&format!("{own}:/opt/oracle/lib:/r/toolchains/stable/lib")), ["/opt/oracle/lib"]);
         assert_eq!(library_path("/r/toolchains/stable/lib"), [""; 0], "nothing is left of it");
+    }
+
+    #[test]
+    fn the_mark_of_who_started_us_is_not_inherited() {
+        let (step, isolated) = (Step::new("x", "x"), Step::new("x", "x").isolated());
+        assert!(!may_inherit(&step, STARTED_BY) && !may_inherit(&isolated, STARTED_BY));
+        assert!(may_inherit(&step, "LANG") && !may_inherit(&isolated, "LANG"));
+        assert!(may_inherit(&step, "PATH") && may_inherit(&isolated, "PATH"));
     }
 
     #[test]
