@@ -68,4 +68,42 @@ mod tests {
         assert_eq!(versions(names.into_iter()), ["20260101000000", "20260102000000"]);
         assert_eq!(versions(["README.md", "x_y.up.sql"].into_iter()), Vec::<String>::new());
     }
+
+    /// A checkout with two migrations, of which git answers like this.
+    fn migrations(committed: crate::runner::Output) -> crate::fixture::Fixture {
+        let fixture = crate::fixture::Fixture::new(&[]);
+        for name in ["20260101000000_a.up.sql", "20260101000000_a.down.sql", "20260102000000_b.up.sql", "README.md"] {
+            fixture.write(&format!("{MIGRATIONS}/{name}"), "");
+        }
+        fixture.runner.on("git ls-tree", committed);
+        fixture
+    }
+
+    #[test]
+    fn a_migration_that_no_commit_has_is_a_draft_and_where_git_is_silent_none_is() {
+        let says = crate::runner::says;
+        let first = "backend/migrations/20260101000000_a.up.sql\n";
+        let fixture = migrations(says(first));
+        assert_eq!(drafts(&fixture.context), ["20260102000000"]);
+        assert_eq!(committed_migrations(&fixture.context).unwrap(), ["20260101000000"]);
+        let fixture = migrations(says(""));
+        assert_eq!(drafts(&fixture.context), ["20260101000000", "20260102000000"]);
+        let fixture = migrations(crate::runner::fails(128, "fatal: not a git repository"));
+        assert_eq!(drafts(&fixture.context), [""; 0], "what may have been applied elsewhere is no draft");
+        assert_eq!(committed_migrations(&fixture.context), None);
+        let fixture = crate::fixture::Fixture::new(&[]);
+        assert_eq!(drafts(&fixture.context), [""; 0]);
+        assert_eq!(committed_migrations(&fixture.context), None);
+    }
+
+    #[test]
+    fn a_commit_is_clean_only_where_git_says_so() {
+        let (says, fails) = (crate::runner::says, crate::runner::fails);
+        for (changes, expected) in [(says(""), "abc"), (says("?? x\n"), "abc-dirty"), (fails(128, "no"), "abc-dirty")] {
+            let fixture = crate::fixture::Fixture::new(&[]);
+            fixture.runner.on("git rev-parse", says("abc\n")).on("git status", changes);
+            assert_eq!(commit(&fixture.context), expected);
+        }
+        assert_eq!(commit(&crate::fixture::Fixture::new(&[]).context), "unknown");
+    }
 }

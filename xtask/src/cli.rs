@@ -1,17 +1,28 @@
-//! The command line: what can be typed, what it means, and the help. Nothing is done here.
+//! The command line: the list of tasks, on a page. The arguments of each task stand in its group's file. Nothing is done
+//! here.
 
-mod arguments;
+mod database;
+mod develop;
+mod setup;
+mod ship;
+mod stack;
 pub mod usage;
 
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
+use crate::stack::service::Service;
 use crate::terminal;
 
-pub use self::arguments::*;
+pub use self::database::*;
+pub use self::develop::*;
+pub use self::setup::*;
+pub use self::ship::*;
+pub use self::stack::*;
 
-/// Runs, migrates, tests and ships Thunder from its own repository.
+/// Every command line.
 #[derive(Debug, Parser)]
-#[command(name = "cargo xtask", bin_name = "cargo xtask", version, max_term_width = 120)]
+#[command(about = format!("Runs, migrates, tests and ships {} from its own repository", crate::product::NAME), name = "cargo xtask", bin_name = "cargo xtask", version, max_term_width = 120)]
 pub struct Cli {
     /// Print what would be done, as commands, and do nothing
     #[arg(long, global = true, help_heading = GLOBAL)]
@@ -30,95 +41,64 @@ pub struct Cli {
 /// The heading of the flags that every task has.
 pub const GLOBAL: &str = "Everywhere";
 
-/// What can be done.
+/// The groups in which the overview shows the tasks, each with the first of its tasks in the list below.
+const GROUPS: [(&str, &str); 5] =
+    [("Set-up", "doctor"), ("Stack", "up"), ("Develop", "watch"), ("Database", "migrate"), ("Ship", "build-prod")];
+
+/// Every task, in the order of the overview.
 #[derive(Debug, Subcommand)]
 pub enum Task {
     /// Check everything that is needed, and say how to get what is missing
-    #[command(
-        after_help = "Exits with 3 if the stack could not start.\n\nExamples:\n  cargo xtask doctor\n  cargo xtask doctor --json | jq '.checks[] | select(.status != \"ok\")'"
-    )]
-    Doctor(Json),
+    Doctor(Doctor),
     /// Make, check or show the local settings
     Env(Env),
+    /// Print or install completions for a shell
+    Completions(Completions),
+
     /// Start PostgreSQL, Redis and the backend, or only those named
-    #[command(alias = "start", after_help = UP)]
+    #[command(alias = "start")]
     Up(Up),
     /// Stop the stack and keep its data
-    #[command(
-        alias = "stop",
-        after_help = "A service that is named goes with what needs it.\n\nExamples:\n  cargo xtask down\n  cargo xtask down backend\n  cargo xtask down --dry-run"
-    )]
+    #[command(alias = "stop")]
     Down(Down),
     /// Stop and start the stack, or only the services named
-    #[command(
-        after_help = "The backend is built first: one that does not compile leaves the old one running.\n\nExamples:\n  cargo xtask restart\n  cargo xtask restart backend"
-    )]
     Restart(Restart),
     /// Show each service's state, health, address, process, age and version
-    #[command(
-        alias = "ps",
-        after_help = "Exits with 4 if anything that should run does not, or is not healthy.\n\nExamples:\n  cargo xtask status\n  cargo xtask status --json | jq -r .url"
-    )]
-    Status(Json),
-    /// Show what the services say, merged in the order of time
-    #[command(
-        after_help = "Examples:\n  cargo xtask logs -f\n  cargo xtask logs backend -n 50\n  cargo xtask logs --since 10m postgres redis\n  cargo xtask logs --json | jq -r 'select(.service == \"backend\") | .line'"
-    )]
+    #[command(alias = "ps")]
+    Status(Status),
+    /// Show the logs of the services, merged in time order
     Logs(Logs),
-    /// Run a command in a service's surroundings
-    #[command(after_help = EXEC)]
+    /// Run a command in a service's environment
     Exec(Exec),
-    /// Open a shell or a client in a service's surroundings
-    #[command(
-        after_help = "For postgres this is psql, for redis redis-cli, for the backend your shell with the backend's environment.\n\nExamples:\n  cargo xtask shell\n  cargo xtask shell postgres"
-    )]
+    /// Open a shell or a client in a service's environment
     Shell(Shell),
     /// Stop the stack and remove its data: the next `up` migrates from nothing
-    #[command(
-        after_help = "Lists what is removed and asks. Settings (.env.docker) are kept.\n\nExamples:\n  cargo xtask clean\n  cargo xtask clean --yes && cargo xtask up\n  cargo xtask clean --dry-run"
-    )]
     Clean(Clean),
+
+    /// Bring the stack up, build and reload the backend after each change, and show both
+    Watch(Watch),
     /// Run every test against a private, throw-away PostgreSQL and Redis
-    #[command(after_help = TEST)]
     Test(Test),
     /// Check formatting, lints, dependencies, infrastructure and generated files
-    #[command(
-        after_help = "Every check is made, also after one has failed. A check that was skipped is not a check that passed.\n\nExamples:\n  cargo xtask check\n  cargo xtask check --fix"
-    )]
     Check(Check),
     /// Walk through the running service as a client
-    #[command(after_help = "Examples:\n  cargo xtask smoke\n  cargo xtask smoke --url https://api.example.com --json")]
     Smoke(Smoke),
     /// Add demo data where it is missing
-    #[command(after_help = "Examples:\n  cargo xtask seed")]
-    Seed,
+    Seed(Seed),
     /// Measure what is promised, beside the same thing done by hand
-    #[command(
-        after_help = "Prints medians, spread and ratios; judges nothing.\n\nExamples:\n  cargo xtask bench stack\n  cargo xtask bench stack --engine docker\n  cargo xtask bench image --runs 3 --json\n  cargo xtask bench reload"
-    )]
     Bench(Bench),
-    /// Print completions for a shell
-    #[command(after_help = COMPLETIONS)]
-    Completions(Completions),
-    /// Apply migrations, or say where they stand
-    #[command(
-        after_help = "Examples:\n  cargo xtask migrate\n  cargo xtask migrate add report_severity\n  cargo xtask migrate status --json"
-    )]
+
+    /// Apply migrations, or show their state
     Migrate(Migrate),
-    /// Build the image that ships, look into it, and boot it as production would
-    #[command(
-        after_help = "Fails on an image that is too large, runs as root, or holds a shell, a secret or a key. Its tag is version and commit.\n\nExamples:\n  cargo xtask build-prod\n  cargo xtask build-prod --tag registry.example.com/thunder:1 --push\n  cargo xtask build-prod --json | jq .size_bytes"
-    )]
+    /// Open, save, restore or reset the database
+    Db(Db),
+
+    /// Build the production image, inspect it, and boot it as production would
     BuildProd(BuildProd),
     /// Do everything that CI does, in its order
-    #[command(
-        after_help = "Without a part it does all, in their order, and stops at the first that fails.\n\nExamples:\n  cargo xtask ci\n  cargo xtask ci journey --servers portable\n  cargo xtask ci journey --engine docker"
-    )]
     Ci(Ci),
-    /// Bring the stack up, build and reload the backend at each change, and show both
-    #[command(after_help = WATCH)]
-    Watch(Watch),
-    /// Builds the backend at each change and lets the new one take over
+
+    /// Builds the backend after each change and lets the new one take over
     #[command(hide = true)]
     WatchBackend(WatchBackend),
     /// Becomes a service: records its own process, then is replaced by the program
@@ -126,57 +106,34 @@ pub enum Task {
     LaunchService(LaunchService),
 }
 
-const UP: &str = "\
-Returns when all are healthy. From then on each edit is built and reloaded, while the one before goes on serving;
---no-watch leaves that out. On the first run it makes .env.docker with secrets of its own. A second `up` reports
-what runs; a failed one says why and stops what it had started.
+/// Whether to print JSON.
+#[derive(Debug, Args)]
+pub struct Json {
+    /// Print one JSON document on stdout
+    #[arg(long)]
+    pub json: bool,
+}
 
-Examples:
-  cargo xtask up
-  cargo xtask up postgres redis        the backend then runs in your editor: cargo xtask env show --reveal
-  cargo xtask up --servers portable    with fetched servers, whatever is installed
-  cargo xtask up --engine docker       in containers
-  cargo xtask up --no-watch
-  cargo xtask up --production --scale backend=3
-  cargo xtask up --dry-run             what it would do, as commands";
+/// How long to wait for another task.
+#[derive(Debug, Args)]
+pub struct Locked {
+    /// How long to wait for another task that is changing the stack
+    #[arg(long, default_value_t = 600, value_name = "SECONDS")]
+    pub lock_timeout: u64,
+}
 
-const WATCH: &str = "\
-`up` does the same in the background; this shows the builds and what the backend says, until Ctrl-C, which stops what it
-has started. The old backend serves until the new one is ready. A compile error leaves it serving, and `status` tells.
+/// How long to wait for services.
+#[derive(Debug, Args)]
+pub struct Ready {
+    /// How long each service may take to become ready
+    #[arg(long, default_value_t = 60, value_name = "SECONDS")]
+    pub timeout: u64,
+}
 
-Examples:
-  cargo xtask watch
-  cargo xtask watch --poll            where the system does not tell of changes, as in some shared folders
-  cargo xtask watch --engine docker   in containers";
-
-const EXEC: &str = "\
-The command sees the service's programs on PATH and its address in the variables that clients read (PGHOST,
-PGPASSWORD, REDISCLI_AUTH, DATABASE_URL …). Its exit code is ours.
-
-Examples:
-  cargo xtask exec postgres -- psql -c 'SELECT count(*) FROM reports'
-  cargo xtask exec redis -- sh -c 'redis-cli -p $REDIS_PORT info server'
-  cargo xtask exec backend -- thunder migrate status";
-
-const TEST: &str = "\
-Each test that needs a database gets a copy of one that was migrated once. Uses cargo-nextest where it is installed.
-Arguments after -- go to it, or to cargo test, as they are.
-
-Examples:
-  cargo xtask test
-  cargo xtask test backend
-  cargo xtask test -- reports             tests whose name holds this word
-  cargo xtask test backend -- --no-capture
-  cargo xtask test --servers portable";
-
-const COMPLETIONS: &str = "\
-cargo cannot complete the words after an alias, so that these are for the binary, or for a name that you give it.
---install writes them where the shell looks for them, and says where that is.
-
-Examples:
-  alias x='cargo xtask'; cargo xtask completions bash --name x --install
-  cargo xtask completions zsh --name x > ~/.zfunc/_x
-  cargo xtask completions fish --name x --install";
+/// Offers the names in help and completions, and gives a `Service`.
+fn service() -> impl TypedValueParser<Value = Service> {
+    PossibleValuesParser::new(Service::ALL.map(Service::name)).try_map(|word| word.parse::<Service>())
+}
 
 /// When to use colour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
@@ -200,34 +157,25 @@ impl From<Color> for terminal::Color {
     }
 }
 
-/// The groups in which the overview shows the tasks.
-pub const GROUPS: &[(&str, &[&str])] = &[
-    ("Set-up", &["doctor", "env"]),
-    ("Stack", &["up", "down", "restart", "status", "logs", "exec", "shell", "clean"]),
-    ("Develop", &["watch", "test", "check", "smoke", "seed", "bench", "completions"]),
-    ("Database", &["migrate"]),
-    ("Ship", &["build-prod", "ci"]),
-];
-
 /// Every task with its sentence, in groups.
 pub fn overview() -> Vec<(&'static str, Vec<(String, String)>)> {
-    let command = <Cli as clap::CommandFactory>::command();
-    let about = |name: &str| {
-        let about = command.find_subcommand(name).and_then(clap::Command::get_about);
-        about.map(ToString::to_string).unwrap_or_default()
-    };
-    GROUPS
-        .iter()
-        .map(|(group, names)| (*group, names.iter().map(|name| ((*name).to_owned(), about(name))).collect()))
-        .collect()
+    let mut groups: Vec<(&str, Vec<(String, String)>)> = Vec::new();
+    for task in Cli::command().get_subcommands().filter(|task| !task.is_hide_set() && task.get_name() != "help") {
+        let name = task.get_name();
+        if let Some((title, _)) = GROUPS.iter().find(|(_, first)| *first == name) {
+            groups.push((title, Vec::new()));
+        }
+        let about = task.get_about().map(ToString::to_string).unwrap_or_default();
+        if let Some((_, tasks)) = groups.last_mut() {
+            tasks.push((name.to_owned(), about));
+        }
+    }
+    groups
 }
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
-    use crate::stack::service::Service;
 
     #[test]
     fn the_command_line_makes_sense() {
@@ -235,14 +183,23 @@ mod tests {
     }
 
     #[test]
-    fn every_task_stands_in_one_group() {
-        let mut grouped: Vec<&str> = GROUPS.iter().flat_map(|(_, names)| names.iter().copied()).collect();
+    fn every_group_has_tasks_and_every_task_a_group() {
+        let groups = overview();
+        assert_eq!(groups.iter().map(|(title, _)| *title).collect::<Vec<_>>(), GROUPS.map(|(title, _)| title));
         let command = Cli::command();
         let visible = command.get_subcommands().filter(|task| !task.is_hide_set() && task.get_name() != "help");
-        let mut tasks: Vec<&str> = visible.map(clap::Command::get_name).collect();
-        grouped.sort_unstable();
-        tasks.sort_unstable();
-        assert_eq!(grouped, tasks);
+        assert_eq!(groups.iter().map(|(_, tasks)| tasks.len()).sum::<usize>(), visible.count());
+    }
+
+    #[test]
+    fn every_task_explains_itself_with_an_example() {
+        for (_, tasks) in overview() {
+            for (name, about) in tasks {
+                let error = Cli::try_parse_from(["x", &name, "--help"]).unwrap_err().to_string();
+                assert!(!about.is_empty(), "{name}");
+                assert!(error.contains(&format!("cargo xtask {name}")) && error.contains("Examples:"), "{error}");
+            }
+        }
     }
 
     #[test]

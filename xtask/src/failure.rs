@@ -124,4 +124,36 @@ mod tests {
         assert_eq!(format!("{error:#}"), "ci: up: busy");
         assert_eq!(exit_code(&anyhow::anyhow!("other")), 1);
     }
+
+    #[test]
+    fn each_exit_has_the_code_that_users_are_told() {
+        let codes = [
+            (Exit::Failed, 1),
+            (Exit::Missing, 3),
+            (Exit::Unhealthy, 4),
+            (Exit::Migrations, 5),
+            (Exit::Locked, 6),
+            (Exit::Refused, 9),
+            (Exit::Interrupted, 130),
+            (Exit::Terminated, 143),
+        ];
+        for (exit, code) in codes {
+            assert_eq!(Failure::new(exit, "x").code(), code);
+        }
+    }
+
+    #[test]
+    fn a_childs_own_code_passes_through_told_or_not() {
+        let (through, on) = (Failure::passed_through(42), Failure::passed_on(42, "it failed"));
+        assert_eq!((through.code(), on.code()), (42, 42));
+        assert!(through.is_silent() && !on.is_silent());
+    }
+
+    #[test]
+    fn evidence_and_hints_keep_their_order_and_the_last_command_counts() {
+        let failure = Failure::new(Exit::Failed, "x").details(["a"]).hint("1").details(["b", "c"]).hint("2");
+        assert_eq!((failure.evidence().join(""), failure.hints().join("")), ("abc".to_owned(), "12".to_owned()));
+        assert_eq!(failure.failed_command(), None);
+        assert_eq!(failure.command("first").command("last").failed_command(), Some("last"));
+    }
 }

@@ -1,7 +1,7 @@
 //! Files and folders: written whole or not at all, owned by whom they should be.
 
 use std::io::{ErrorKind, Write as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -13,7 +13,7 @@ use crate::wait::{self, Poll, Waited};
 use crate::step::User;
 
 /// How long a folder may go on filling while it is removed.
-const TIMEOUT: Duration = Duration::from_secs(3);
+const LOCK_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// What the names of half-written files end with, after the number of the process that writes them; git ignores them.
 const DRAFT: &str = ".draft";
@@ -35,8 +35,7 @@ pub fn write(path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
     let folder = path.parent().unwrap_or(Path::new("/"));
     let write = || -> std::io::Result<()> {
         std::fs::create_dir_all(folder)?;
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
-        let draft = folder.join(format!(".{name}.{}{DRAFT}", std::process::id()));
+        let draft = draft_of(path);
         let outcome = create_file(&draft, mode).and_then(|mut file| {
             file.write_all(bytes)?;
             file.sync_all()?;
@@ -49,6 +48,17 @@ pub fn write(path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
         outcome
     };
     write().with_context(|| format!("cannot write {}", path.display()))
+}
+
+/// The name of a half-written file that becomes this one.
+pub fn draft_of(path: &Path) -> PathBuf {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    path.with_file_name(format!(".{name}.{}{DRAFT}", std::process::id()))
+}
+
+/// A new file that only we can read.
+pub fn create_private(path: &Path) -> Result<std::fs::File> {
+    create_file(path, 0o600).with_context(|| format!("cannot write {}", path.display()))
 }
 
 /// A new file that nobody could open before its permissions were right.
@@ -69,7 +79,7 @@ pub fn create(folder: &Path) -> Result<()> {
 
 /// Removes a file, a link, or a folder with all that is in it; links inside are removed and not followed.
 pub fn remove(path: &Path) -> Result<()> {
-    let waited = wait::until(TIMEOUT, &CancelToken::never(), || {
+    let waited = wait::until(LOCK_TIMEOUT, &CancelToken::never(), || {
         let outcome = match std::fs::symlink_metadata(path) {
             Ok(found) if found.is_dir() => std::fs::remove_dir_all(path),
             Ok(_) => std::fs::remove_file(path),
@@ -143,3 +153,6 @@ pub fn human_size(bytes: u64) -> String {
     let megabytes = bytes / 1_000_000;
     if megabytes > 0 { format!("{megabytes} MB") } else { format!("{} kB", bytes.div_ceil(1000)) }
 }
+
+#[cfg(test)]
+mod tests;

@@ -161,3 +161,6 @@ impl CancelToken {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -160,29 +160,4 @@ fn in_words(duration: Duration) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_second_one_does_not_get_it_until_the_first_lets_go() {
-        let folder = xshell::Shell::new().unwrap().create_temp_dir().unwrap();
-        let path = folder.path().join("stack").join("lock");
-        let first = Lock::attempt(&path).unwrap().unwrap().sign("up").unwrap();
-        assert!(Lock::attempt(&path).unwrap().is_none());
-        assert!(describe(&path).starts_with(&format!("`up` (process {}", std::process::id())));
-        drop(first);
-        assert_eq!(Holder::of(&path), None);
-        assert!(Lock::attempt(&path).unwrap().is_some());
-    }
-
-    #[test]
-    fn a_lock_whose_file_was_removed_does_not_count() {
-        let folder = xshell::Shell::new().unwrap().create_temp_dir().unwrap();
-        let path = folder.path().join("lock");
-        let first = Lock::attempt(&path).unwrap().unwrap();
-        first.remove_file().unwrap();
-        let second = Lock::attempt(&path).unwrap().unwrap();
-        assert!(!is_still_there(&first.file, &path));
-        assert!(is_still_there(&second.file, &path));
-    }
-}
+mod tests;

@@ -1,10 +1,12 @@
-//! `cargo xtask`: runs, migrates, tests and ships Thunder from its own repository.
+//! `cargo xtask`: runs, migrates, tests and ships the backend from its own repository.
 //!
-//! Imports point one way: `task` → `stack` → `tool` → `plan`, `runner`, `step` → `project`, `settings`, `terminal`.
+//! Imports point one way: `task` → `image`, `stack` → `plan`, `supervise` → `tool` → `runner`, `step` → `product`,
+//! `project`, `settings`, `terminal`, `failure`.
 
 mod checkout;
 mod cli;
 mod context;
+mod database;
 mod failure;
 mod file;
 #[cfg(test)]
@@ -95,28 +97,34 @@ fn run(cli: Cli, name: String, terminal: &Arc<Terminal>) -> Result<u8> {
         dry_run: cli.dry_run,
         task: name,
     };
-    let Some(task) = cli.task else { return task::overview::run(&context) };
+    dispatch(&context, cli.task)
+}
+
+/// Does the task; without one, prints the overview.
+fn dispatch(context: &Context, task: Option<Task>) -> Result<u8> {
+    let Some(task) = task else { return task::overview::run(context) };
     match task {
-        Task::Doctor(arguments) => task::doctor::run(&context, arguments.json),
-        Task::Env(arguments) => task::env::run(&context, arguments.command),
-        Task::Up(arguments) => task::up::run(&context, &arguments),
-        Task::Watch(arguments) => task::watch::run(&context, &arguments),
-        Task::Down(arguments) => task::down::run(&context, &arguments),
-        Task::Restart(arguments) => task::restart::run(&context, &arguments),
-        Task::Status(arguments) => task::status::run(&context, arguments.json),
-        Task::Logs(arguments) => task::logs::run(&context, &arguments),
-        Task::Exec(arguments) => task::exec::run(&context, arguments.service, &arguments.command),
-        Task::Shell(arguments) => task::exec::shell(&context, arguments.service),
-        Task::Clean(arguments) => task::clean::run(&context, &arguments),
-        Task::Test(arguments) => task::test::run(&context, &arguments),
-        Task::Check(arguments) => task::check::run(&context, arguments.fix),
-        Task::Smoke(arguments) => task::smoke::run(&context, &arguments),
-        Task::Seed => task::seed::run(&context),
-        Task::Bench(arguments) => task::bench::run(&context, &arguments),
-        Task::Migrate(arguments) => task::migrate::run(&context, arguments.command),
-        Task::BuildProd(arguments) => task::build_prod::run(&context, &arguments),
-        Task::Ci(arguments) => task::ci::run(&context, &arguments),
-        Task::WatchBackend(arguments) => task::watch_backend::run(&context, &arguments),
+        Task::Doctor(arguments) => task::doctor::run(context, arguments.output.json),
+        Task::Env(arguments) => task::env::run(context, arguments.command),
+        Task::Up(arguments) => task::up::run(context, &arguments),
+        Task::Watch(arguments) => task::watch::run(context, &arguments),
+        Task::Down(arguments) => task::down::run(context, &arguments),
+        Task::Restart(arguments) => task::restart::run(context, &arguments),
+        Task::Status(arguments) => task::status::run(context, arguments.output.json),
+        Task::Logs(arguments) => task::logs::run(context, &arguments),
+        Task::Exec(arguments) => task::exec::run(context, arguments.service, &arguments.command),
+        Task::Shell(arguments) => task::exec::shell(context, arguments.service),
+        Task::Clean(arguments) => task::clean::run(context, &arguments),
+        Task::Test(arguments) => task::test::run(context, &arguments),
+        Task::Check(arguments) => task::check::run(context, arguments.fix),
+        Task::Smoke(arguments) => task::smoke::run(context, &arguments),
+        Task::Seed(_) => task::seed::run(context),
+        Task::Bench(arguments) => task::bench::run(context, &arguments),
+        Task::Migrate(arguments) => task::migrate::run(context, arguments.command),
+        Task::Db(arguments) => task::db::run(context, &arguments.command),
+        Task::BuildProd(arguments) => task::build_prod::run(context, &arguments),
+        Task::Ci(arguments) => task::ci::run(context, &arguments),
+        Task::WatchBackend(arguments) => task::watch_backend::run(context, &arguments),
         Task::Completions(_) | Task::LaunchService(_) => Ok(0),
     }
 }

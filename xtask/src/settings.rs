@@ -4,6 +4,7 @@
 //! So only what all three read alike is allowed, and everything else is an error with its line.
 
 use std::fmt::Write as _;
+use std::num::NonZero;
 use std::path::Path;
 use std::sync::OnceLock;
 
@@ -12,6 +13,7 @@ use serde::Deserialize;
 
 use crate::failure::{Exit, Failure};
 use crate::product;
+use crate::product::setting::PORTS;
 use crate::project::Project;
 
 /// In the template, stands where each checkout gets a secret of its own.
@@ -183,8 +185,7 @@ impl Settings {
                     problems.push(format!("{} is empty", entry.name));
                 }
                 Some(own) if own.value == GENERATE => problems.push(format!("{} was not generated", entry.name)),
-                Some(own) if entry.name.ends_with("PORT") && own.value.parse::<u16>().is_ok_and(|port| port > 0) => {}
-                Some(_) if entry.name.ends_with("PORT") => {
+                Some(own) if PORTS.contains(&entry.name.as_str()) && own.value.parse::<NonZero<u16>>().is_err() => {
                     problems.push(format!("{} must be a whole number from 1 to 65535", entry.name));
                 }
                 Some(_) => {}
@@ -300,66 +301,4 @@ pub fn secret() -> Result<String> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn settings(text: &str) -> Settings {
-        parse(text).unwrap()
-    }
-
-    #[test]
-    fn comments_blank_lines_and_windows_line_ends_are_fine() {
-        let settings = settings("# a comment\r\n\r\nNAME=value\r\nEMPTY=\r\n");
-        assert_eq!(settings.get("NAME"), Some("value"));
-        assert_eq!(settings.get("EMPTY"), None);
-    }
-
-    #[test]
-    fn what_is_read_differently_elsewhere_is_refused_with_its_line_and_without_its_value() {
-        let problems = parse("A='hunter2'\nB=$hunter2\nC=hunter2 # why\nD\nA=1\ne=1\n").unwrap_err();
-        let lines: Vec<&str> = problems.iter().filter_map(|problem| problem.split(':').next()).collect();
-        assert_eq!(lines, ["line 1", "line 2", "line 3", "line 4", "line 6"]);
-        assert!(!problems.join("\n").contains("hunter2"));
-    }
-
-    #[test]
-    fn a_name_twice_is_refused() {
-        assert_eq!(parse("A=1\nA=2\n").unwrap_err(), ["line 2: A is set a second time"]);
-    }
-
-    #[test]
-    fn everything_that_is_wrong_is_told_at_once() {
-        let template =
-            settings("SECRET=<generated>\nPORT=3000\nOPTIONAL=\nNEWER=\nLEVEL=info\nKEY=<generated>\nOTHER=x\n");
-        let own = settings("SECRET=<generated>\nPORT=70000\nOPTIONAL=\nLEVEL=\nTYPO=1\n");
-        assert_eq!(
-            own.problems(&template),
-            [
-                "SECRET was not generated",
-                "PORT must be a whole number from 1 to 65535",
-                "LEVEL is empty",
-                "KEY is missing",
-                "TYPO is not a setting that anything reads",
-            ]
-        );
-        assert_eq!(template.problems(&template), ["SECRET was not generated", "KEY was not generated"]);
-    }
-
-    #[test]
-    fn two_generated_secrets_are_not_the_same() {
-        let (one, other) = (secret().unwrap(), secret().unwrap());
-        assert_eq!(one.len(), 64);
-        assert_ne!(one, other);
-    }
-
-    #[test]
-    fn a_secret_is_one_that_the_backend_or_the_stack_declares() {
-        assert!(!declared().is_empty());
-        for name in ["JWT_SECRET", "POSTGRES_PASSWORD", "HEALTH_TOKEN", "DATABASE_URL"] {
-            assert!(is_secret(name), "{name}");
-        }
-        for name in ["PORT", "FRONTEND_URL", "LOG_LEVEL", "SOME_OTHER_SECRET"] {
-            assert!(!is_secret(name), "{name}");
-        }
-    }
-}
+mod tests;

@@ -27,14 +27,20 @@ use self::folder::StackFolder;
 use self::host::Host;
 use self::logs::LogSource;
 use self::report::Report;
-use self::service::{Service, not_up};
+use self::service::{Client, Service, not_up};
 use self::state::{EngineKind, State};
 use crate::context::Context;
+use crate::database::target::Target;
 use crate::lock::Lock;
 use crate::plan::Plan;
+use crate::product::DATABASE;
 use crate::settings::Settings;
 use crate::step::Step;
 use crate::tool::backend::Program;
+use crate::tool::system::Package;
+
+/// What dumps and restores a database; `psql` and `pg_restore` come with it.
+const DATABASE_CLIENTS: Client = Client { programs: &["pg_dump"], port_flag: None, package: Package::Psql };
 
 /// The stack of a checkout.
 pub struct Stack<'a> {
@@ -128,7 +134,7 @@ impl<'a> Stack<'a> {
         Ok(Report::of(&self.context.project, self.state.as_ref(), settings, &view, task))
     }
 
-    /// A command in the surroundings of a service.
+    /// A command in the environment of a service.
     pub fn inside(&self, service: Service, command: &[String]) -> Result<Step> {
         self.engine.inside(self.expect_running(&[service])?, service, command)
     }
@@ -140,7 +146,22 @@ impl<'a> Stack<'a> {
 
     /// The backend's own program with the stack's environment, while these services run, and what makes it first.
     pub fn program(&self, services: &[Service]) -> Result<(Program, Plan)> {
-        self.engine.program(self.expect_running(services)?)
+        self.engine.program(self.expect_running(services)?, DATABASE)
+    }
+
+    /// The URL of the stack's database on this machine, with its password.
+    pub fn database_url(&self) -> Result<String> {
+        let state = self.expect_running(&[Service::Postgres])?;
+        environment::database_url(&Settings::load(&self.context.project)?, &state.ports, DATABASE)
+    }
+
+    /// What reaches the stack's databases, and what has to be fetched first. The backend's program is not built for it.
+    pub fn database(&self) -> Result<(Target<'_>, Plan)> {
+        let state = self.expect_running(&[Service::Postgres])?;
+        let fetch = self.engine.fetch(state, Service::Postgres, &DATABASE_CLIENTS)?;
+        let client = |words: &[String]| self.engine.client(state, Service::Postgres, words);
+        let program = |database: &str| self.engine.program(state, database).map(|(program, _)| program);
+        Ok((Target { client: Box::new(client), program: Box::new(program) }, fetch))
     }
 
     /// The program that serves, as it is, what makes it where it is gone, and the address at which it finds itself.

@@ -20,6 +20,7 @@ pub struct Step {
     is_isolated: bool,
     folder: Option<PathBuf>,
     stdin: Stdin,
+    stdout: Option<PathBuf>,
     only_reads: bool,
     timeout: Timeout,
     user: Option<User>,
@@ -40,7 +41,7 @@ struct Variable {
 /// How long a command may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Timeout {
-    /// [`QUESTION`] for one that only reads, else [`WORK`].
+    /// [`QUESTION_TIMEOUT`] for one that only reads, else [`WORK_TIMEOUT`].
     Usual,
     /// So long.
     After(Duration),
@@ -49,9 +50,9 @@ enum Timeout {
 }
 
 /// How long a question may take that says nothing else.
-const QUESTION: Duration = Duration::from_mins(1);
+const QUESTION_TIMEOUT: Duration = Duration::from_mins(1);
 /// How long work may take that says nothing else.
-const WORK: Duration = Duration::from_hours(1);
+const WORK_TIMEOUT: Duration = Duration::from_hours(1);
 
 /// What a command reads.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,6 +64,8 @@ pub enum Stdin {
     Terminal,
     /// This text, which may hold secrets.
     Text(String),
+    /// What this file holds.
+    File(PathBuf),
 }
 
 /// A system user to run a command as.
@@ -87,6 +90,7 @@ impl Step {
             is_isolated: false,
             folder: None,
             stdin: Stdin::Null,
+            stdout: None,
             only_reads: false,
             timeout: Timeout::Usual,
             user: None,
@@ -152,6 +156,13 @@ impl Step {
     #[must_use]
     pub fn stdin(mut self, stdin: Stdin) -> Self {
         self.stdin = stdin;
+        self
+    }
+
+    /// Writes what it prints into a file that only we can read, instead of telling it line by line.
+    #[must_use]
+    pub fn into_file(mut self, path: impl Into<PathBuf>) -> Self {
+        self.stdout = Some(path.into());
         self
     }
 
@@ -280,6 +291,11 @@ impl Step {
         &self.stdin
     }
 
+    /// The file that it prints into; none where its lines are told.
+    pub fn output_file(&self) -> Option<&Path> {
+        self.stdout.as_deref()
+    }
+
     /// Whether it changes nothing.
     pub fn is_read_only(&self) -> bool {
         self.only_reads
@@ -288,8 +304,8 @@ impl Step {
     /// How long it may take; none where it goes on until it is cancelled.
     pub fn time(&self) -> Option<Duration> {
         match self.timeout {
-            Timeout::Usual if self.only_reads => Some(QUESTION),
-            Timeout::Usual => Some(WORK),
+            Timeout::Usual if self.only_reads => Some(QUESTION_TIMEOUT),
+            Timeout::Usual => Some(WORK_TIMEOUT),
             Timeout::After(timeout) => Some(timeout),
             Timeout::Never => None,
         }
@@ -338,7 +354,13 @@ impl fmt::Display for Step {
         for arg in &self.args {
             write!(f, " {}", quoted(arg))?;
         }
-        Ok(())
+        if let Stdin::File(path) = &self.stdin {
+            write!(f, " <{}", quoted(path.as_os_str()))?;
+        }
+        match &self.stdout {
+            Some(path) => write!(f, " >{}", quoted(path.as_os_str())),
+            None => Ok(()),
+        }
     }
 }
 
@@ -353,44 +375,4 @@ pub fn quoted(word: &OsStr) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_step_reads_as_a_person_would_type_it() {
-        let step = Step::new("list", "/usr/bin/ls").arg("-l").arg("with blank").env("LANG", "C").folder("/tmp/a b");
-        assert_eq!(step.to_string(), "cd '/tmp/a b' && LANG=C /usr/bin/ls -l 'with blank'");
-    }
-
-    #[test]
-    fn a_word_is_quoted_only_where_a_shell_would_take_it_apart() {
-        let quoted = |word: &str| quoted(OsStr::new(word));
-        assert_eq!(quoted("--locale=C.UTF-8"), "--locale=C.UTF-8");
-        assert_eq!(quoted(""), "''");
-        assert_eq!(quoted("it's $HOME"), r"'it'\''s $HOME'");
-    }
-
-    #[test]
-    fn secrets_are_not_in_it() {
-        let step = Step::new("serve", "thunder")
-            .secret_env("DATABASE_URL", "postgres://u:hunter2@h/d")
-            .stdin(Stdin::Text("ALTER ROLE x PASSWORD 'hunter2';".to_owned()));
-        assert_eq!(step.to_string(), "printf '***' | DATABASE_URL=*** thunder");
-    }
-
-    #[test]
-    fn of_a_long_output_the_end_is_shown_and_of_a_compilers_the_start() {
-        let said: Vec<String> = (1..=5).map(|number| format!("line {number}")).collect();
-        assert_eq!(Step::new("x", "x").evidence(&said, 2), ["… 3 lines above", "line 4", "line 5"]);
-        let compiler = Step::new("x", "x").noise(|line| line == "line 1");
-        assert_eq!(compiler.evidence(&said, 2), ["line 2", "line 3", "… 2 lines more"]);
-        assert_eq!(compiler.evidence(&said, 9).len(), 4);
-    }
-
-    #[test]
-    fn another_user_and_a_clean_environment_are_in_it() {
-        let user = User { name: "postgres".to_owned(), uid: 105, gid: 110 };
-        let step = Step::new("serve", "postgres").isolated().env("TZ", "UTC").user(Some(user));
-        assert_eq!(step.to_string(), "runuser -u postgres -- env -i PATH=\"$PATH\" TZ=UTC postgres");
-    }
-}
+mod tests;

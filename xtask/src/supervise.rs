@@ -49,7 +49,7 @@ pub fn stop(stop: &Stop, warn: &dyn Fn(String)) -> Result<()> {
     file::remove(&stop.begun())
 }
 
-/// Stops every process that a record in the stop's folder tells of, one after the other, but for those that are spared.
+/// Stops every process that a record in the stop's folder tells of, one after the other, except those that are spared.
 pub fn stop_each(stop: &Stop, is_spared: &dyn Fn(Option<&Record>) -> bool, warn: &dyn Fn(String)) -> Result<()> {
     let entries = std::fs::read_dir(&stop.record).into_iter().flatten().flatten();
     let mut records: Vec<PathBuf> = entries.map(|entry| entry.path().with_extension("json")).collect();
@@ -107,3 +107,6 @@ pub fn vacate(folder: &Path, cancel: &CancelToken) -> Result<()> {
     let pids = process::working_in(folder);
     Err(Failure::new(Exit::Failed, format!("processes {pids:?} still work in {}", folder.display())).into())
 }
+
+#[cfg(test)]
+mod tests;

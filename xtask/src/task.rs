@@ -6,6 +6,7 @@ pub mod check;
 pub mod ci;
 pub mod clean;
 pub mod completions;
+pub mod db;
 pub mod doctor;
 pub mod down;
 pub mod env;

@@ -46,6 +46,7 @@ pub enum Color {
 pub struct Terminal {
     out: Mutex<Stream>,
     err: Mutex<Stream>,
+    input: Input,
     progress: Mutex<Option<indicatif::MultiProgress>>,
     secrets: Mutex<Vec<String>>,
     is_animated: bool,
@@ -62,6 +63,35 @@ enum Stream {
     /// Nowhere: a test looks at them.
     #[cfg(test)]
     Kept(Vec<u8>),
+}
+
+/// Who answers questions.
+enum Input {
+    Stdin,
+    /// A test, with these words; nobody where there are none.
+    #[cfg(test)]
+    Typed(Option<&'static str>),
+}
+
+impl Input {
+    /// Whether there is somebody to ask.
+    fn is_there(&self) -> bool {
+        match self {
+            Self::Stdin => io::stdin().is_terminal(),
+            #[cfg(test)]
+            Self::Typed(words) => words.is_some(),
+        }
+    }
+
+    fn line(&self) -> Result<String> {
+        let mut answer = String::new();
+        match self {
+            Self::Stdin => drop(io::stdin().lock().read_line(&mut answer).context("cannot read the answer")?),
+            #[cfg(test)]
+            Self::Typed(words) => answer.push_str(words.unwrap_or_default()),
+        }
+        Ok(answer)
+    }
 }
 
 impl Write for Stream {
@@ -98,6 +128,7 @@ impl Terminal {
         Self {
             out: Mutex::new(Stream::Out(anstream::AutoStream::new(io::stdout(), out))),
             err: Mutex::new(Stream::Err(anstream::AutoStream::new(io::stderr(), err))),
+            input: Input::Stdin,
             progress: Mutex::new(None),
             secrets: Mutex::new(Vec::new()),
             is_animated: io::stderr().is_terminal() && !is_dumb && !is_ci(),
@@ -107,13 +138,25 @@ impl Terminal {
         }
     }
 
-    /// Streams that keep what is printed, for tests.
+    /// Streams that keep what is printed, for tests; nobody answers questions.
     #[cfg(test)]
     pub fn kept() -> Self {
+        Self::answered(None)
+    }
+
+    /// The same, where somebody answers each question like this.
+    #[cfg(test)]
+    pub fn answered(words: Option<&'static str>) -> Self {
         let terminal = Self::new(Color::Never, false);
         *lock(&terminal.out) = Stream::Kept(Vec::new());
         *lock(&terminal.err) = Stream::Kept(Vec::new());
-        Self { is_animated: false, ..terminal }
+        Self { is_animated: false, input: Input::Typed(words), ..terminal }
+    }
+
+    /// The same, where `--verbose` was given.
+    #[cfg(test)]
+    pub fn kept_verbose() -> Self {
+        Self { is_verbose: true, ..Self::kept() }
     }
 
     /// What was kept, of stdout and of stderr.
@@ -124,6 +167,14 @@ impl Terminal {
             Stream::Out(_) | Stream::Err(_) => String::new(),
         };
         (text(&self.out), text(&self.err))
+    }
+
+    /// Forgets what was kept so far.
+    #[cfg(test)]
+    pub fn forget(&self) {
+        for stream in [&self.out, &self.err] {
+            *lock(stream) = Stream::Kept(Vec::new());
+        }
     }
 
     /// Whether children that write to our stderr may colour what they say.
@@ -274,7 +325,7 @@ impl Terminal {
 
     /// Asks, with No as what Enter means. Without a terminal to ask on it is a refusal that names `flag`.
     pub fn confirm(&self, question: &str, flag: &str) -> Result<()> {
-        if !io::stdin().is_terminal() {
+        if !self.input.is_there() {
             return Err(Failure::new(Exit::Refused, "refused: there is no terminal to ask on")
                 .hint(format!("add {flag} if you mean it"))
                 .into());
@@ -283,9 +334,7 @@ impl Terminal {
             let mut err = lock(&self.err);
             write!(err, "{STRONG}{question}{STRONG:#} [y/N] ").and_then(|()| err.flush()).context("cannot ask")?;
         }
-        let mut answer = String::new();
-        io::stdin().lock().read_line(&mut answer).context("cannot read the answer")?;
-        match answer.trim().to_ascii_lowercase().as_str() {
+        match self.input.line()?.trim().to_ascii_lowercase().as_str() {
             "y" | "yes" => Ok(()),
             _ => Err(Failure::new(Exit::Refused, "refused: nothing was changed").into()),
         }
@@ -348,30 +397,4 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_secret_inside_a_longer_one_leaves_nothing_behind() {
-        let terminal = Terminal::new(Color::Never, false);
-        terminal.hide("hunter2");
-        terminal.hide("postgres://thunder:hunter2@localhost/thunder");
-        let line = "at postgres://thunder:hunter2@localhost/thunder with hunter2";
-        assert_eq!(terminal.redact(line), "at *** with ***");
-    }
-
-    #[test]
-    fn a_short_secret_is_hidden_as_a_word_and_does_not_blot_out_others() {
-        let terminal = Terminal::new(Color::Never, false);
-        terminal.hide("ab1");
-        assert_eq!(terminal.redact("PASSWORD=ab1 and ab1; cab12 ab1"), "PASSWORD=*** and ***; cab12 ***");
-    }
-
-    #[test]
-    fn a_secret_of_several_lines_is_hidden_line_by_line() {
-        let terminal = Terminal::new(Color::Never, false);
-        terminal.hide("-----BEGIN KEY-----\nMIIEvQIBADAN\n\n-----END KEY-----\n");
-        assert_eq!(terminal.redact("read MIIEvQIBADAN"), "read ***");
-        assert_eq!(terminal.redact("nothing"), "nothing");
-    }
-}
+mod tests;

@@ -7,7 +7,7 @@ use anyhow::Result;
 use crate::interrupt::CancelToken;
 
 /// How often a condition is looked at.
-const INTERVAL: Duration = Duration::from_millis(10);
+const POLL_INTERVAL: Duration = Duration::from_millis(10);
 
 /// How a wait ended.
 #[derive(Debug)]
@@ -42,7 +42,7 @@ pub fn until<T>(
         if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
             return Ok(Waited::TimedOut(last_seen));
         }
-        pause(INTERVAL);
+        pause(POLL_INTERVAL);
     }
 }
 
@@ -82,5 +82,36 @@ mod tests {
         cancel.cancel();
         let waited = until(Duration::from_hours(1), &cancel, || Ok(Poll::<()>::Pending(String::new())));
         assert!(waited.is_err());
+    }
+
+    #[test]
+    fn what_is_true_at_once_needs_no_time_and_an_error_is_not_waited_out() {
+        let ready = until(Duration::ZERO, &CancelToken::never(), || Ok(Poll::Ready(7))).unwrap();
+        assert!(matches!(ready, Waited::Done(7)));
+        let broken = until(Duration::MAX, &CancelToken::never(), || anyhow::bail!("broken") as Result<Poll<()>>);
+        assert_eq!(broken.unwrap_err().to_string(), "broken");
+    }
+
+    #[test]
+    fn without_time_it_is_looked_at_once() {
+        let mut looks = 0;
+        let waited = until(Duration::ZERO, &CancelToken::never(), || {
+            looks += 1;
+            Ok(Poll::<()>::Pending("no".to_owned()))
+        });
+        assert!(matches!(waited.unwrap(), Waited::TimedOut(seen) if seen == "no"));
+        assert_eq!(looks, 1);
+    }
+
+    #[test]
+    fn an_error_of_a_connection_is_told_in_words() {
+        use std::io::ErrorKind::{ConnectionRefused, Other, TimedOut, WouldBlock};
+        let told = |kind: std::io::ErrorKind| describe_io(&kind.into());
+        assert_eq!(
+            (told(TimedOut), told(WouldBlock)),
+            ("no answer in time".to_owned(), "no answer in time".to_owned())
+        );
+        assert_eq!(told(ConnectionRefused), "nothing listens there");
+        assert_eq!(describe_io(&std::io::Error::new(Other, "odd")), "odd");
     }
 }

@@ -1,4 +1,4 @@
-//! From the words that were typed to a task, and what is said of words that name none.
+//! From the words that were typed to a task, or to the error and hint for words that name none.
 
 use std::ffi::OsString;
 
@@ -104,7 +104,7 @@ mod tests {
                 .find(['"', '`', '\n', ',', ';', '(', ')', '|', '#', '>', '\'', '\\', '…', '·'])
                 .unwrap_or(rest.len());
             let line = rest[..end].split(" && ").next().unwrap_or_default();
-            // Two blanks separate a command from what is said about it.
+            // Two blanks separate a command from the remark about it.
             let line = line.split("  ").next().unwrap_or_default().trim_end_matches(['.', ':']);
             let words: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
             // What begins with a placeholder is about every task.

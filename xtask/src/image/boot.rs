@@ -1,7 +1,7 @@
 //! An image, booted exactly as production would, against a throw-away PostgreSQL and Redis.
 
 #[cfg(test)]
-mod tests;
+pub mod tests;
 
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -13,7 +13,7 @@ use serde::Serialize;
 
 use crate::context::Context;
 use crate::failure::{Exit, Failure};
-use crate::plan::{Action, Await, Lane, Look, Phase, Plan, Probe, Unready, Value};
+use crate::plan::{Access, Action, Await, Lane, Phase, Plan, Probe, Unready, Value};
 use crate::product::setting::{DATABASE_URL, GENERATED, POSTGRES_PASSWORD, REDIS_URL};
 use crate::product::{self, BINARY, DATABASE, POSTGRES_IMAGE, REDIS_IMAGE, ROLE};
 use crate::runner::{self, Runner};
@@ -104,7 +104,7 @@ fn remove(
     let (around, what) = (Arc::clone(around), format!("remove {what} {}", around.name));
     move || {
         let around = Arc::clone(&around);
-        let action = Action::check(&what, move |look| remove(&around, look.runner));
+        let action = Action::check(&what, move |access| remove(&around, access.runner));
         Ok(Plan::of("clean", vec![action], "removed"))
     }
 }
@@ -181,8 +181,8 @@ impl Surroundings {
         let actions = vec![
             Action::Run(self.run("backend", &["--detach", "--publish", "127.0.0.1::3000"], &[])?),
             Action::keep(published, port, docker::parse_published_port),
-            Action::check("wait until the backend answers as healthy", move |look| {
-                first.set(time_to_healthy(look, &container, *asked.get()?)?);
+            Action::check("wait until the backend answers as healthy", move |access| {
+                first.set(time_to_healthy(access, &container, *asked.get()?)?);
                 Ok(())
             }),
             Action::Run(docker::exec(&backend, &[BINARY, "healthcheck"]).with_purpose("run the image's health check")),
@@ -204,15 +204,15 @@ impl Surroundings {
         let container = backend.clone();
         let actions = vec![
             stop,
-            Action::check("look at its exit code", move |look| {
-                let state = docker::parse_state(&look.runner.read(&docker::state(&container))?);
+            Action::check("look at its exit code", move |access| {
+                let state = docker::parse_state(&access.runner.read(&docker::state(&container))?);
                 match state.map(|state| state.exit_code) {
                     Some(0) => {}
                     code => {
                         let code =
                             code.map_or_else(|| "an unknown exit code".to_owned(), |code| format!("exit code {code}"));
                         let what = format!("it ended with {code} instead of 0 after SIGTERM");
-                        return Err(failure(look.runner, &container, &what).into());
+                        return Err(failure(access.runner, &container, &what).into());
                     }
                 }
                 boot.set(Boot {
@@ -244,21 +244,21 @@ impl Surroundings {
 }
 
 /// From the start of the container's process to its first healthy answer.
-fn time_to_healthy(look: &Look<'_>, container: &str, port: u16) -> Result<Duration> {
+fn time_to_healthy(access: &Access<'_>, container: &str, port: u16) -> Result<Duration> {
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-    let waited = wait::until(READINESS_TIMEOUT, look.cancel, || {
+    let waited = wait::until(READINESS_TIMEOUT, access.cancel, || {
         Ok(match backend::health(address, product::HEALTH_PATH) {
             Ok(_) => wait::Poll::Ready(SystemTime::now()),
             Err(seen) => {
-                look.line.detail(&seen);
+                access.line.detail(&seen);
                 wait::Poll::Pending(seen)
             }
         })
     })?;
     let wait::Waited::Done(healthy) = waited else {
-        return Err(failure(look.runner, container, "it did not become healthy in time").into());
+        return Err(failure(access.runner, container, "it did not become healthy in time").into());
     };
-    let state = docker::parse_state(&look.runner.read(&docker::state(container))?);
+    let state = docker::parse_state(&access.runner.read(&docker::state(container))?);
     let started = state.and_then(|state| humantime::parse_rfc3339(&state.started_at).ok());
     let started = started.context("docker does not tell when the container was started")?;
     Ok(healthy.duration_since(started).unwrap_or_default())

@@ -114,3 +114,6 @@ fn list(root: &Path, folder: &Path, contents: &mut Vec<Content>) -> Result<()> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

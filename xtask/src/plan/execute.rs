@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 
-use super::{Action, Await, Folder, Lane, Look, Plan, Unready, Write};
+use super::{Access, Action, Await, Folder, Lane, Plan, Unready, Write};
 use crate::context::Context as TaskContext;
 use crate::failure::{Exit, Failure};
 use crate::file;
@@ -20,7 +20,7 @@ use crate::terminal;
 use crate::wait::{self, Poll, Waited};
 
 /// How many lines of a service's log are shown when it fails.
-const EVIDENCE: usize = 25;
+const EVIDENCE_LINES: usize = 25;
 /// How long a wait may be without being mentioned.
 const BLINK: Duration = Duration::from_millis(200);
 
@@ -146,7 +146,7 @@ impl Run<'_> {
             }
             Action::Check(check) => {
                 line.state(&check.what);
-                (check.run)(&Look { context: self.context, runner: self.runner, cancel: &self.cancel, line })
+                (check.run)(&Access { context: self.context, runner: self.runner, cancel: &self.cancel, line })
             }
             Action::Follow(step, find) => {
                 line.state(step.purpose());
@@ -274,7 +274,7 @@ fn last_words(log: &Path, start: u64) -> Vec<String> {
     if lines.is_empty() {
         return vec![format!("{} says nothing", log.display())];
     }
-    let shown = lines.iter().skip(lines.len().saturating_sub(EVIDENCE)).map(|line| format!("| {line}"));
+    let shown = lines.iter().skip(lines.len().saturating_sub(EVIDENCE_LINES)).map(|line| format!("| {line}"));
     std::iter::once(format!("the end of {}:", log.display())).chain(shown).collect()
 }
 
@@ -331,3 +331,6 @@ fn write(file: &Write) -> Result<()> {
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests;

@@ -158,3 +158,6 @@ fn undo(context: &Context, phases: &[Phase], is_wanted: impl Fn(&Undo) -> bool) 
     }
     failures
 }
+
+#[cfg(test)]
+mod tests;

@@ -107,7 +107,7 @@ fn a_value_is_kept_from_what_a_command_prints_and_how_long_it_took() {
     assert_eq!(error.to_string(), "cannot do tell: it says \"nothing\"");
 }
 
-/// Ready at the third look.
+/// Ready at the third access.
 struct Slow(AtomicUsize);
 
 impl std::fmt::Display for Slow {
@@ -253,9 +253,9 @@ fn a_check_is_given_what_it_needs_and_may_fail() {
     fixture.runner.on("ask", says("answer\n"));
     let heard = Arc::new(Mutex::new(String::new()));
     let kept = Arc::clone(&heard);
-    let check = Action::check("ask", move |look| {
-        look.cancel.check()?;
-        *kept.lock().unwrap() = look.runner.read(&step("ask"))?.stdout;
+    let check = Action::check("ask", move |access| {
+        access.cancel.check()?;
+        *kept.lock().unwrap() = access.runner.read(&step("ask"))?.stdout;
         Ok(())
     });
     let refuse = Action::check("refuse", |_| bail!("refused"));

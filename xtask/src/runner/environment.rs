@@ -77,4 +77,53 @@ mod tests {
         }
         assert!(!is_of_cargo(Path::new("/opt/oracle/lib")));
     }
+
+    fn named(variables: &[(OsString, OsString)], name: &str) -> Vec<String> {
+        let values = variables.iter().filter(|(own, _)| own == name).map(|(_, value)| value);
+        values.map(|value| value.to_string_lossy().into_owned()).collect()
+    }
+
+    #[test]
+    fn what_the_step_says_goes_before_what_is_inherited_and_is_there_once() {
+        let inherited = std::env::var("PATH").unwrap();
+        for step in [Step::new("x", "x"), Step::new("x", "x").isolated()] {
+            assert_eq!(named(&of(&step), "PATH"), std::slice::from_ref(&inherited));
+            assert_eq!(named(&of(&step.env("PATH", "/own").secret_env("MINE", "1")), "PATH"), ["/own"]);
+        }
+        assert_eq!(named(&of(&Step::new("x", "x").secret_env("MINE", "1")), "MINE"), ["1"]);
+    }
+
+    #[test]
+    fn what_cargo_says_of_xtask_reaches_neither_a_step_nor_a_person() {
+        // The tests are run by cargo, which says all of this.
+        for name in ["CARGO", "CARGO_PKG_NAME", "CARGO_MANIFEST_DIR"] {
+            assert!(std::env::var_os(name).is_some(), "{name}");
+            assert_eq!(named(&of(&Step::new("x", "x")), name), [""; 0]);
+            assert_eq!(named(&for_a_person(&Step::new("x", "x")), name), [""; 0]);
+        }
+        let step = Step::new("x", "x").env("RUSTUP_TOOLCHAIN", "mine").env("CARGO_MANIFEST_DIR", "/p/xtask");
+        assert_eq!(named(&for_a_person(&step), "RUSTUP_TOOLCHAIN"), ["mine"], "what a step says itself stays");
+        assert_eq!(named(&of(&step), "CARGO_MANIFEST_DIR"), ["/p/xtask"]);
+    }
+
+    #[test]
+    fn a_person_gets_the_library_paths_without_the_toolchains() {
+        let library_path = |value: &str| {
+            let step = Step::new("x", "x").env("LD_LIBRARY_PATH", value);
+            named(&for_a_person(&step), "LD_LIBRARY_PATH")
+        };
+        let own = std::env::current_exe().unwrap().parent().unwrap().join("build").display().to_string();
+        assert_eq!(library_path(&format!("{own}:/opt/oracle/lib:/r/toolchains/stable/lib")), ["/opt/oracle/lib"]);
+        assert_eq!(library_path("/r/toolchains/stable/lib"), [""; 0], "nothing is left of it");
+    }
+
+    #[test]
+    fn a_program_runs_with_no_more_than_the_basics() {
+        for name in ["PATH", "HOME", "TMPDIR", "USER"] {
+            assert!(is_basic(name), "{name}");
+        }
+        for name in ["PGPORT", "DATABASE_URL", "LANG", "path", "LD_LIBRARY_PATH", "RUST_LOG"] {
+            assert!(!is_basic(name), "{name}");
+        }
+    }
 }

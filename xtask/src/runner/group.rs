@@ -9,18 +9,19 @@ use anyhow::{Context, Result, bail, ensure};
 
 use super::environment;
 use crate::failure::{Exit, Failure};
+use crate::file;
 use crate::interrupt::CancelToken;
 use crate::process::{self, GroupGuard};
 use crate::step::{Stdin, Step};
 use crate::wait::{self, Poll, Waited};
 
 /// How long a child may take to end after it was asked to.
-const END: Duration = Duration::from_secs(10);
+const END_TIMEOUT: Duration = Duration::from_secs(10);
 /// How often cancellation and time are looked at, whatever the child says meanwhile.
-const TICK: Duration = Duration::from_millis(20);
+const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
 /// How long the rest of its output may take once a child has ended.
-const REST: Duration = Duration::from_secs(1);
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Which of a process's two streams.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,7 +58,11 @@ impl Group {
         let spawn = || -> Result<(duct::Handle, PipeReader, PipeReader)> {
             let ((out, out_end), (err, err_end)) = (std::io::pipe()?, std::io::pipe()?);
             // Dropped at the end of this block, with our own copies of the ends that the child writes to.
-            let expression = expression(step).stdout_file(out_end).stderr_file(err_end);
+            let expression = expression(step).stderr_file(err_end);
+            let expression = match step.output_file() {
+                Some(path) => expression.stdout_file(file::create_private(path)?),
+                None => expression.stdout_file(out_end),
+            };
             Ok((expression.start()?, out, err))
         };
         let (handle, out, err) = spawn().map_err(|error| not_started(step, error))?;
@@ -80,7 +85,7 @@ impl Group {
     ) -> Result<Result<ExitStatus, Cut>> {
         let mut looked = Instant::now();
         loop {
-            let is_over = match self.output.recv_timeout(TICK) {
+            let is_over = match self.output.recv_timeout(POLL_INTERVAL) {
                 Ok((stream, line)) => {
                     heard(stream, &line);
                     false
@@ -92,7 +97,7 @@ impl Group {
                 break;
             }
             // Not only between lines: one that never pauses would never be asked to stop.
-            if looked.elapsed() < TICK {
+            if looked.elapsed() < POLL_INTERVAL {
                 continue;
             }
             looked = Instant::now();
@@ -106,23 +111,29 @@ impl Group {
             }
             if self.has_ended()? {
                 // What it left in the background may hold its output open, and fill it, for as long as it likes.
-                let until = Instant::now() + REST;
-                while let Ok((stream, line)) = self.output.recv_timeout(TICK) {
-                    heard(stream, &line);
-                    if Instant::now() > until {
-                        break;
-                    }
-                }
+                self.drain(heard);
                 break;
             }
         }
         self.wait_for_end(timeout, cancel)
     }
 
+    /// The rest of the output of a process that has ended. A pause says nothing about its end: on a busy machine the
+    /// threads that read may not have had their turn.
+    fn drain(&self, heard: &mut dyn FnMut(Stream, &[u8])) {
+        let until = Instant::now() + DRAIN_TIMEOUT;
+        while let Ok((stream, line)) = self.output.recv_timeout(until.saturating_duration_since(Instant::now())) {
+            heard(stream, &line);
+            if Instant::now() > until {
+                break;
+            }
+        }
+    }
+
     /// The status, once its output has ended.
     fn wait_for_end(&self, timeout: Option<Duration>, cancel: &CancelToken) -> Result<Result<ExitStatus, Cut>> {
         loop {
-            if let Some(output) = self.handle.wait_timeout(TICK)? {
+            if let Some(output) = self.handle.wait_timeout(POLL_INTERVAL)? {
                 return Ok(Ok(output.status));
             }
             if cancel.is_cancelled() {
@@ -147,7 +158,7 @@ impl Group {
         }
         let pids = self.handle.pids();
         // A shell lets what it runs in the background ignore SIGINT.
-        for (signal, timeout) in [("INT", END / 4), ("TERM", END), ("KILL", END)] {
+        for (signal, timeout) in [("INT", END_TIMEOUT / 4), ("TERM", END_TIMEOUT), ("KILL", END_TIMEOUT)] {
             for pid in &pids {
                 process::signal_group(*pid, signal)?;
             }
@@ -183,6 +194,7 @@ fn expression(step: &Step) -> duct::Expression {
     };
     let expression = match step.input() {
         Stdin::Text(text) => expression.stdin_bytes(text.as_bytes()),
+        Stdin::File(path) => expression.stdin_path(path),
         Stdin::Null | Stdin::Terminal => expression.stdin_null(),
     };
     let user = step.run_as().map(|user| (user.uid, user.gid));
@@ -222,6 +234,18 @@ mod tests {
     use std::cell::RefCell;
 
     use super::*;
+
+    #[test]
+    fn what_is_read_late_is_not_lost_once_the_process_has_ended() {
+        // What stays in the background stands for a reading thread that gets no turn.
+        let step = Step::new("test", "sh").arg("-c").arg("(sleep 0.3; echo late) & echo early");
+        let mut lines = Vec::new();
+        let ended = Group::start(&step).unwrap().listen(None, &CancelToken::never(), &mut |_, line| {
+            lines.push(String::from_utf8_lossy(line).into_owned());
+        });
+        assert!(ended.unwrap().unwrap().success());
+        assert_eq!(lines, ["early\n", "late\n"]);
+    }
 
     #[test]
     fn lines_end_at_line_feeds_and_carriage_returns_and_lose_nothing() {

@@ -17,7 +17,7 @@ use crate::process::Record;
 use crate::wait::{self, Poll, Waited};
 
 /// How long recording oneself may take: it is the writing of one small file.
-const TIMEOUT: Duration = Duration::from_secs(20);
+const LAUNCH_TIMEOUT: Duration = Duration::from_secs(20);
 
 fn announcement(record: &Path) -> PathBuf {
     record.with_extension("launch")
@@ -54,7 +54,7 @@ pub fn cancel(record: &Path) -> Result<()> {
 
 fn exclusively(record: &Path) -> Result<Lock> {
     let path = record.with_extension("launching");
-    let waited = wait::until(TIMEOUT, &CancelToken::never(), || {
+    let waited = wait::until(LAUNCH_TIMEOUT, &CancelToken::never(), || {
         Ok(Lock::attempt(&path)?.map_or_else(|| Poll::Pending(String::new()), Poll::Ready))
     })?;
     match waited {
@@ -79,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_called_off_does_not_happen() {
+    fn what_was_cancelled_does_not_happen() {
         let folder = xshell::Shell::new().unwrap().create_temp_dir().unwrap();
         let record = folder.path().join("service.json");
         cancel(&record).unwrap();

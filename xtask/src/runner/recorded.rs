@@ -1,7 +1,7 @@
 //! A runner that plays answers instead of starting anything, so that whole plans are tested in milliseconds.
 
-use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use anyhow::{Result, bail};
 
@@ -19,17 +19,25 @@ pub struct Recorded {
 
 #[derive(Default)]
 struct Tape {
-    programs: Vec<String>,
+    /// By name, or by path where a test says where they lie.
+    programs: Vec<PathBuf>,
+    /// Where those lie that have only a name; /usr/bin, where a test does not say.
+    folder: Option<PathBuf>,
     answers: Vec<Answer>,
     asked: Vec<String>,
+    /// What of that may change something.
+    changes: Vec<String>,
     cancel: CancelToken,
+    /// What was started, by its command.
+    children: Vec<(String, Arc<Life>)>,
+    /// What ends, by words of its command, and how.
+    ends: Vec<(String, String)>,
 }
 
 struct Answer {
     words: String,
-    output: Output,
-    /// What happens besides.
-    effect: Option<Box<dyn Fn() + Send>>,
+    /// What it says to the whole command, and what happens besides.
+    say: Box<dyn Fn(&Step) -> Output + Send>,
 }
 
 /// What a command says that ends well.
@@ -46,22 +54,75 @@ impl Recorded {
     /// These programs are on PATH; nothing is answered yet.
     pub fn with(programs: &[&str]) -> Self {
         let recorded = Self::default();
-        recorded.tape().programs = programs.iter().map(|program| (*program).to_owned()).collect();
+        recorded.tape().programs = programs.iter().map(PathBuf::from).collect();
         recorded
     }
 
-    /// Answers commands that read like this: the words stand in them one after the other. What is said last counts.
+    /// This program is on PATH as well.
+    pub fn also_has(&self, program: &str) {
+        self.tape().programs.push(program.into());
+    }
+
+    /// Answers commands that read like this: the words stand in them one after the other. The answer that was added last wins.
     pub fn on(&self, words: &str, output: Output) -> &Self {
-        self.answer(words, output, None)
+        self.by(words, move |_| output.clone())
     }
 
     /// Answers, and does something when it is asked.
     pub fn on_and(&self, words: &str, output: Output, effect: impl Fn() + Send + 'static) -> &Self {
-        self.answer(words, output, Some(Box::new(effect)))
+        self.by(words, move |_| {
+            effect();
+            output.clone()
+        })
     }
 
-    fn answer(&self, words: &str, output: Output, effect: Option<Box<dyn Fn() + Send>>) -> &Self {
-        self.tape().answers.push(Answer { words: words.to_owned(), output, effect });
+    /// Answers with what the function makes of the command. It must not ask the runner.
+    pub fn by(&self, words: &str, say: impl Fn(&str) -> Output + Send + 'static) -> &Self {
+        self.answer(words, move |step| say(&step.to_string()))
+    }
+
+    /// Answers, and does something with what was asked, such as to write the file that an argument names.
+    pub fn on_step(&self, words: &str, output: Output, effect: impl Fn(&Step) + Send + 'static) -> &Self {
+        self.answer(words, move |step| {
+            effect(step);
+            output.clone()
+        })
+    }
+
+    fn answer(&self, words: &str, say: impl Fn(&Step) -> Output + Send + 'static) -> &Self {
+        self.tape().answers.push(Answer { words: words.to_owned(), say: Box::new(say) });
+        self
+    }
+
+    /// This program is on PATH as well, and it lies there.
+    pub fn place(&self, program: &Path) -> &Self {
+        self.tape().programs.push(program.to_owned());
+        self
+    }
+
+    /// From now on the programs that are on PATH lie in this folder.
+    pub fn lie_in(&self, folder: &Path) {
+        self.tape().folder = Some(folder.to_owned());
+    }
+
+    /// What of that may change something: nothing, in a dry run.
+    pub fn changes(&self) -> Vec<String> {
+        self.tape().changes.clone()
+    }
+
+    /// Forgets what was asked, between two tasks of one test.
+    pub fn forget(&self) {
+        let mut tape = self.tape();
+        tape.asked.clear();
+        tape.changes.clear();
+    }
+
+    /// What was started by a command that reads like this ends so, now or as soon as it is started.
+    pub fn end(&self, words: &str, how: &str) -> &Self {
+        let mut tape = self.tape();
+        tape.ends.push((words.to_owned(), how.to_owned()));
+        tape.children.iter().filter(|(command, _)| reads_like(command, words)).for_each(|(_, life)| life.end(how));
+        drop(tape);
         self
     }
 
@@ -91,14 +152,14 @@ impl Recorded {
             tape.cancel.check()?;
         }
         tape.asked.push(command.clone());
+        if !step.is_read_only() {
+            tape.changes.push(command.clone());
+        }
         let suits = |answer: &Answer| reads_like(&command, &answer.words);
         let Some(answer) = tape.answers.iter().rev().find(|answer| suits(answer)) else {
             bail!("nothing is recorded for {command}");
         };
-        if let Some(effect) = &answer.effect {
-            effect();
-        }
-        Ok(answer.output.clone())
+        Ok((answer.say)(step))
     }
 }
 
@@ -114,8 +175,11 @@ fn reads_like(command: &str, words: &str) -> bool {
 
 impl Runner for Recorded {
     fn find(&self, program: &str) -> Option<PathBuf> {
-        let is_there = self.tape().programs.iter().any(|known| known == program);
-        is_there.then(|| PathBuf::from("/usr/bin").join(program))
+        let tape = self.tape();
+        let folder = tape.folder.clone().unwrap_or_else(|| PathBuf::from("/usr/bin"));
+        // One that is asked for by its whole path is there where that path is.
+        let known = tape.programs.iter().find(|known| known.ends_with(program))?;
+        Some(if known.is_absolute() { known.clone() } else { folder.join(known) })
     }
 
     fn read(&self, step: &Step) -> Result<Output> {
@@ -145,8 +209,17 @@ impl Runner for Recorded {
     }
 
     fn start(&self, launch: &Launch) -> Result<Box<dyn Child>> {
-        self.play(&launch.step)?;
-        Ok(Box::new(Running))
+        let code = self.play(&launch.step)?.code.filter(|code| *code != 0);
+        let (command, life) = (launch.step.to_string(), Arc::new(Life::default()));
+        if let Some(code) = code {
+            life.end(&format!("exit code {code}"));
+        }
+        let mut tape = self.tape();
+        if let Some((_, how)) = tape.ends.iter().rev().find(|(words, _)| reads_like(&command, words)) {
+            life.end(how);
+        }
+        tape.children.push((command, Arc::clone(&life)));
+        Ok(Box::new(Running(life)))
     }
 
     fn without_cancel(&self) -> Box<dyn Runner> {
@@ -154,15 +227,31 @@ impl Runner for Recorded {
     }
 }
 
-/// A program that was started and goes on.
-struct Running;
+/// How a program that was started ended, once it has.
+#[derive(Default)]
+struct Life {
+    ended: Mutex<Option<String>>,
+    changed: Condvar,
+}
+
+impl Life {
+    fn end(&self, how: &str) {
+        *self.ended.lock().unwrap_or_else(PoisonError::into_inner) = Some(how.to_owned());
+        self.changed.notify_all();
+    }
+}
+
+/// A program that was started and goes on until a test ends it.
+struct Running(Arc<Life>);
 
 impl Child for Running {
     fn ended(&self) -> Result<Option<String>> {
-        Ok(None)
+        Ok(self.0.ended.lock().unwrap_or_else(PoisonError::into_inner).clone())
     }
 
     fn wait(&self) -> Result<String> {
-        Ok("exit code 0".to_owned())
+        let ended = self.0.ended.lock().unwrap_or_else(PoisonError::into_inner);
+        let ended = self.0.changed.wait_while(ended, |ended| ended.is_none()).unwrap_or_else(PoisonError::into_inner);
+        Ok(ended.clone().unwrap_or_default())
     }
 }

@@ -5,9 +5,9 @@ use std::collections::VecDeque;
 use crate::step::Step;
 
 /// How many of the first lines are kept.
-const FIRST: usize = 500;
+const FIRST_LINES: usize = 500;
 /// How many of the last lines are kept.
-const LAST: usize = 2000;
+const LAST_LINES: usize = 2000;
 
 /// The first and the last lines that a command has said.
 #[derive(Debug, Default)]
@@ -22,10 +22,10 @@ impl Transcript {
         if step.is_noise(line) {
             return;
         }
-        if self.first.len() < FIRST {
+        if self.first.len() < FIRST_LINES {
             return self.first.push(line.to_owned());
         }
-        if self.last.len() == LAST {
+        if self.last.len() == LAST_LINES {
             self.last.pop_front();
         }
         self.last.push_back(line.to_owned());
@@ -48,8 +48,21 @@ mod tests {
             transcript.add(&step, &number.to_string());
         }
         let lines = transcript.lines();
-        assert_eq!(lines.len(), FIRST + LAST);
-        assert_eq!((lines[0].as_str(), lines[FIRST - 1].as_str(), lines[FIRST].as_str()), ("0", "499", "98000"));
+        assert_eq!(lines.len(), FIRST_LINES + LAST_LINES);
+        assert_eq!(
+            (lines[0].as_str(), lines[FIRST_LINES - 1].as_str(), lines[FIRST_LINES].as_str()),
+            ("0", "499", "98000")
+        );
         assert_eq!(lines.last().map(String::as_str), Some("99999"));
+    }
+
+    #[test]
+    fn what_is_noise_takes_no_room() {
+        let (step, mut transcript) = (Step::new("x", "x").noise(|line| line == "noise"), Transcript::default());
+        for _ in 0..FIRST_LINES {
+            transcript.add(&step, "noise");
+        }
+        transcript.add(&step, "error");
+        assert_eq!(transcript.lines(), ["error"]);
     }
 }

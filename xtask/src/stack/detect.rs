@@ -166,33 +166,4 @@ fn silent(reason: &str, runner: &dyn Runner) -> Failure {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::interrupt::CancelToken;
-    use crate::runner::Processes;
-    use crate::stack::ports::Ports;
-    use crate::stack::service::Service;
-    use crate::terminal::{Color, Terminal};
-
-    fn choose_with(choice: EngineChoice, state: &State) -> Result<(EngineKind, Option<String>)> {
-        let terminal = std::sync::Arc::new(Terminal::new(Color::Never, false));
-        choose(choice, Some(state), &Processes::new(terminal, CancelToken::never(), true), &|| Ok(()))
-    }
-
-    #[test]
-    fn a_stack_that_is_up_keeps_its_engine() {
-        let mut state = State::new(EngineKind::Host, Ports::block(20_000));
-        state.want(&[Service::Redis]);
-        assert_eq!(choose_with(EngineChoice::Auto, &state).unwrap(), (EngineKind::Host, None));
-        let error = choose_with(EngineChoice::Docker, &state).unwrap_err().to_string();
-        assert!(error.contains("up on the host engine"), "{error}");
-    }
-
-    #[test]
-    fn a_stack_that_is_down_stays_where_its_data_is() {
-        let state = State::new(EngineKind::Host, Ports::block(20_000));
-        let (engine, why) = choose_with(EngineChoice::Auto, &state).unwrap();
-        assert_eq!(engine, EngineKind::Host);
-        assert!(why.unwrap().contains("where this checkout's data is"));
-    }
-}
+mod tests;

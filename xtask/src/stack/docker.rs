@@ -1,11 +1,10 @@
 //! The Docker engine: the stack as containers, by compose.
 
+mod form;
 mod readiness;
 pub mod resources;
 mod start;
-
-use std::path::PathBuf;
-use std::time::SystemTime;
+mod view;
 
 use anyhow::Result;
 
@@ -14,21 +13,17 @@ use super::environment;
 use super::folder::StackFolder;
 use super::foundation;
 use super::logs::LogSource;
-use super::ports::Ports;
-use super::report::{RunState, Seen, View, Watch};
+use super::report::{Seen, View};
 use super::request::Request;
-use super::service::Service;
-use super::state::{EngineKind, Server, Source, State};
-use super::watch::files::Files;
-use super::watch::report::WatchReport;
+use super::service::{Client, Service};
+use super::state::{EngineKind, State};
 use crate::checkout;
 use crate::context::Context;
 use crate::failure::{Exit, Failure};
 use crate::file;
 use crate::plan::{Action, Lane, Plan};
-use crate::product::setting::{PASSWORDS_IN_URLS, WATCH_POLL};
-use crate::product::{self, BINARY};
-use crate::runner::{self, Launch, Output, Runner};
+use crate::product::{self, BINARY, DATABASE};
+use crate::runner::{self, Launch, Runner};
 use crate::settings::Settings;
 use crate::step::Step;
 use crate::supervise;
@@ -45,11 +40,11 @@ pub const PRODUCTION: &str = "infra/compose.production.yaml";
 /// What images are built by.
 pub const DOCKERFILE: &str = "infra/Dockerfile";
 /// Seconds that containers are given to end, where compose cannot be asked for each one's own.
-const STOP: u64 = 30;
+const STOP_TIMEOUT_SECONDS: u64 = 30;
 /// The lane that starts and stops containers.
 const CONTAINERS: &str = "containers";
 /// The least that has to be free on the disk, for our own files; the daemon's disk may be another.
-const DISK: u64 = 50_000_000;
+const MINIMUM_FREE_BYTES: u64 = 50_000_000;
 /// The variable that tells the watcher in a container which migrations are in a commit.
 pub const COMMITTED_MIGRATIONS: &str = "COMMITTED_MIGRATIONS";
 
@@ -57,28 +52,6 @@ pub const COMMITTED_MIGRATIONS: &str = "COMMITTED_MIGRATIONS";
 pub struct Docker<'a> {
     context: &'a Context,
     folder: StackFolder,
-}
-
-/// What compose is told of the backend.
-#[derive(Debug, Clone, Copy)]
-struct Form<'s> {
-    /// The image that ships; none where it runs from source.
-    production: Option<&'s str>,
-    replicas: u16,
-    watch: bool,
-    polls: bool,
-}
-
-impl<'s> Form<'s> {
-    /// As it is now.
-    fn of(state: &'s State) -> Self {
-        Self {
-            production: state.containers.production.as_deref(),
-            replicas: state.containers.replicas,
-            watch: state.watch,
-            polls: state.polls,
-        }
-    }
 }
 
 impl<'a> Docker<'a> {
@@ -89,56 +62,6 @@ impl<'a> Docker<'a> {
 
     fn runner(&self) -> &dyn Runner {
         &*self.context.runner
-    }
-
-    /// Compose, told where the stack listens and which image is the backend's.
-    fn compose(&self, ports: &Ports, form: Form<'_>) -> Compose {
-        let mut variables: Vec<(&'static str, String)> = Vec::new();
-        for service in Service::ALL {
-            variables.push((service.definition().port_setting(), ports.of(service).to_string()));
-        }
-        if form.polls {
-            variables.push((WATCH_POLL, "true".to_owned()));
-        }
-        if let Some(image) = form.production {
-            let port = ports.of(Service::Backend);
-            let last = port.saturating_add(form.replicas.saturating_sub(1));
-            let range = if form.replicas > 1 { format!("{port}-{last}") } else { port.to_string() };
-            variables.push((product::IMAGE_VARIABLE, image.to_owned()));
-            variables.push(("BACKEND_PORTS", range));
-        } else if form.watch {
-            let committed = checkout::committed_migrations(self.context).unwrap_or_default();
-            variables.push((COMMITTED_MIGRATIONS, committed.join(",")));
-        } else {
-            variables.push(("BACKEND_COMMAND", product::UNWATCHED.to_owned()));
-        }
-        Compose {
-            project: self.context.project.name(),
-            root: self.context.project.root().to_owned(),
-            file: if form.production.is_some() { PRODUCTION } else { DEVELOPMENT },
-            env_file: self.context.project.settings(),
-            variables,
-            secrets: self.passwords_in_urls(),
-        }
-    }
-
-    /// Passwords that a URL cannot hold as they are.
-    fn passwords_in_urls(&self) -> Vec<(&'static str, String)> {
-        // What cannot be read is told by whoever needs more of it.
-        let Ok(settings) = Settings::load(&self.context.project) else { return Vec::new() };
-        let in_url = |(name, in_url)| {
-            let password = settings.get(name)?;
-            let encoded = environment::percent_encoded(password);
-            (encoded != password).then_some((in_url, encoded))
-        };
-        PASSWORDS_IN_URLS.into_iter().filter_map(in_url).collect()
-    }
-
-    /// Compose, told what the stack is now.
-    fn current(&self, state: &State) -> Result<Compose> {
-        // Compose fills them in whatever it is asked, and would tell of the first wrong one only.
-        Settings::load(&self.context.project)?;
-        Ok(self.compose(&state.ports, Form::of(state)))
     }
 
     fn containers(&self, state: Option<&State>) -> Result<Vec<Container>> {
@@ -154,39 +77,6 @@ impl<'a> Docker<'a> {
                 .hint("cargo xtask doctor")
                 .into()
         })
-    }
-
-    fn see_service(&self, service: Service, containers: &[Container], state: &State) -> Seen {
-        let own: Vec<&Container> = containers.iter().filter(|one| one.service == service.name()).collect();
-        // Of several, the one that does not run has something to tell.
-        let told = own.iter().find(|container| container.state != "running").or(own.first());
-        let Some(told) = told else { return Seen::nothing(service) };
-        let found = self.runner().read(&docker::state(&told.name)).ok().as_ref().and_then(docker::parse_state);
-        let is_running = own.iter().all(|container| container.state == "running");
-        let started = found.as_ref().and_then(|found| humantime::parse_rfc3339(&found.started_at).ok());
-        let names: Vec<&str> = own.iter().map(|container| container.name.as_str()).collect();
-        let ended = found.as_ref().map(|found| match (found.is_out_of_memory, told.state.as_str()) {
-            (true, _) => "it used more memory than it may, and was killed".to_owned(),
-            (_, "restarting") => format!("it ends with exit code {}, again and again", found.exit_code),
-            _ => format!("it ended with exit code {}", found.exit_code),
-        });
-        let image = service.definition().image().or(state.containers.production.as_deref());
-        Seen {
-            state: if is_running { RunState::Running } else { RunState::Exited },
-            container: Some(names.join(" ")),
-            age: started.filter(|_| is_running).and_then(|started| SystemTime::now().duration_since(started).ok()),
-            server: image.map(server_of),
-            ended,
-            watch: (service.is_built() && is_running && state.watch).then(|| self.see_watch(&told.name)).flatten(),
-            ..Seen::nothing(service)
-        }
-    }
-
-    /// What the watcher in the container says of itself.
-    fn see_watch(&self, container: &str) -> Option<Watch> {
-        let path = Files::at(PathBuf::from(product::CONTAINER_WATCH)).report();
-        let said = self.runner().read(&docker::read_file(container, &path)).ok().filter(Output::is_success)?;
-        Some(Watch { running: true, says: WatchReport::parse(said.stdout.as_bytes()) })
     }
 
     fn is_running(&self, state: &State, service: Service) -> Result<bool> {
@@ -252,7 +142,7 @@ impl Engine for Docker<'_> {
     }
 
     fn check(&self) -> Result<()> {
-        foundation::check(&[self.folder.root()], DISK)
+        foundation::check(&[self.folder.root()], MINIMUM_FREE_BYTES)
     }
 
     fn prepared(&self) -> String {
@@ -327,10 +217,21 @@ impl Engine for Docker<'_> {
                 variables.extend(inside_variables(other, &settings)?);
             }
             if !service.is_built() {
-                variables.extend(environment::addresses_in_containers(&settings)?);
+                variables.extend(environment::addresses_in_containers(&settings, DATABASE)?);
             }
         }
         Ok(compose.exec(service.name(), &variables, Terminal::has_input(), command))
+    }
+
+    fn client(&self, state: &State, service: Service, command: &[String]) -> Result<Step> {
+        let settings = Settings::load(&self.context.project)?;
+        foundation::hide(self.context, &settings);
+        Ok(self.current(state)?.exec(service.name(), &inside_variables(service, &settings)?, false, command))
+    }
+
+    /// The containers have their clients.
+    fn fetch(&self, _: &State, _: Service, _: &Client) -> Result<Plan> {
+        Ok(Plan::default())
     }
 
     fn shell(&self, state: &State, service: Service) -> Result<(Vec<String>, Plan)> {
@@ -347,13 +248,20 @@ impl Engine for Docker<'_> {
         Ok((vec![word.to_owned()], Plan::default()))
     }
 
-    fn program(&self, state: &State) -> Result<(Program, Plan)> {
+    fn program(&self, state: &State, database: &str) -> Result<(Program, Plan)> {
         if !self.is_running(state, Service::Backend)? {
             return Err(super::service::not_up(Service::Backend).into());
         }
         let compose = self.current(state)?;
         let build = state.containers.production.is_none().then(|| build_inside(&compose));
-        Ok((program_inside(&compose), Plan::of("build", build.into_iter().collect(), "done")))
+        let mut variables = Vec::new();
+        if database != DATABASE {
+            let settings = Settings::load(&self.context.project)?;
+            foundation::hide(self.context, &settings);
+            variables.extend(environment::addresses_in_containers(&settings, database)?);
+        }
+        let program = Program::by(compose.exec(Service::Backend.name(), &variables, false, &[BINARY.to_owned()]));
+        Ok((program, Plan::of("build", build.into_iter().collect(), "done")))
     }
 
     fn serving_program(&self, state: &State) -> Result<(Program, Plan, String)> {
@@ -385,7 +293,9 @@ impl Docker<'_> {
         // Compose knows the order in which they go; without its settings it does nothing at all.
         Ok(match state.map(|state| self.current(state)) {
             Some(Ok(compose)) => vec![Action::Run(compose.down())],
-            _ => [docker::stop_all(&names, STOP), docker::remove_containers(&names)].map(Action::Run).into(),
+            _ => [docker::stop_all(&names, STOP_TIMEOUT_SECONDS), docker::remove_containers(&names)]
+                .map(Action::Run)
+                .into(),
         })
     }
 }
@@ -418,18 +328,6 @@ fn is_running(containers: &[Container], service: Service) -> bool {
     own.peek().is_some() && own.all(|container| container.state == "running")
 }
 
-/// What an image's name tells of the server in it.
-fn server_of(image: &str) -> Server {
-    let (name, tag) = image.split_once(':').unwrap_or((image, ""));
-    let product = match name {
-        "postgres" => "PostgreSQL",
-        "redis" => "Redis",
-        name => name,
-    };
-    let version = tag.split('-').next().unwrap_or_default().to_owned();
-    Server { product: product.to_owned(), version, source: Source::Image, path: image.into() }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -447,12 +345,6 @@ mod tests {
             product::RUST_IMAGE.contains(env!("CARGO_PKG_RUST_VERSION")),
             "the toolchain that the workspace asks for"
         );
-    }
-
-    #[test]
-    fn a_servers_version_is_in_its_images_name() {
-        let server = server_of("postgres:15-bookworm");
-        assert_eq!((server.product.as_str(), server.version.as_str()), ("PostgreSQL", "15"));
     }
 
     #[test]

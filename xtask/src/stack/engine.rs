@@ -7,7 +7,7 @@ use super::logs::LogSource;
 use super::ports::Ports;
 use super::report::View;
 use super::request::Request;
-use super::service::Service;
+use super::service::{Client, Service};
 use super::state::{EngineKind, State};
 use crate::plan::{Lane, Plan};
 use crate::runner::Launch;
@@ -93,14 +93,20 @@ pub trait Engine {
     /// What is to be seen of the services.
     fn see(&self, state: Option<&State>) -> Result<View>;
 
-    /// A command in the surroundings of a service.
+    /// A command in the environment of a service.
     fn inside(&self, state: &State, service: Service, command: &[String]) -> Result<Step>;
+
+    /// A client of a service, with nothing but the service's address in its environment, and bytes in and out.
+    fn client(&self, state: &State, service: Service, command: &[String]) -> Result<Step>;
+
+    /// What has to be fetched before [`Engine::client`] can be run.
+    fn fetch(&self, state: &State, service: Service, client: &Client) -> Result<Plan>;
 
     /// The words that open a service's client, or a shell, and what has to be fetched for them first.
     fn shell(&self, state: &State, service: Service) -> Result<(Vec<String>, Plan)>;
 
-    /// The backend's own program with the stack's environment, and what makes it first.
-    fn program(&self, state: &State) -> Result<(Program, Plan)>;
+    /// The backend's own program with the stack's environment and that database, and what makes it first.
+    fn program(&self, state: &State, database: &str) -> Result<(Program, Plan)>;
 
     /// The program that serves, as it is, what makes it where it is gone, and the address at which it finds itself.
     fn serving_program(&self, state: &State) -> Result<(Program, Plan, String)>;

@@ -4,11 +4,11 @@ use anyhow::Result;
 
 use super::ports::Ports;
 use super::service::{Service, local};
+use crate::product::ROLE;
 use crate::product::setting::{
     APP_ENV, APP_ENV_LOCAL, DATABASE_URL, FOR_THE_STACK, HOST, MIGRATION_DRAFTS, PORT, POSTGRES_PASSWORD,
     REDIS_PASSWORD, REDIS_URL, RUN_MIGRATIONS, SET_BY_THE_STACK,
 };
-use crate::product::{DATABASE, ROLE};
 use crate::settings::Settings;
 use crate::tool::backend::Variable;
 
@@ -25,12 +25,12 @@ pub fn redis_url(settings: &Settings, ports: &Ports) -> Result<String> {
 }
 
 /// How to reach the database and Redis from another container of the stack.
-pub fn addresses_in_containers(settings: &Settings) -> Result<[Variable; 2]> {
+pub fn addresses_in_containers(settings: &Settings, database: &str) -> Result<[Variable; 2]> {
     let at = |service: Service| format!("{service}:{}", service.definition().container_port());
     let postgres = percent_encoded(settings.require(POSTGRES_PASSWORD)?);
     let redis = percent_encoded(settings.require(REDIS_PASSWORD)?);
     Ok([
-        Variable::secret(DATABASE_URL, format!("postgres://{ROLE}:{postgres}@{}/{DATABASE}", at(Service::Postgres))),
+        Variable::secret(DATABASE_URL, format!("postgres://{ROLE}:{postgres}@{}/{database}", at(Service::Postgres))),
         Variable::secret(REDIS_URL, format!("redis://:{redis}@{}", at(Service::Redis))),
     ])
 }
@@ -105,13 +105,13 @@ mod tests {
 
     #[test]
     fn the_backend_gets_addresses_and_its_own_settings_and_nothing_else() {
-        let environment = of_backend(&settings(), &ports(), "thunder").unwrap();
+        let environment = of_backend(&settings(), &ports(), "app").unwrap();
         let lines: Vec<String> =
             environment.iter().map(|one| format!("{}={} {}", one.name, one.value, one.is_secret)).collect();
         assert_eq!(
             lines,
             [
-                "DATABASE_URL=postgres://thunder:p%40ss%2F1@127.0.0.1:11/thunder true",
+                &format!("DATABASE_URL=postgres://{ROLE}:p%40ss%2F1@127.0.0.1:11/app true"),
                 "REDIS_URL=redis://:r%2B2@127.0.0.1:12 true",
                 "HOST=127.0.0.1 false",
                 "PORT=10 false",
@@ -125,18 +125,18 @@ mod tests {
     #[test]
     fn in_its_container_it_gets_the_addresses_that_the_container_has() {
         let given = |name: &str| match name {
-            "DATABASE_URL" => Some("postgres://postgres:5432/thunder".to_owned()),
+            "DATABASE_URL" => Some("postgres://postgres:5432/app".to_owned()),
             "RUN_MIGRATIONS" => Some("true".to_owned()),
             _ => None,
         };
         let environment = in_container(&settings(), given).unwrap();
         let lines: Vec<String> = environment.iter().map(|one| format!("{}={}", one.name, one.value)).collect();
-        assert_eq!(lines, ["JWT_SECRET=s", "LOG_LEVEL=debug", "DATABASE_URL=postgres://postgres:5432/thunder"]);
+        assert_eq!(lines, ["JWT_SECRET=s", "LOG_LEVEL=debug", "DATABASE_URL=postgres://postgres:5432/app"]);
     }
 
     #[test]
     fn clients_find_every_service() {
-        let environment = of_clients(&settings(), &ports(), "thunder").unwrap();
+        let environment = of_clients(&settings(), &ports(), "app").unwrap();
         for name in ["PGHOST", "PGPORT", "PGPASSWORD", "REDIS_PORT", "REDISCLI_AUTH", "DATABASE_URL"] {
             assert!(environment.iter().any(|variable| variable.name == name), "{name}");
         }

@@ -161,20 +161,20 @@ mod tests {
     #[test]
     fn postgres_lies_elsewhere_only_where_its_user_may_not_go() {
         let stranger = User { name: "stranger".to_owned(), uid: 4_000_000, gid: 4_000_000 };
-        let open = StackFolder::at(PathBuf::from("/usr/x"), Some(&stranger), "thunder-1");
+        let open = StackFolder::at(PathBuf::from("/usr/x"), Some(&stranger), "app-1");
         assert_eq!(open.postgres_data(), Path::new("/usr/x/postgres/data"));
         assert!(!open.is_split());
         // Also before there is anything: what is made and what is cleared away later have to be the same.
-        let early = StackFolder::at(PathBuf::from("/usr/no/such/x"), Some(&stranger), "thunder-1");
+        let early = StackFolder::at(PathBuf::from("/usr/no/such/x"), Some(&stranger), "app-1");
         assert!(!early.is_split());
 
         let folder = tempfile::tempdir().unwrap();
         std::fs::set_permissions(folder.path(), std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();
         let inside = folder.path().join("not/yet/x");
-        let closed = StackFolder::at(inside.clone(), Some(&stranger), "thunder-1");
-        assert_eq!(closed.postgres_data(), Path::new("/var/lib/thunder-stack/thunder-1/data"));
+        let closed = StackFolder::at(inside.clone(), Some(&stranger), "app-1");
+        assert_eq!(closed.postgres_data(), Path::new("/var/lib").join(format!("{SLUG}-stack/app-1/data")));
         assert!(closed.is_split());
-        let ours = StackFolder::at(inside, None, "thunder-1");
+        let ours = StackFolder::at(inside, None, "app-1");
         assert!(!ours.is_split());
     }
 }

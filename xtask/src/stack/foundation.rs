@@ -21,7 +21,7 @@ use crate::tool::system;
 /// How long migrations may take.
 pub const MIGRATION_TIMEOUT: Duration = Duration::from_mins(10);
 /// How long the backend may finish what it has begun, where the settings do not say.
-const SHUTDOWN: Duration = Duration::from_secs(10);
+const DEFAULT_SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The settings, and the action that writes them where there are none.
 ///
@@ -55,7 +55,7 @@ pub fn remember_settings(folder: &StackFolder, settings: &Settings) -> Action {
 }
 
 /// Where the stack listens, and what was asked for.
-pub struct Place {
+pub struct PortAssignment {
     /// Where it listens.
     pub ports: Ports,
     /// What the settings asked for, of each service as it was started last.
@@ -64,13 +64,13 @@ pub struct Place {
 
 /// Where the stack listens: where it did before, unless the settings ask for another port since; elsewhere where that
 /// is taken.
-pub fn place(
+pub fn assign_ports(
     context: &Context,
     state: Option<&State>,
     settings: &Settings,
     starting: &[Service],
     claims: &mut Claims,
-) -> Result<Place> {
+) -> Result<PortAssignment> {
     let number = context.project.number();
     let now = asked_for(context, settings)?;
     let before = state.map_or_else(|| now.clone(), |state| state.asked.clone().unwrap_or_else(|| now.clone()));
@@ -95,7 +95,7 @@ pub fn place(
     }
     let asked =
         Ports::of_each(|service| if starting.contains(&service) { now.of(service) } else { before.of(service) });
-    Ok(Place { ports: choice.ports, asked })
+    Ok(PortAssignment { ports: choice.ports, asked })
 }
 
 /// The ports that the settings ask for. A second checkout has the first right to none of the usual ones, and asks for
@@ -155,10 +155,13 @@ pub fn hide(context: &Context, settings: &Settings) {
 /// The time that the backend is given to finish what it has begun.
 pub fn shutdown_timeout(settings: &Settings) -> Duration {
     let seconds = settings.get(SHUTDOWN_TIMEOUT).and_then(|seconds| seconds.parse().ok());
-    seconds.map_or(SHUTDOWN, Duration::from_secs)
+    seconds.map_or(DEFAULT_SHUTDOWN_TIMEOUT, Duration::from_secs)
 }
 
 /// The same, where the settings may be the very thing that is broken.
 pub fn shutdown_timeout_of(context: &Context) -> Duration {
-    Settings::load(&context.project).map_or(SHUTDOWN, |settings| shutdown_timeout(&settings))
+    Settings::load(&context.project).map_or(DEFAULT_SHUTDOWN_TIMEOUT, |settings| shutdown_timeout(&settings))
 }
+
+#[cfg(test)]
+mod tests;

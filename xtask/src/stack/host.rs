@@ -1,6 +1,7 @@
 //! The host engine: the stack as processes of this machine, on data and ports of its own.
 
 pub mod clean;
+mod clients;
 mod orphans;
 pub mod recipe;
 pub mod stop;
@@ -21,13 +22,12 @@ use super::owner;
 use super::report::{RunState, Seen, View};
 use super::request::Request;
 use super::servers::{Origin, Search};
-use super::service::Service;
+use super::service::{Client, Service};
 use super::state::{EngineKind, State};
 use crate::checkout;
 use crate::context::Context;
 use crate::failure::{Exit, Failure};
 use crate::file;
-use crate::pinned;
 use crate::plan::{self, Action, Lane, Plan};
 use crate::process::Record;
 use crate::product::{BINARY, DATABASE};
@@ -41,7 +41,7 @@ use crate::tool::postgres::Durability;
 use crate::tool::system;
 
 /// The least that has to be free on the disk: data, logs and a little air.
-pub const DISK: u64 = 300_000_000;
+pub const MINIMUM_FREE_BYTES: u64 = 300_000_000;
 
 /// The stack of a checkout on the host engine.
 pub struct Host<'a> {
@@ -177,7 +177,7 @@ impl Engine for Host<'_> {
     }
 
     fn check(&self) -> Result<()> {
-        foundation::check(&[self.folder.root(), self.folder.postgres()], DISK)
+        foundation::check(&[self.folder.root(), self.folder.postgres()], MINIMUM_FREE_BYTES)
     }
 
     fn prepared(&self) -> String {
@@ -296,13 +296,28 @@ impl Engine for Host<'_> {
         let Some(client) = service.definition().client() else {
             return Ok((vec![std::env::var("SHELL").unwrap_or_else(|_| "sh".to_owned())], Plan::default()));
         };
-        self.client(state, service, &client)
+        self.find_client(state, service, &client)
     }
 
-    fn program(&self, state: &State) -> Result<(Program, Plan)> {
+    fn client(&self, state: &State, service: Service, command: &[String]) -> Result<Step> {
         let settings = Settings::load(&self.context.project)?;
         foundation::hide(self.context, &settings);
-        Ok((Program::with(&binary()?, &environment::of_backend(&settings, &state.ports, DATABASE)?), self.build()?))
+        let mut own = self.programs(state, service)?.into_iter().map(|folder| folder.join(&command[0]));
+        let program = own.find(|program| program.is_file()).or_else(|| self.context.runner.find(&command[0]));
+        let step = Step::new(format!("run {}", command[0]), program.unwrap_or_else(|| command[0].clone().into()))
+            .args(&command[1..]);
+        let environment = service.definition().client_variables(state.ports.of(service), &settings)?;
+        Ok(environment.iter().fold(step, |step, variable| variable.give_to(step)))
+    }
+
+    fn fetch(&self, state: &State, service: Service, client: &Client) -> Result<Plan> {
+        self.find_client(state, service, client).map(|(_, plan)| plan)
+    }
+
+    fn program(&self, state: &State, database: &str) -> Result<(Program, Plan)> {
+        let settings = Settings::load(&self.context.project)?;
+        foundation::hide(self.context, &settings);
+        Ok((Program::with(&binary()?, &environment::of_backend(&settings, &state.ports, database)?), self.build()?))
     }
 
     fn serving_program(&self, state: &State) -> Result<(Program, Plan, String)> {
@@ -343,40 +358,6 @@ impl Host<'_> {
             watch,
         }
     }
-
-    /// The folders of a service's programs: its server's, and that of clients that were fetched for it.
-    fn programs(&self, state: &State, service: Service) -> Result<Vec<PathBuf>> {
-        let server = state.servers.get(&service).map(|server| server.path.clone());
-        let folder = |path: PathBuf| if path.is_dir() { Some(path) } else { path.parent().map(Path::to_owned) };
-        let mut folders: Vec<PathBuf> = server.and_then(folder).into_iter().collect();
-        if service.is_built() {
-            folders.extend(binary()?.parent().map(Path::to_owned));
-        }
-        folders.extend(pinned::servers::cached_clients(&self.context.project, self.user.as_ref())?);
-        Ok(folders)
-    }
-
-    /// The client of a service: on PATH or beside its server, else one that is fetched.
-    fn client(&self, state: &State, service: Service, client: &super::service::Client) -> Result<(Vec<String>, Plan)> {
-        let folders = self.programs(state, service)?;
-        let on_path = |name: &&&str| {
-            self.context.runner.find(name).is_some() || folders.iter().any(|folder| folder.join(name).is_file())
-        };
-        let flags = client.port_flag.map(|flag| vec![flag.to_owned(), state.ports.of(service).to_string()]);
-        let words = |name: &str| std::iter::once(name.to_owned()).chain(flags.clone().unwrap_or_default()).collect();
-        if let Some(name) = client.programs.iter().find(on_path) {
-            return Ok((words(name), Plan::default()));
-        }
-        let fetch = pinned::servers::clients(&self.context.project, self.user.as_ref(), &*self.context.runner)?;
-        if let Some(actions) = fetch {
-            return Ok((words(client.programs[0]), Plan::of("clients", actions, "fetched")));
-        }
-        let what = format!("{} is not on PATH, and cannot be fetched here", client.programs[0]);
-        Err(Failure::new(Exit::Missing, what)
-            .hint(system::install_command(client.package))
-            .hint(format!("cargo xtask exec {service} -- CMD, with another client"))
-            .into())
-    }
 }
 
 /// Whom PostgreSQL runs as: ourselves, unless we are root.
@@ -402,21 +383,12 @@ fn binary_beside(ourselves: &Path) -> PathBuf {
 }
 
 /// How long a service is given to end that nobody needs any more.
-const STRAY: Duration = Duration::from_secs(5);
+const STRAY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The stop of a process that no service is.
 fn stray_stop(name: &str, record: PathBuf) -> Stop {
-    Stop { service: name.to_owned(), record, signals: vec![("TERM", STRAY), ("KILL", STRAY)] }
+    Stop { service: name.to_owned(), record, signals: vec![("TERM", STRAY_TIMEOUT), ("KILL", STRAY_TIMEOUT)] }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_binary_is_found_whatever_profile_ours_is_of() {
-        for profile in ["xtask", "debug", "release"] {
-            assert_eq!(binary_beside(&Path::new("/t").join(profile).join("xtask")), Path::new("/t/debug").join(BINARY));
-        }
-    }
-}
+mod tests;

@@ -13,13 +13,13 @@ use anyhow::Result;
 use super::folder::StackFolder;
 use super::service::Service;
 use crate::interrupt::CancelToken;
-use crate::log_file::{KEPT, older};
+use crate::log_file::{KEPT_FILES, older};
 use crate::runner::{Runner, read_well};
 use crate::step::Step;
 use crate::wait;
 
 /// How often a log that is followed is cut when it grows large.
-const CUT: Duration = Duration::from_secs(10);
+const ROTATION_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// One line of one service.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,11 +36,11 @@ pub struct Line {
 pub enum LogSource {
     /// From files.
     Files(Reader),
-    /// From the output of commands: what was said, and what is said from then on.
+    /// From the output of commands: the lines so far, and those that follow.
     Steps {
         /// Prints what was said.
         history: Box<Step>,
-        /// Goes on printing what is said.
+        /// Goes on printing lines.
         follow: Box<Step>,
     },
 }
@@ -57,7 +57,7 @@ impl LogSource {
         }
     }
 
-    /// Tells `heard` each line that is said from now on, until it is cancelled, `is_over` or `heard` has heard enough.
+    /// Tells `heard` each line from now on, until it is cancelled, `is_over` or `heard` has heard enough.
     pub fn follow(
         self,
         runner: &dyn Runner,
@@ -113,7 +113,7 @@ impl Reader {
     pub fn history(&mut self) -> Vec<Line> {
         let mut lines = Vec::new();
         for source in &mut self.sources {
-            for age in (1..=KEPT).rev() {
+            for age in (1..=KEPT_FILES).rev() {
                 let text = std::fs::read(older(&source.path, age)).unwrap_or_default();
                 source.take(&text, &mut lines);
             }
@@ -132,14 +132,14 @@ impl Reader {
         loop {
             let is_last = is_over();
             self.news().iter().try_for_each(heard)?;
-            if cut.elapsed() > CUT {
+            if cut.elapsed() > ROTATION_TIMEOUT {
                 self.sources.iter().try_for_each(|source| crate::log_file::rotate(&source.path))?;
                 cut = Instant::now();
             }
             if cancel.is_cancelled() || is_last {
                 return cancel.check();
             }
-            wait::pause(INTERVAL);
+            wait::pause(POLL_INTERVAL);
         }
     }
 
@@ -207,7 +207,7 @@ pub fn since(text: &str) -> Result<SystemTime, String> {
 }
 
 /// How often a followed log is looked at.
-const INTERVAL: Duration = Duration::from_millis(100);
+const POLL_INTERVAL: Duration = Duration::from_millis(100);
 
 #[cfg(test)]
 mod tests {

@@ -4,7 +4,7 @@ use crate::runner::Runner;
 use crate::tool::{docker, lsof, system};
 
 /// How much of a command line is shown.
-const SHOWN: usize = 60;
+const SHOWN_CHARACTERS: usize = 60;
 
 /// Who listens on the port of this machine, in words.
 pub fn of_port(port: u16, runner: &dyn Runner) -> String {
@@ -100,10 +100,10 @@ fn listeners(table: &str) -> impl Iterator<Item = (u16, u32, u64)> {
 }
 
 fn shortened(command: &str) -> String {
-    if command.chars().count() <= SHOWN {
+    if command.chars().count() <= SHOWN_CHARACTERS {
         return command.to_owned();
     }
-    command.chars().take(SHOWN).chain(['…']).collect()
+    command.chars().take(SHOWN_CHARACTERS).chain(['…']).collect()
 }
 
 #[cfg(test)]

@@ -255,7 +255,7 @@ impl Report {
             let named = self.strays.iter().map(|(name, pid)| format!("{name} (process {pid})"));
             return Failure::new(Exit::Unhealthy, "processes of this stack run that no record tells of")
                 .details(named)
-                .hint("cargo xtask up, which ends them and starts the stack anew")
+                .hint("cargo xtask up, which ends them and starts the stack again")
                 .hint("cargo xtask down, which ends them");
         }
         let bad: Vec<&ServiceReport> =
@@ -375,3 +375,6 @@ impl ServiceReport {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -24,11 +24,11 @@ use crate::supervise;
 use crate::tool::postgres::Durability;
 
 /// Nobody but a task that clears up can have the lock, and only for a moment.
-const LOCK: Duration = Duration::from_secs(5);
+const LOCK_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long each server may take to become ready.
-const READY: Duration = Duration::from_mins(1);
+const READINESS_TIMEOUT: Duration = Duration::from_mins(1);
 /// How long the migrations of the template may take.
-const MIGRATED: Duration = Duration::from_mins(5);
+const MIGRATION_TIMEOUT: Duration = Duration::from_mins(5);
 
 /// A throw-away stack; gone when it is dropped.
 pub struct Scratch<'a> {
@@ -52,7 +52,7 @@ impl<'a> Scratch<'a> {
         }
         let root = all(context).join(std::process::id().to_string());
         let folder = folder(root, user.as_ref());
-        let lock = context.lock(&folder.lock(), LOCK)?;
+        let lock = context.lock(&folder.lock(), LOCK_TIMEOUT)?;
         let mut text = String::new();
         for name in [POSTGRES_PASSWORD, REDIS_PASSWORD].iter().chain(GENERATED) {
             text.push_str(&format!("{name}={}\n", settings::secret()?));
@@ -70,7 +70,7 @@ impl<'a> Scratch<'a> {
         let actions = vec![
             recipe::build(recipe.source()?),
             Action::After(Service::Postgres.to_string()),
-            Action::Run(recipe.program()?.migrate(MIGRATED, &[])),
+            Action::Run(recipe.program()?.migrate(MIGRATION_TIMEOUT, &[])),
         ];
         let template = Lane { name: "template".to_owned(), actions, result: "migrated".to_owned() };
         let mut lanes = vec![self.prepare()];
@@ -102,7 +102,7 @@ impl<'a> Scratch<'a> {
             },
             user: self.user.clone(),
             durability: Durability::None,
-            timeout: READY,
+            timeout: READINESS_TIMEOUT,
             database: TEMPLATE_DATABASE,
             schema,
             beside: Vec::new(),
@@ -115,7 +115,7 @@ impl<'a> Scratch<'a> {
             root: self.context.project.root(),
             binary: host::binary()?,
             is_colored: self.context.terminal.is_colored(),
-            migration_timeout: MIGRATED,
+            migration_timeout: MIGRATION_TIMEOUT,
             drafts: Vec::new(),
             watcher: None,
             replaces: false,

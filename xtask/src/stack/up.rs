@@ -3,7 +3,7 @@
 use anyhow::Result;
 
 use super::engine::{Standing, Start};
-use super::foundation;
+use super::foundation::{self, PortAssignment};
 use super::host::recipe::PREPARE;
 use super::ports::{Claims, Ports};
 use super::request::{Request, UpOutcome};
@@ -29,60 +29,22 @@ impl Stack<'_> {
     fn start(&mut self, request: &Request, stopped: &[Service]) -> Result<UpOutcome> {
         let context = self.context;
         let (settings, write_settings) = foundation::settings(context, self.folder())?;
-        let mut changed = self.with_another_password(&settings)?;
-        changed.retain(|service| !stopped.contains(service));
-        if !changed.is_empty() {
-            context.terminal.note(format!("the settings have another password: restarting {}", in_words(&changed)));
-            self.print_or_run(&Plan { lanes: self.engine.stop(self.state.as_ref(), &changed)? })?;
-        }
-        let stopped = &[stopped, &changed].concat();
+        let changed = self.stop_those_with_another_password(&settings, stopped)?;
         let request = &Request {
             services: Service::with_needs(&[request.services.as_slice(), &changed].concat()),
             ..request.clone()
         };
         let (watch, polls) = self.is_to_be_watched(request)?;
-        let standing = self.engine.standing(self.state.as_ref(), request, watch)?;
-        let of = |wanted: &[Standing]| -> Vec<Service> {
-            standing.iter().filter(|(_, found)| wanted.contains(found)).map(|(service, _)| *service).collect()
-        };
-        let mut starting = of(&[Standing::Absent, Standing::Outdated]);
-        starting.extend(of(&[Standing::Current]).into_iter().filter(|service| stopped.contains(service)));
-        starting.sort();
         // Held until the services listen.
         let mut claims = Claims::new(context.dry_run);
-        let place = foundation::place(
-            context,
-            self.state.as_ref(),
-            &settings,
-            &moving(request, &of(&[Standing::Absent])),
-            &mut claims,
-        )?;
-        let mut ports = place.ports;
-        if request.replicas > 1 && starting.contains(&Service::Backend) {
-            ports.set(Service::Backend, ports::row(request.replicas, &mut claims)?);
-        }
-        let mut outdated = of(&[Standing::Outdated]);
-        outdated.extend(self.cut_off(&ports, &starting)?);
-        starting.extend(outdated.iter().copied().filter(|service| !starting.contains(service)).collect::<Vec<_>>());
-        starting.sort();
-        let mut waiting = Vec::new();
-        for service in of(&[Standing::Current]).into_iter().filter(|service| !starting.contains(service)) {
-            if service::probe(service, &ports, &settings)?.look(&*context.runner).is_err() {
-                waiting.push(service);
-            }
-        }
-        if starting.is_empty() && waiting.is_empty() {
+        let work = self.work(request, watch, &settings, &[stopped, &changed].concat(), &mut claims)?;
+        if work.starting.is_empty() && work.waiting.is_empty() {
             self.write_settings(write_settings)?;
             return Ok(UpOutcome::Unchanged);
         }
         self.engine.check()?;
 
-        let mut state = self.state.clone().unwrap_or_else(|| State::new(self.engine.kind(), ports.clone()));
-        state.engine = self.engine.kind();
-        state.ports = ports.clone();
-        state.asked = Some(place.asked);
-        state.want(&request.services);
-        state.failure = None;
+        let mut state = self.intended_state(request, &work.assignment);
         if request.services.contains(&Service::Backend) {
             (state.watch, state.polls) = (watch, polls);
         }
@@ -90,10 +52,10 @@ impl Stack<'_> {
         let start = Start {
             request,
             settings: &settings,
-            ports: &ports,
-            outdated,
-            starting,
-            waiting,
+            ports: &work.assignment.ports,
+            outdated: work.outdated,
+            starting: work.starting,
+            waiting: work.waiting,
             watch,
             polls,
             before: before.as_ref(),
@@ -115,6 +77,66 @@ impl Stack<'_> {
         // With what only a plan that was done to its end may say.
         self.write_state()?;
         Ok(UpOutcome::Started)
+    }
+
+    /// Stops what runs with another password than the settings have, but has not been stopped already.
+    fn stop_those_with_another_password(&self, settings: &Settings, stopped: &[Service]) -> Result<Vec<Service>> {
+        let mut changed = self.with_another_password(settings)?;
+        changed.retain(|service| !stopped.contains(service));
+        if !changed.is_empty() {
+            let names = in_words(&changed);
+            self.context.terminal.note(format!("the settings have another password: restarting {names}"));
+            self.print_or_run(&Plan { lanes: self.engine.stop(self.state.as_ref(), &changed)? })?;
+        }
+        Ok(changed)
+    }
+
+    /// What has to be started and what only waited for, and where each service will listen.
+    fn work(
+        &self,
+        request: &Request,
+        watch: bool,
+        settings: &Settings,
+        stopped: &[Service],
+        claims: &mut Claims,
+    ) -> Result<Work> {
+        let standing = self.engine.standing(self.state.as_ref(), request, watch)?;
+        let of = |wanted: Standing| -> Vec<Service> {
+            standing.iter().filter(|(_, found)| *found == wanted).map(|(service, _)| *service).collect()
+        };
+        let (absent, mut outdated, current) = (of(Standing::Absent), of(Standing::Outdated), of(Standing::Current));
+        let mut starting = [absent.as_slice(), &outdated].concat();
+        starting.extend(current.iter().filter(|service| stopped.contains(service)));
+
+        let moving = moving(request, &absent);
+        let mut assignment = foundation::assign_ports(self.context, self.state.as_ref(), settings, &moving, claims)?;
+        if request.replicas > 1 && starting.contains(&Service::Backend) {
+            assignment.ports.set(Service::Backend, ports::row(request.replicas, claims)?);
+        }
+        outdated.extend(self.cut_off(&assignment.ports, &starting)?);
+        starting.extend(outdated.clone());
+        starting.sort();
+        starting.dedup();
+
+        let mut waiting = Vec::new();
+        for service in current.into_iter().filter(|service| !starting.contains(service)) {
+            if service::probe(service, &assignment.ports, settings)?.look(&*self.context.runner).is_err() {
+                waiting.push(service);
+            }
+        }
+        Ok(Work { starting, outdated, waiting, assignment })
+    }
+
+    /// The state once everything that was asked for is started.
+    fn intended_state(&self, request: &Request, assignment: &PortAssignment) -> State {
+        let new = || State::new(self.engine.kind(), assignment.ports.clone());
+        let mut state = self.state.clone().unwrap_or_else(new);
+        state.engine = self.engine.kind();
+        state.ports = assignment.ports.clone();
+        state.asked = Some(assignment.asked.clone());
+        state.want(&request.services);
+        state.failure = None;
+        state
     }
 
     /// What runs with another password than the settings have, and what uses it: only a new start brings them together.
@@ -208,7 +230,7 @@ impl Stack<'_> {
         Ok(is_running || (was_wanted && named.is_empty()))
     }
 
-    /// Stops services, so that `up` starts them anew, once it is sure that they can be started again.
+    /// Stops services, so that `up` starts them again, once it is sure that they can be started again.
     pub fn stop_for_restart(&self, services: &[Service]) -> Result<()> {
         let (settings, write_settings) = foundation::settings(self.context, self.folder())?;
         self.write_settings(write_settings)?;
@@ -243,8 +265,22 @@ impl Stack<'_> {
     }
 }
 
+/// What an `up` has to do.
+struct Work {
+    /// What is started.
+    starting: Vec<Service>,
+    /// What of that runs, but not as it should.
+    outdated: Vec<Service>,
+    /// What runs and does not answer yet.
+    waiting: Vec<Service>,
+    assignment: PortAssignment,
+}
+
 /// The services that need a port: of several backends some may be running, on ports that are the stack's already.
 fn moving(request: &Request, absent: &[Service]) -> Vec<Service> {
     let is_row = request.replicas > 1;
     absent.iter().copied().filter(|service| !(is_row && *service == Service::Backend)).collect()
 }
+
+#[cfg(test)]
+mod tests;

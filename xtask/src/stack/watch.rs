@@ -7,13 +7,14 @@
 mod build;
 mod events;
 pub mod files;
-mod fleet;
-mod place;
+mod location;
 pub mod probe;
 mod queries;
 pub mod report;
 mod server;
+mod servers;
 mod sources;
+mod turnover;
 
 use std::collections::VecDeque;
 use std::sync::mpsc::{self, Receiver, Sender};
@@ -25,30 +26,19 @@ use anyhow::Result;
 use self::build::{Job, Outcome, Prepared};
 use self::events::Events;
 use self::files::Files;
-use self::fleet::{Fleet, Role, START};
-pub use self::place::Place;
+pub use self::location::Location;
 use self::report::{Phase, Problem, WatchReport};
+use self::servers::Servers;
 use self::sources::{Snapshot, Sources};
 use crate::context::Context;
-use crate::failure::Exit;
 use crate::file;
 use crate::interrupt::CancelToken;
 use crate::tool::backend::Variable;
 
 /// For how long nothing may have changed before it is built: a save is several steps, a change of branches hundreds.
-const QUIET: Duration = Duration::from_millis(30);
+const DEBOUNCE: Duration = Duration::from_millis(30);
 /// How long changes may go on before they are built all the same.
-const UNREST: Duration = Duration::from_secs(2);
-/// The pause before a server that crashed is started again; it doubles with each crash.
-const FIRST_PAUSE: Duration = Duration::from_millis(500);
-/// The longest such pause.
-const LAST_PAUSE: Duration = Duration::from_secs(30);
-/// A server that served for so long does not crash at once.
-const STABLE: Duration = Duration::from_mins(1);
-
-/// What tells more about a server that ended.
-const LOGS: &str = "cargo xtask logs backend";
-
+const DEBOUNCE_TIMEOUT: Duration = Duration::from_secs(2);
 /// What may happen.
 pub enum Message {
     /// Some file may have changed.
@@ -68,7 +58,7 @@ pub struct Start<'a> {
     /// Which checkout, and where to print.
     pub context: &'a Context,
     /// Where its servers run.
-    pub place: &'a Place,
+    pub location: &'a Location,
     /// Where it keeps what it knows.
     pub files: Files,
     /// Whether to look at intervals instead of being told by the system.
@@ -85,7 +75,7 @@ pub fn run(start: Start<'_>) -> Result<u8> {
 struct Watcher<'scope, 'env> {
     scope: &'scope Scope<'scope, 'env>,
     context: &'env Context,
-    place: &'env Place,
+    location: &'env Location,
     files: Files,
     sources: Sources,
     polls: bool,
@@ -104,7 +94,7 @@ struct Watcher<'scope, 'env> {
     served: Option<Snapshot>,
     job: Option<(u32, CancelToken)>,
     worker: Option<ScopedJoinHandle<'scope, ()>>,
-    fleet: Fleet<'env>,
+    servers: Servers<'env>,
     environment: Vec<Variable>,
     /// How often it has crashed in a row, and when to start it again.
     crashes: u32,
@@ -119,28 +109,28 @@ struct Watcher<'scope, 'env> {
 
 impl<'scope, 'env> Watcher<'scope, 'env> {
     fn new(start: Start<'env>, scope: &'scope Scope<'scope, 'env>) -> Result<Self> {
-        let Start { context, place, files, polls, is_prepared } = start;
+        let Start { context, location, files, polls, is_prepared } = start;
         let (sender, messages) = mpsc::channel();
         let stop = sender.clone();
         context.interrupt.on_request(move || drop(stop.send(Message::Stop)));
-        let fleet = Fleet::new(context, place, files.clone(), sender.clone())?;
+        let servers = Servers::new(context, location, files.clone(), sender.clone())?;
         let sources = Sources::of(context.project.root(), &context.project.settings());
         // Told before they are looked at, so that no change is missed.
         let events = Events::start(&sources, polls, &sender, &|text| say(context, &text));
         let seen = sources.look();
         let (mut built, mut migrated) = (None, None);
-        // One that another build is just replacing is built anew.
-        if is_prepared && build::put_beside(place.binary(), &files.binary()).is_ok() {
+        // One that another build is just replacing is built again.
+        if is_prepared && build::put_beside(location.binary(), &files.binary()).is_ok() {
             (built, migrated) = (Some(seen.code()), Some(seen.migrations()));
         }
         Ok(Self {
             scope,
             context,
-            place,
+            location,
             sources,
             polls,
             events,
-            fleet,
+            servers,
             files,
             sender,
             messages,
@@ -190,7 +180,7 @@ impl<'scope, 'env> Watcher<'scope, 'env> {
         if let Some(message) = self.deferred.pop_front() {
             return Some(message);
         }
-        let deadline = self.fleet.deadline().into_iter().chain(self.retry).min();
+        let deadline = self.servers.deadline().into_iter().chain(self.retry).min();
         let timeout = deadline.map_or(Duration::from_hours(1), |when| when.saturating_duration_since(Instant::now()));
         self.messages.recv_timeout(timeout).ok()
     }
@@ -211,7 +201,7 @@ impl<'scope, 'env> Watcher<'scope, 'env> {
         let was_busy = self.cancel();
         // A draft may have been reverted meanwhile: then the database is not as what serves needs it.
         let is_migrated = self.migrated == Some(self.seen.migrations());
-        if self.served.as_ref() == Some(&self.seen) && self.fleet.is_serving() && is_migrated {
+        if self.served.as_ref() == Some(&self.seen) && self.servers.is_serving() && is_migrated {
             self.shown.clear();
             self.stand(Phase::Idle, None);
             return self.say(&format!("{difference} changed back to what serves"));
@@ -223,9 +213,9 @@ impl<'scope, 'env> Watcher<'scope, 'env> {
 
     /// What the sources hold when they have not changed for a while.
     fn rest(&mut self, mut before: Snapshot) -> Snapshot {
-        let timeout = Instant::now() + UNREST;
+        let timeout = Instant::now() + DEBOUNCE_TIMEOUT;
         loop {
-            let until = Instant::now() + QUIET;
+            let until = Instant::now() + DEBOUNCE;
             let mut is_quiet = true;
             while let Ok(message) = self.messages.recv_timeout(until.saturating_duration_since(Instant::now())) {
                 match message {
@@ -247,7 +237,7 @@ impl<'scope, 'env> Watcher<'scope, 'env> {
         if let Some((_, cancel)) = &job {
             cancel.cancel();
         }
-        self.fleet.cancel() || job.is_some()
+        self.servers.cancel() || job.is_some()
     }
 
     /// Builds and migrates, as far as that is needed.
@@ -268,14 +258,14 @@ impl<'scope, 'env> Watcher<'scope, 'env> {
         }
         let cancel = CancelToken::on(&self.context.interrupt);
         self.job = Some((number, cancel.clone()));
-        let (context, place, files, sender) = (self.context, self.place, self.files.clone(), self.sender.clone());
+        let (context, location, files, sender) = (self.context, self.location, self.files.clone(), self.sender.clone());
         let before = self.worker.take();
         self.worker = Some(self.scope.spawn(move || {
             // One that was cancelled is still ending, and would get in the way.
             if let Some(Err(panic)) = before.map(ScopedJoinHandle::join) {
                 std::panic::resume_unwind(panic);
             }
-            let outcome = job.run(context, place, &files, &cancel);
+            let outcome = job.run(context, location, &files, &cancel);
             drop(sender.send(Message::Over(number, outcome)));
         }));
         self.report.phase = Phase::Building;
@@ -302,13 +292,13 @@ impl<'scope, 'env> Watcher<'scope, 'env> {
                 self.built = Some(prepared.snapshot.code());
                 self.migrated = Some(prepared.snapshot.migrations());
                 let is_the_same = !prepared.is_another_binary && prepared.environment == self.environment;
-                if is_the_same && self.fleet.is_serving() && self.served.is_some() {
+                if is_the_same && self.servers.is_serving() && self.served.is_some() {
                     self.served = Some(prepared.snapshot);
-                    self.say("the build is the same; nothing to reload");
                     self.stand(Phase::Idle, None);
+                    self.say("the build is the same; nothing to reload");
                     return None;
                 }
-                match self.fleet.start(prepared) {
+                match self.servers.start(prepared) {
                     Ok(()) => {
                         self.report.phase = Phase::Starting;
                         self.write_report();
@@ -324,7 +314,7 @@ impl<'scope, 'env> Watcher<'scope, 'env> {
     fn keep_metadata(&mut self, prepared: &mut Prepared) -> Result<()> {
         let metadata = std::mem::take(&mut prepared.metadata);
         for (path, text) in &metadata {
-            file::write(&self.place.root().join(path), text, 0o644)?;
+            file::write(&self.location.root().join(path), text, 0o644)?;
             self.seen.add(path, text);
             prepared.snapshot.add(path, text);
         }
@@ -334,80 +324,6 @@ impl<'scope, 'env> Watcher<'scope, 'env> {
             self.say(&format!("asked the database about {what}; its answer is in {}", folder.display()));
         }
         Ok(())
-    }
-
-    /// The next server is ready: it is the one that serves now, and the one before finishes what it has begun.
-    fn take_over(&mut self, number: u32) -> Result<()> {
-        let Some((prepared, is_reload)) = self.fleet.take_over(number)? else { return Ok(()) };
-        self.report.reloads += u32::from(is_reload);
-        match self.edited.take().filter(|_| is_reload) {
-            Some(edited) => self.say(&format!("reloaded {:.1} s after the change", edited.elapsed().as_secs_f64())),
-            None => self.say("serving"),
-        }
-        if prepared.is_another_binary {
-            self.crashes = 0;
-        }
-        self.environment = prepared.environment;
-        self.served = Some(prepared.snapshot);
-        self.retry = None;
-        // What was edited since may have failed already.
-        let problem = self.report.problem.take().filter(|_| self.served.as_ref() != Some(&self.seen));
-        if let Err(error) = crate::log_file::rotate(&self.files.log()) {
-            self.say(&format!("{error:#}"));
-        }
-        if problem.is_none() {
-            self.report.hints.clear();
-        }
-        self.report.problem = problem;
-        self.report.phase = if self.job.is_some() { Phase::Building } else { Phase::Idle };
-        self.write_report();
-        Ok(())
-    }
-
-    /// A server has ended. An exit code, where there is nothing to go on with.
-    fn ended(&mut self, number: u32, how: &str) -> Result<Option<u8>> {
-        Ok(match self.fleet.ended(number)? {
-            Role::Next => {
-                let problem = Problem::new(format!("the new server ended with {how} before it was ready"));
-                let code = how.strip_prefix("exit code ").and_then(|code| code.parse().ok()).unwrap_or(1);
-                self.fail(problem.hint(LOGS), code)
-            }
-            Role::Current(lived) => {
-                if lived > STABLE {
-                    self.crashes = 0;
-                }
-                let (times, pause) = self.pause();
-                let what = format!("the backend ended with {how}{times}");
-                self.say(&format!("{what}; starting it again in {pause}"));
-                self.stand(Phase::Waiting, Some(Problem::new(what).hint(LOGS)));
-                None
-            }
-            Role::Retired => None,
-        })
-    }
-
-    /// Notes why what was edited does not serve. An exit code, where nothing ever did and nothing is left to wait for.
-    fn fail(&mut self, problem: Problem, code: u8) -> Option<u8> {
-        let serving = if self.fleet.is_serving() { "; the older build goes on serving" } else { "" };
-        self.say(&format!("{}{serving}", problem.summary));
-        self.show(&problem.details);
-        for hint in &problem.hints {
-            self.say(&format!("try: {hint}"));
-        }
-        if self.served.is_none() && !self.fleet.is_serving() && !self.fleet.is_starting() {
-            self.stand(Phase::Idle, Some(problem));
-            return Some(code);
-        }
-        if self.fleet.is_starting() {
-            self.stand(Phase::Starting, Some(problem));
-        } else if self.fleet.is_serving() || problem.needs_edit {
-            self.stand(Phase::Idle, Some(problem));
-        } else {
-            let (times, pause) = self.pause();
-            self.say(&format!("nothing serves{times}; trying again in {pause}"));
-            self.stand(Phase::Waiting, Some(problem));
-        }
-        None
     }
 
     /// Says what a compiler or a migration said, unless it is what was said last.
@@ -420,30 +336,6 @@ impl<'scope, 'env> Watcher<'scope, 'env> {
             drop(self.context.terminal.data(line.trim_end()));
         }
         lines.clone_into(&mut self.shown);
-    }
-
-    /// Waits before a server is started again, longer each time: how often that was, and for how long.
-    fn pause(&mut self) -> (String, humantime::FormattedDuration) {
-        let pause = LAST_PAUSE.min(FIRST_PAUSE * 2_u32.saturating_pow(self.crashes.min(16)));
-        self.crashes += 1;
-        self.retry = Some(Instant::now() + pause);
-        let times = if self.crashes > 1 { format!(", {} times in a row", self.crashes) } else { String::new() };
-        (times, humantime::format_duration(pause))
-    }
-
-    /// Does what is due.
-    fn tick(&mut self) {
-        if self.fleet.tick() {
-            let timeout = humantime::format_duration(START);
-            let problem = Problem::new(format!("the new server was not ready within {timeout}"));
-            self.fail(problem.hint(LOGS), Exit::Unhealthy as u8);
-        }
-        if self.retry.is_some_and(|when| when <= Instant::now()) {
-            self.retry = None;
-            if self.job.is_none() && !self.fleet.is_starting() {
-                self.prepare();
-            }
-        }
     }
 
     /// How it stands now.
@@ -463,8 +355,8 @@ impl<'scope, 'env> Watcher<'scope, 'env> {
     /// Ends every server in order.
     fn stop(mut self, code: u8) -> Result<u8> {
         self.cancel();
-        self.fleet.retire_all();
-        while !self.fleet.is_empty() {
+        self.servers.retire_all();
+        while !self.servers.is_empty() {
             match self.receive() {
                 Some(Message::Ended(number, how)) => drop(self.ended(number, &how)?),
                 Some(_) => {}
@@ -490,3 +382,6 @@ fn say(context: &Context, text: &str) {
     // With a closed stdout there is nobody to tell.
     drop(context.terminal.data(format!("{time} WATCH {text}")));
 }
+
+#[cfg(test)]
+mod tests;

@@ -71,7 +71,7 @@ pub fn run(context: &Context, arguments: &Bench) -> Result<u8> {
         bench.say(measurement.what);
         figures.extend((measurement.take)(&bench)?);
     }
-    if arguments.json {
+    if arguments.output.json {
         context.terminal.json(&Document { schema_version: 1, runs, figures: &figures })?;
     } else {
         context.terminal.data(table(&figures, runs))?;
@@ -313,3 +313,6 @@ fn children_cpu() -> Duration {
 fn word(path: &Path) -> String {
     crate::step::quoted(path.as_os_str())
 }
+
+#[cfg(test)]
+mod tests;

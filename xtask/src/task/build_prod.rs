@@ -71,7 +71,7 @@ pub fn run(context: &Context, arguments: &BuildProd) -> Result<u8> {
         boot: boot.get()?,
         pushed: arguments.push,
     };
-    if arguments.json {
+    if arguments.output.json {
         terminal.json(&report)?;
     } else {
         print(context, &report)?;
@@ -91,8 +91,8 @@ fn inspect(image: &Image, inspection: &Value<Inspection>) -> Phase {
     let (tag, inspection) = (image.tag.clone(), inspection.clone());
     Phase::new("inspect", "find nothing in it that must not ship", move |_| {
         let (image, inspection) = (tag.clone(), inspection.clone());
-        let look = Action::check(format!("look into every layer of {tag}"), move |look| {
-            inspection.set(policy::inspect(look.runner, &look.context.project, &image)?);
+        let look = Action::check(format!("inspect every layer of {tag}"), move |access| {
+            inspection.set(policy::inspect(access.runner, &access.context.project, &image)?);
             Ok(())
         });
         Ok(Plan::of("inspect", vec![look], "nothing that must not ship"))
@@ -105,7 +105,7 @@ fn print(context: &Context, report: &Report<'_>) -> Result<()> {
     let mut table = Table::default();
     table.row([
         "  size".to_owned(),
-        format!("{} of {} at most", human_size(report.size_bytes), human_size(policy::MOST)),
+        format!("{} of {} at most", human_size(report.size_bytes), human_size(policy::MAXIMUM_BYTES)),
     ]);
     for layer in report.layers {
         let made_by: String = layer.made_by.chars().take(60).collect();
@@ -120,3 +120,6 @@ fn print(context: &Context, report: &Report<'_>) -> Result<()> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,6 +2,7 @@
 
 mod generated;
 mod infrastructure;
+mod migrations;
 mod queries;
 
 use anyhow::Result;
@@ -32,6 +33,7 @@ const CHECKS: &[Check] = &[
     Check { name: "format", make: format },
     Check { name: "queries", make: queries::check },
     Check { name: "lint", make: lint },
+    Check { name: "migrations", make: migrations::check },
     Check { name: "dependencies", make: dependencies },
     Check { name: "advisories", make: advisories },
     Check { name: "dockerfile", make: infrastructure::dockerfile },
@@ -146,3 +148,6 @@ fn advisories(context: &Context, _: bool) -> Result<Verdict> {
 fn has_deny(context: &Context) -> bool {
     context.runner.read(&cargo::deny_version(context.project.root())).is_ok_and(|output| output.is_success())
 }
+
+#[cfg(test)]
+mod tests;

@@ -59,3 +59,6 @@ fn other_systems(context: &Context) -> Result<u8> {
     }
     Ok(0)
 }
+
+#[cfg(test)]
+mod tests;

@@ -74,3 +74,6 @@ pub fn run(context: &Context, arguments: &Clean) -> Result<u8> {
     }
     Ok(0)
 }
+
+#[cfg(test)]
+mod tests;

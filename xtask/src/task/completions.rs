@@ -93,4 +93,26 @@ mod tests {
         let found = place(Shell::Fish, "x", Path::new("/h"), &elsewhere).unwrap().0;
         assert_eq!(found, Path::new("/c/fish/completions/x.fish"));
     }
+
+    #[test]
+    fn each_shell_gets_a_script_for_the_name_that_is_typed() {
+        for shell in [Shell::Bash, Shell::Fish, Shell::Zsh, Shell::PowerShell, Shell::Elvish] {
+            let terminal = Terminal::kept();
+            let arguments = Completions { shell, name: "thx".to_owned(), install: false };
+            assert_eq!(run(&terminal, &arguments).unwrap(), 0);
+            let (out, err) = terminal.printed();
+            assert!(out.contains("thx") && out.contains("build-prod") && !out.ends_with("\n\n"), "{shell}: {out}");
+            assert_eq!(err, "");
+        }
+    }
+
+    #[test]
+    fn a_shell_without_one_place_for_them_is_told_how_to_do_it() {
+        let terminal = Terminal::kept();
+        let arguments = Completions { shell: Shell::PowerShell, name: "x".to_owned(), install: true };
+        let failure = run(&terminal, &arguments).unwrap_err().downcast::<Failure>().unwrap();
+        assert_eq!(failure.to_string(), "there is no one place in which powershell looks for completions");
+        assert_eq!(failure.hints(), ["cargo xtask completions powershell --name x > FILE"]);
+        assert_eq!(terminal.printed().0, "");
+    }
 }

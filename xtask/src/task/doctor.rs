@@ -1,4 +1,4 @@
-//! Everything that is needed: found or not, its version, the least that will do, and what mends it.
+//! Everything that is needed: found or not, its version, the minimum, and the command that fixes it.
 
 use anyhow::Result;
 use serde::Serialize;
@@ -32,7 +32,7 @@ struct Check {
     found: Option<String>,
     /// The least version that will do.
     minimum: Option<String>,
-    /// What mends it, ready to be typed where it is a command.
+    /// What fixes it, ready to be typed where it is a command.
     fix: Vec<String>,
 }
 
@@ -218,9 +218,9 @@ fn server(name: &'static str, minimum: &str, found: Result<Found>) -> Check {
 }
 
 fn disk(folder: &StackFolder) -> Check {
-    let check = Check::new("disk", true).minimum(human_size(host::DISK));
+    let check = Check::new("disk", true).minimum(human_size(host::MINIMUM_FREE_BYTES));
     match system::free_space(folder.root()) {
-        Some(free) if free < host::DISK => check
+        Some(free) if free < host::MINIMUM_FREE_BYTES => check
             .found(Status::Missing, human_size(free))
             .fix(format!("make room where {} is", folder.root().display())),
         Some(free) => check.found(Status::Ok, format!("{} free", human_size(free))),
@@ -283,3 +283,6 @@ fn ports(context: &Context) -> Vec<Check> {
         })
         .collect()
 }
+
+#[cfg(test)]
+mod tests;

@@ -52,3 +52,6 @@ fn remove_folder(context: &Context, lock: Option<&Lock>) {
     }
     drop(std::fs::remove_dir(context.project.state()));
 }
+
+#[cfg(test)]
+mod tests;

@@ -24,7 +24,7 @@ pub fn run(context: &Context, command: EnvCommand) -> Result<u8> {
         EnvCommand::Init { force: _, add_missing: true } => add_missing(context),
         EnvCommand::Init { force, add_missing: false } => init(context, force),
         EnvCommand::Check(arguments) => check(context, arguments.json),
-        EnvCommand::Show { reveal, json } => show(context, reveal, json),
+        EnvCommand::Show { reveal, output } => show(context, reveal, output.json),
     }
 }
 
@@ -35,7 +35,7 @@ fn init(context: &Context, force: bool) -> Result<u8> {
         return Err(Failure::new(Exit::Refused, format!("{name} is there already, and stays as it is"))
             .hint("cargo xtask env check")
             .hint("cargo xtask env init --add-missing, which adds what it lacks")
-            .hint("cargo xtask env init --force, which makes it anew with other secrets")
+            .hint("cargo xtask env init --force, which makes it again with other secrets")
             .into());
     }
     let remembered = StackFolder::of(&context.project, None).settings_copy();
@@ -181,3 +181,6 @@ fn show(context: &Context, reveal: bool, json: bool) -> Result<u8> {
     }
     Ok(0)
 }
+
+#[cfg(test)]
+mod tests;

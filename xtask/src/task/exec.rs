@@ -1,4 +1,4 @@
-//! A command, a client or a shell in a service's surroundings.
+//! A command, a client or a shell in a service's environment.
 
 use anyhow::Result;
 
@@ -27,3 +27,6 @@ pub fn shell(context: &Context, service: Service) -> Result<u8> {
     }
     run(context, service, &words)
 }
+
+#[cfg(test)]
+mod tests;

@@ -61,3 +61,6 @@ fn print(context: &Context, line: &Line, json: bool) -> Result<()> {
     let width = Service::ALL.iter().map(|service| service.name().len()).max().unwrap_or_default();
     context.terminal.data(format!("{style}{:width$} |{style:#} {}", line.service, line.text))
 }
+
+#[cfg(test)]
+mod tests;

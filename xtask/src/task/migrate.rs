@@ -1,5 +1,7 @@
 //! Migrations of the local stack.
 
+pub mod lint;
+
 use std::path::Path;
 use std::time::SystemTime;
 
@@ -27,13 +29,15 @@ const DOWN: &str = "-- Undoes what the file beside it does.\n";
 
 /// Applies what is pending, says where each migration stands, writes a new one, or applies the newest again.
 pub fn run(context: &Context, command: Option<MigrateCommand>) -> Result<u8> {
-    if let Some(MigrateCommand::Add { name }) = &command {
-        return add(context, name);
+    match &command {
+        Some(MigrateCommand::Add { name }) => return add(context, name),
+        Some(MigrateCommand::Lint(arguments)) => return lint::run(context, arguments),
+        _ => {}
     }
     // Migrations are compiled into the binary, so that asking an old one would not tell of new files.
     let (program, build) = Stack::open(context)?.program(&[Service::Postgres])?;
     let step = match command {
-        None | Some(MigrateCommand::Run | MigrateCommand::Add { .. }) => {
+        None | Some(MigrateCommand::Run | MigrateCommand::Add { .. } | MigrateCommand::Lint(_)) => {
             program.migrate(foundation::MIGRATION_TIMEOUT, &checkout::drafts(context))
         }
         Some(MigrateCommand::Status(arguments)) => program.migration_status(arguments.json),

@@ -41,3 +41,6 @@ fn state(context: &Context) -> String {
         },
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -37,7 +37,7 @@ pub fn run(context: &Context, arguments: &Restart) -> Result<u8> {
     let request = Request {
         services: Service::with_needs(&services),
         origin: origin(state),
-        timeout: Duration::from_secs(arguments.timeout),
+        timeout: Duration::from_secs(arguments.ready.timeout),
         production: state.is_some_and(|state| state.containers.production.is_some()),
         replicas: state.map_or(1, |state| state.containers.replicas),
         watch: state.map(|state| state.watch),
@@ -64,3 +64,6 @@ fn origin(state: Option<&State>) -> Origin {
         Origin::Auto
     }
 }
+
+#[cfg(test)]
+mod tests;

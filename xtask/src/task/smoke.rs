@@ -20,7 +20,7 @@ pub fn run(context: &Context, arguments: &Smoke) -> Result<u8> {
         }
         None => Stack::open(context)?.serving_program()?,
     };
-    let step = program.smoke(&url, arguments.json);
+    let step = program.smoke(&url, arguments.output.json);
     if context.dry_run {
         // The walk sends reports, so that a dry run does not take it.
         if !build.is_empty() {

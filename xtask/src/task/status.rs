@@ -94,3 +94,6 @@ fn row(service: &ServiceReport) -> [String; 6] {
         detail.unwrap_or(what),
     ]
 }
+
+#[cfg(test)]
+mod tests;

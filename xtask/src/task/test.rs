@@ -96,3 +96,6 @@ fn print(context: &Context, plan: &Plan, step: &Step) -> Result<u8> {
     context.terminal.data(step)?;
     Ok(0)
 }
+
+#[cfg(test)]
+mod tests;

@@ -27,7 +27,7 @@ pub fn run(context: &Context, arguments: &Up) -> Result<u8> {
     let request = Request {
         services: Service::with_needs(&arguments.services),
         origin: arguments.servers.servers,
-        timeout: Duration::from_secs(arguments.timeout),
+        timeout: Duration::from_secs(arguments.ready.timeout),
         production: arguments.production,
         replicas: arguments.scale.unwrap_or(1),
         watch: if arguments.watching.no_watch || arguments.production { Some(false) } else { None },
@@ -46,7 +46,7 @@ pub fn run(context: &Context, arguments: &Up) -> Result<u8> {
     // What it is now is this task's own work.
     drop(lock);
     let report = status::report(context)?;
-    if arguments.json {
+    if arguments.output.json {
         context.terminal.json(&report)?;
     } else {
         if outcome == UpOutcome::Unchanged {
@@ -57,7 +57,7 @@ pub fn run(context: &Context, arguments: &Up) -> Result<u8> {
         status::print(&context.terminal, &report)?;
     }
     report.check()?;
-    if !arguments.json {
+    if !arguments.output.json {
         print_next(context, &request.services, &report)?;
     }
     Ok(0)
@@ -124,3 +124,6 @@ fn print_next(context: &Context, services: &[Service], report: &Report) -> Resul
     context.terminal.data("")?;
     context.terminal.table(&table)
 }
+
+#[cfg(test)]
+mod tests;

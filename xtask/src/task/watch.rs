@@ -19,7 +19,7 @@ pub fn run(context: &Context, arguments: &Watch) -> Result<u8> {
     let request = Request {
         services: Service::ALL.to_vec(),
         origin: arguments.servers.servers,
-        timeout: Duration::from_secs(arguments.timeout),
+        timeout: Duration::from_secs(arguments.ready.timeout),
         production: false,
         replicas: 1,
         watch: Some(true),
@@ -77,3 +77,6 @@ fn end(context: &Context, started: &[Service]) -> Result<()> {
     context.terminal.note(format!("stopped {}; their data is kept", in_words(started)));
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

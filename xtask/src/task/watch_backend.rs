@@ -11,21 +11,21 @@ use crate::stack::host;
 use crate::stack::service::{Service, not_up};
 use crate::stack::state::State;
 use crate::stack::watch::files::Files;
-use crate::stack::watch::{self, Place, Start};
+use crate::stack::watch::{self, Location, Start};
 
 /// Watches until it is told to stop.
 pub fn run(context: &Context, arguments: &WatchBackend) -> Result<u8> {
     let root = context.project.root();
-    let place = if arguments.in_container {
-        Place::container(root, host::binary()?)
+    let location = if arguments.in_container {
+        Location::container(root, host::binary()?)
     } else {
         let state = State::load(&StackFolder::of(&context.project, None))?;
         let state = state.ok_or_else(|| not_up(Service::Backend))?;
-        Place::host(root, state.ports, host::binary()?)
+        Location::host(root, state.ports, host::binary()?)
     };
     watch::run(Start {
         context,
-        place: &place,
+        location: &location,
         files: Files::at(arguments.folder.clone()),
         polls: arguments.poll || is_asked_to_poll(context),
         is_prepared: arguments.prepared,

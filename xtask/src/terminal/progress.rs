@@ -151,4 +151,67 @@ mod tests {
         assert_eq!(elapsed(Duration::from_secs(97)), "1:37 min");
         assert_eq!(elapsed(Duration::from_secs(125)), "2:05 min");
     }
+
+    /// What was said on stderr, without the times.
+    fn said(terminal: &Terminal) -> Vec<String> {
+        // Each ends with a time such as `0.0 s`.
+        let without_time = |line: &str| line.rsplitn(3, ' ').nth(2).unwrap_or_default().to_owned();
+        terminal.printed().1.lines().map(without_time).collect()
+    }
+
+    #[test]
+    fn on_a_plain_stream_each_change_is_a_line_under_its_name() {
+        let terminal = Terminal::kept();
+        terminal.hide("hunter2");
+        let names = ["redis".to_owned(), "postgres".to_owned()];
+        let progress = terminal.progress(&names);
+        let (redis, postgres) = (progress.lane("redis"), progress.lane("postgres"));
+        redis.state("start Redis with hunter2");
+        postgres.state("create the data folder");
+        redis.done("ready");
+        postgres.failed("stopped");
+        assert_eq!(
+            said(&terminal),
+            [
+                "  redis     start Redis with *** …",
+                "  postgres  create the data folder …",
+                "✓ redis     ready",
+                "✗ postgres  stopped",
+            ]
+        );
+        assert_eq!(terminal.printed().0, "", "stdout is for data");
+    }
+
+    /// As if nothing had been said for as long.
+    fn long_ago(lane: &Lane<'_>) {
+        lock(&lane.state).printed = Instant::now().checked_sub(HEARTBEAT).unwrap();
+    }
+
+    #[test]
+    fn a_plain_stream_hears_now_and_then_how_far_it_is_and_never_after_the_end() {
+        let terminal = Terminal::kept();
+        let progress = terminal.progress(&["build".to_owned()]);
+        let lane = progress.lane("build");
+        lane.state("build the backend");
+        lane.detail("1 of 9, serde");
+        lane.heartbeat();
+        assert_eq!(said(&terminal).len(), 1, "nothing was silent for long");
+        long_ago(&lane);
+        lane.heartbeat();
+        lane.heartbeat();
+        long_ago(&lane);
+        lane.detail("5 of 9, tokio");
+        assert_eq!(
+            said(&terminal)[1..],
+            ["  build  build the backend: 1 of 9, serde", "  build  build the backend: 5 of 9, tokio"]
+        );
+        lane.state("start");
+        long_ago(&lane);
+        lane.heartbeat();
+        assert_eq!(said(&terminal).last().unwrap(), "  build  start: goes on", "what it was before is over");
+        lane.done("ready");
+        long_ago(&lane);
+        lane.heartbeat();
+        assert_eq!(said(&terminal).last().unwrap(), "✓ build  ready");
+    }
 }

@@ -139,4 +139,22 @@ mod tests {
         table.row(["redis", "healthy", "127.0.0.1:20572", "pid 32299", "up 1s"]);
         assert_eq!(table.within(34), "redis  healthy  127.0.0.1:20572\n    pid 32299  up 1s");
     }
+
+    #[test]
+    fn odd_tables_are_printed_as_well() {
+        let table = |rows: &[&[&str]]| {
+            let mut table = Table::default();
+            for row in rows {
+                table.row(row.iter().copied());
+            }
+            table
+        };
+        assert_eq!(Table::default().to_string(), "");
+        assert_eq!(table(&[&[], &["a"]]).to_string(), "\na");
+        assert_eq!(table(&[&["", "b"], &["aa", ""]]).to_string(), "    b\naa");
+        assert_eq!(table(&[&["é", "b"], &["ab", "c"]]).to_string(), "é   b\nab  c");
+        // A word that is wider than the terminal stays whole.
+        assert_eq!(table(&[&["a", "https://example.com/x"]]).within(10), "a\n    https://example.com/x");
+        assert_eq!(table(&[&["a", "b"]]).within(0), "\n    a\n    b");
+    }
 }

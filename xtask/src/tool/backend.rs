@@ -12,7 +12,7 @@ use crate::step::Step;
 use crate::wait;
 
 /// How long a walk through the service may take.
-const SMOKE: Duration = Duration::from_mins(5);
+const SMOKE_TIMEOUT: Duration = Duration::from_mins(5);
 
 /// A variable of the backend's environment.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -94,7 +94,7 @@ impl Program {
         self.command("check the settings").args(["config", "--check", "--json"]).only_reads()
     }
 
-    /// Applies pending migrations. A draft that was altered is reverted first, and applied anew.
+    /// Applies pending migrations. A draft that was altered is reverted first, and applied again.
     pub fn migrate(&self, timeout: Duration, drafts: &[String]) -> Step {
         let step = self.command("apply migrations").args(["migrate", "run"]).timeout(timeout);
         drafts.iter().fold(step, |step, version| step.args(["--draft", version])).hint("cargo xtask migrate status")
@@ -118,7 +118,7 @@ impl Program {
 
     /// Walks through the service at `url`.
     pub fn smoke(&self, url: &str, as_json: bool) -> Step {
-        let step = self.command("walk through the service").args(["smoke", "--url", url]).timeout(SMOKE);
+        let step = self.command("walk through the service").args(["smoke", "--url", url]).timeout(SMOKE_TIMEOUT);
         if as_json { step.arg("--json") } else { step }
     }
 }
@@ -155,3 +155,6 @@ pub fn health(address: SocketAddr, path: &str) -> Result<Health, String> {
         None => Err(format!("{path} is {} and not from this backend", answer.status_code)),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -10,7 +10,7 @@ use crate::product::{BINARY, PACKAGE};
 use crate::step::Step;
 
 /// How long all tests may take, with what is built for them.
-const TESTS: Duration = Duration::from_hours(3);
+const TEST_TIMEOUT: Duration = Duration::from_hours(3);
 
 /// The cargo that runs us, so that a toolchain chosen with `+name` holds for what we build; else the one on PATH.
 pub fn program() -> PathBuf {
@@ -210,7 +210,7 @@ pub enum Tests {
 /// Runs tests, with nextest or without. Packages that are tested together would share the features of what they depend
 /// on, and build it once more.
 pub fn test(root: &Path, with_nextest: bool, tests: Tests, args: &[String]) -> Step {
-    let step = step("run the tests", root).timeout(TESTS);
+    let step = step("run the tests", root).timeout(TEST_TIMEOUT);
     let step = if with_nextest { step.args(["nextest", "run"]) } else { step.arg("test") };
     let profile = if with_nextest { "--cargo-profile" } else { "--profile" };
     let step = match tests {
@@ -287,70 +287,4 @@ pub fn rustc_version(root: &Path) -> Step {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn progress_is_found_in_a_bar() {
-        let bar = "    Building [=====>                  ] 45/289: serde_core, syn(build)";
-        assert_eq!(progress(bar).as_deref(), Some("45 of 289, serde_core"));
-        assert_eq!(
-            progress("    Building [====>     ] 288/289: backend(bin)...").as_deref(),
-            Some("288 of 289, backend")
-        );
-        assert_eq!(progress("   Compiling serde v1.0.229"), None);
-        assert_eq!(progress("error: Building is hard"), None);
-    }
-
-    #[test]
-    fn errors_are_counted_once_and_the_first_place_is_told() {
-        let message = |level: &str, text: &str, spans: &str| {
-            format!(
-                r#"{{"reason":"compiler-message","message":{{"level":"{level}","rendered":"{text}","spans":[{spans}]}}}}"#
-            )
-        };
-        let span = |file: &str, line: u32, is_primary: bool| {
-            format!(r#"{{"file_name":"{file}","line_start":{line},"is_primary":{is_primary}}}"#)
-        };
-        let mut diagnosis = Diagnosis::default();
-        let spans =
-            format!("{},{}", span("backend/src/a.rs", 1, false), span("backend/src/reports/routes.rs", 41, true));
-        diagnosis.hear(&message("error", "error[E0308]: mismatched types", &spans));
-        assert_eq!(diagnosis.summary(), "1 error in backend/src/reports/routes.rs:41");
-        diagnosis.hear(&message("error", "error[E0308]: mismatched types", &spans));
-        diagnosis.hear(&message("error", "error: other", &span("backend/src/b.rs", 2, true)));
-        diagnosis.hear(&message("error", "error: aborting due to 2 previous errors", ""));
-        diagnosis.hear(&message("warning", "warning: unused", &span("backend/src/b.rs", 3, true)));
-        diagnosis.hear(&message("warning", "warning: 1 warning emitted", ""));
-        diagnosis.hear(r#"{"reason":"build-finished","success":false}"#);
-        diagnosis.hear("   Compiling backend v0.1.0");
-        diagnosis.hear("error: could not compile `backend`");
-        assert_eq!(diagnosis.summary(), "2 errors, the first in backend/src/reports/routes.rs:41");
-        assert_eq!(diagnosis.warnings, ["warning: unused"]);
-        assert_eq!(diagnosis.others, ["error: could not compile `backend`"]);
-    }
-
-    #[test]
-    fn an_error_inside_of_a_librarys_macro_is_told_where_the_macro_is_called() {
-        let called = r#"{"file_name":"backend/src/programs/queries.rs","line_start":12,"is_primary":false}"#;
-        let inside = format!(
-            r#"{{"file_name":"/home/me/.cargo/registry/src/x/sqlx-macros/src/lib.rs","line_start":1,"is_primary":true,"expansion":{{"span":{called}}}}}"#
-        );
-        let mut diagnosis = Diagnosis::default();
-        diagnosis.hear(&format!(
-            r#"{{"message":{{"level":"error","rendered":"error: no such column","spans":[{inside}]}}}}"#
-        ));
-        assert_eq!(diagnosis.summary(), "1 error in backend/src/programs/queries.rs:12");
-    }
-
-    #[test]
-    fn of_a_failed_build_only_what_matters_is_shown() {
-        assert!(
-            is_noise("\u{1b}[1m\u{1b}[32m   Compiling\u{1b}[0m serde v1.0.229".trim_start())
-                || is_noise("   Compiling serde v1")
-        );
-        assert!(is_noise("    Building [=>   ] 1/2: x"));
-        assert!(!is_noise("error[E0308]: mismatched types"));
-        assert!(!is_noise("  --> src/main.rs:1:1"));
-    }
-}
+mod tests;

@@ -13,10 +13,10 @@ use crate::tool::{backend, cargo, docker};
 /// The oldest that is good enough, as `major, minor`: older ones cannot `extends` a service across files as here.
 pub const MINIMUM: (u32, u32) = (2, 20);
 /// How long an answer may take that needs no work.
-const ANSWER: Duration = Duration::from_secs(30);
+const QUESTION_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// How long containers may take to end: longer than the longest of their own times.
-const STOP: Duration = Duration::from_mins(3);
+const STOP_TIMEOUT: Duration = Duration::from_mins(3);
 
 /// One project: a stack's containers, networks and volumes.
 #[derive(Debug, Clone)]
@@ -48,7 +48,7 @@ impl Compose {
 
     /// Checks the file and prints it with every value in its place.
     pub fn config(&self) -> Step {
-        self.step("check the compose file").args(["config", "--quiet"]).only_reads().timeout(ANSWER)
+        self.step("check the compose file").args(["config", "--quiet"]).only_reads().timeout(QUESTION_TIMEOUT)
     }
 
     /// Makes and starts containers, and not what they depend on. What runs and is as it should be stays as it is.
@@ -75,22 +75,22 @@ impl Compose {
             .digest(docker::digest)
     }
 
-    /// Stops containers and removes them, so that the next start makes them anew.
+    /// Stops containers and removes them, so that the next start makes them again.
     pub fn remove(&self, services: &[&str]) -> Step {
         self.step("stop the containers")
             .args(["rm", "--stop", "--force", "--"])
             .args(services.iter().copied())
-            .timeout(STOP)
+            .timeout(STOP_TIMEOUT)
     }
 
     /// Stops containers.
     pub fn stop(&self, services: &[&str]) -> Step {
-        self.step("stop the containers").args(["stop", "--"]).args(services.iter().copied()).timeout(STOP)
+        self.step("stop the containers").args(["stop", "--"]).args(services.iter().copied()).timeout(STOP_TIMEOUT)
     }
 
     /// Stops and removes every container and the network, and keeps the volumes.
     pub fn down(&self) -> Step {
-        self.step("stop the containers").args(["down", "--remove-orphans"]).timeout(STOP)
+        self.step("stop the containers").args(["down", "--remove-orphans"]).timeout(STOP_TIMEOUT)
     }
 
     /// Builds the backend in a container of its own, on the volumes that it will run on.
@@ -107,7 +107,10 @@ impl Compose {
 
     /// Every container of the project, also those that have ended.
     pub fn containers(&self) -> Step {
-        self.step("look at the containers").args(["ps", "--all", "--format", "json"]).only_reads().timeout(ANSWER)
+        self.step("look at the containers")
+            .args(["ps", "--all", "--format", "json"])
+            .only_reads()
+            .timeout(QUESTION_TIMEOUT)
     }
 
     /// What the services have said, each line with its time.
@@ -141,7 +144,7 @@ impl Compose {
             .args(["exec", "--no-TTY", "postgres"])
             .args(psql)
             .stdin(Stdin::Text(sql))
-            .timeout(ANSWER)
+            .timeout(QUESTION_TIMEOUT)
     }
 }
 
@@ -198,82 +201,4 @@ pub fn progress(line: &str) -> Option<String> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn compose() -> Compose {
-        Compose {
-            project: "demo-1a2b3c4d".to_owned(),
-            root: PathBuf::from("/p"),
-            file: "infra/compose.yaml",
-            env_file: PathBuf::from(".env.docker"),
-            variables: vec![("BACKEND_PORT", "20000".to_owned())],
-            secrets: Vec::new(),
-        }
-    }
-
-    #[test]
-    fn a_secret_is_given_and_not_shown() {
-        let compose = Compose { secrets: vec![("PASSWORD_IN_URL", "p%40ss".to_owned())], ..compose() };
-        let shown = compose.config().to_string();
-        assert!(shown.contains("PASSWORD_IN_URL") && !shown.contains("p%40ss"), "{shown}");
-    }
-
-    const FLAGS: &str = "cd /p && COMPOSE_PROFILES='' COMPOSE_IGNORE_ORPHANS=true BACKEND_PORT=20000 docker compose \
-                         --project-name demo-1a2b3c4d --file infra/compose.yaml --env-file .env.docker";
-
-    #[test]
-    fn every_command_names_project_file_and_settings() {
-        let compose = compose();
-        let up = compose.up(&["postgres", "redis"], None).to_string();
-        assert_eq!(up, format!("{FLAGS} up --detach --no-build --no-deps --quiet-pull -- postgres redis"));
-        assert_eq!(compose.down().to_string(), format!("{FLAGS} down --remove-orphans"));
-        assert_eq!(compose.containers().to_string(), format!("{FLAGS} ps --all --format json"));
-        let exec = compose.exec(
-            "postgres",
-            &[Variable::secret("PGPASSWORD", "hunter22")],
-            false,
-            &["psql".to_owned(), "-c".to_owned()],
-        );
-        let exec = exec.to_string();
-        assert!(exec.ends_with(" exec --no-TTY --env PGPASSWORD postgres psql -c"), "{exec}");
-        assert!(!exec.contains("hunter22"), "{exec}");
-    }
-
-    #[test]
-    fn only_questions_may_be_asked_in_a_dry_run() {
-        let compose = compose();
-        assert!(compose.containers().is_read_only() && compose.logs(&[], 1, false).is_read_only());
-        assert!(!compose.up(&[], None).is_read_only() && !compose.down().is_read_only());
-    }
-
-    #[test]
-    fn containers_are_read_in_both_forms_that_compose_has_had() {
-        let one = r#"{"Name":"t-redis-1","Service":"redis","State":"running","Health":"healthy","ExitCode":0}"#;
-        let two = r#"{"Name":"t-backend-1","Service":"backend","State":"exited","ExitCode":101}"#;
-        let read = |stdout: String| parse_containers(&Output { code: Some(0), stdout, stderr: String::new() }).unwrap();
-        let lines = read(format!("{one}\n{two}\n"));
-        assert_eq!(lines, read(format!("[{one},{two}]")));
-        assert_eq!((lines[1].exit_code, lines[1].health.as_str()), (101, ""));
-        assert!(read(String::new()).is_empty());
-        assert!(read("[]".to_owned()).is_empty());
-    }
-
-    #[test]
-    fn containers_are_read_without_compose() {
-        let containers = parse_labelled("redis\tt-redis-1\trunning\n\n");
-        assert_eq!(containers.len(), 1);
-        assert_eq!((containers[0].service.as_str(), containers[0].state.as_str()), ("redis", "running"));
-    }
-
-    #[test]
-    fn a_builds_progress_is_found_in_its_lines() {
-        assert_eq!(
-            progress("#9 [dependencies 2/2] RUN cargo build").as_deref(),
-            Some("dependencies 2/2: RUN cargo build")
-        );
-        assert_eq!(progress("#9 12.34    Compiling serde v1.0").as_deref(), Some("Compiling serde v1.0"));
-        assert_eq!(progress("#1 [internal] load build definition"), None);
-        assert_eq!(progress("#9 DONE 3.2s"), None);
-    }
-}
+mod tests;

@@ -58,3 +58,36 @@ pub fn version() -> Step {
 pub fn clone(root: &Path, into: &Path) -> Step {
     Step::new("clone the checkout", "git").args(["clone", "--quiet", "--no-hardlinks"]).arg(root).arg(into)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::runner::{fails, says};
+
+    #[test]
+    fn no_file_with_such_a_line_is_an_answer_and_a_broken_git_is_none() {
+        assert_eq!(parse_files_with(&says("a\nb c\n")).unwrap(), ["a", "b c"]);
+        assert!(parse_files_with(&fails(1, "")).unwrap().is_empty());
+        let error = parse_files_with(&fails(128, "fatal: not a git repository\n")).unwrap_err();
+        assert_eq!(error.to_string(), "git does not tell its files: fatal: not a git repository");
+        assert!(parse_files_with(&Output::default()).is_err(), "ended by a signal");
+    }
+
+    #[test]
+    fn git_is_only_asked_and_always_about_that_checkout() {
+        let root = Path::new("/a b");
+        let cases = [
+            (head(root), "rev-parse --short=12 HEAD"),
+            (changes(root), "status --porcelain"),
+            (files(root), "ls-files --cached --others --exclude-standard"),
+            (committed_files(root, "backend/migrations"), "ls-tree -r --name-only HEAD -- backend/migrations"),
+            (files_with(root, "^#!"), "grep --files-with-matches -I -E '^#!'"),
+            (remote(root), "remote get-url origin"),
+        ];
+        for (step, words) in cases {
+            assert_eq!(step.to_string(), format!("git -C '/a b' {words}"));
+            assert!(step.is_read_only(), "{words}");
+        }
+        assert!(!clone(root, Path::new("/c")).is_read_only());
+    }
+}

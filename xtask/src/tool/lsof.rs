@@ -28,4 +28,18 @@ mod tests {
         assert_eq!(parse("p812\ncpostgres\nf7\np900\ncother\n"), Some((812, "postgres".to_owned())));
         assert_eq!(parse(""), None);
     }
+
+    #[test]
+    fn lines_that_say_nothing_of_a_process_are_passed_over() {
+        for (said, found) in [
+            ("COMMAND PID USER\n", None),
+            ("px\ncname\n", None),
+            ("p\n", None),
+            ("p12", Some((12, "unknown".to_owned()))),
+            ("f7\np12\nf7\ncdocker proxy\n", Some((12, "docker proxy".to_owned()))),
+        ] {
+            assert_eq!(parse(said), found, "{said}");
+        }
+        assert_eq!(listening_on(80).to_string(), "lsof -nP -iTCP:80 -sTCP:LISTEN -Fpc");
+    }
 }

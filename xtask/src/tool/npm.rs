@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use crate::product::SLUG;
 use crate::step::Step;
 
 /// Asks for npm's version.
@@ -49,7 +50,7 @@ pub fn locked_for(lock: &str, os: &str, cpu: &str) -> Option<Locked> {
     let mut entry = entry.clone();
     entry.as_object_mut()?.remove("optional");
     let dependencies = json!({ package: version });
-    let name = "thunder-servers";
+    let name = format!("{SLUG}-servers");
     let manifest = json!({ "name": name, "private": true, "dependencies": dependencies });
     let lock = json!({
         "name": name, "lockfileVersion": 3, "requires": true,
@@ -102,5 +103,35 @@ mod tests {
     #[test]
     fn a_system_without_a_package_gets_none() {
         assert_eq!(locked_for(LOCK, "freebsd", "x64"), None);
+    }
+
+    #[test]
+    fn a_lock_file_that_is_cut_or_of_another_form_has_nothing() {
+        let entry = r#""os":["linux"],"cpu":["x64"],"version":"1.0""#;
+        for lock in [
+            String::new(),
+            "{".to_owned(),
+            "[]".to_owned(),
+            "{}".to_owned(),
+            r#"{"packages":[]}"#.to_owned(),
+            format!(r#"{{"packages":{{"elsewhere/x":{{{entry}}}}}}}"#),
+            r#"{"packages":{"node_modules/x":{"os":["linux"],"cpu":["x64"]}}}"#.to_owned(),
+            r#"{"packages":{"node_modules/x":{"os":"linux","cpu":"x64","version":"1.0"}}}"#.to_owned(),
+        ] {
+            assert_eq!(locked_for(&lock, "linux", "x64"), None, "{lock}");
+        }
+        let lock = format!(r#"{{"packages":{{"":{{}},"node_modules/@a/b":{{{entry}}}}}}}"#);
+        let locked = locked_for(&lock, "linux", "x64").unwrap();
+        assert_eq!((locked.package.as_str(), locked.version.as_str()), ("@a/b", "1.0"));
+        let manifest: Value = serde_json::from_str(&locked.manifest).unwrap();
+        assert_eq!(manifest["dependencies"], json!({ "@a/b": "1.0" }));
+        assert_eq!(manifest["private"], true);
+    }
+
+    #[test]
+    fn no_script_of_a_package_is_run() {
+        let step = install_locked(Path::new("/d"), Duration::from_secs(9));
+        assert!(step.to_string().starts_with("cd /d && npm ci --ignore-scripts "), "{step}");
+        assert_eq!(step.time(), Some(Duration::from_secs(9)));
     }
 }

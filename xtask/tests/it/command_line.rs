@@ -29,31 +29,32 @@ fn without_a_task_there_is_an_overview_in_groups_and_the_state_of_the_stack() {
 Set-up
   doctor       Check everything that is needed, and say how to get what is missing
   env          Make, check or show the local settings
+  completions  Print or install completions for a shell
 
 Stack
   up           Start PostgreSQL, Redis and the backend, or only those named
   down         Stop the stack and keep its data
   restart      Stop and start the stack, or only the services named
   status       Show each service's state, health, address, process, age and version
-  logs         Show what the services say, merged in the order of time
-  exec         Run a command in a service's surroundings
-  shell        Open a shell or a client in a service's surroundings
+  logs         Show the logs of the services, merged in time order
+  exec         Run a command in a service's environment
+  shell        Open a shell or a client in a service's environment
   clean        Stop the stack and remove its data: the next `up` migrates from nothing
 
 Develop
-  watch        Bring the stack up, build and reload the backend at each change, and show both
+  watch        Bring the stack up, build and reload the backend after each change, and show both
   test         Run every test against a private, throw-away PostgreSQL and Redis
   check        Check formatting, lints, dependencies, infrastructure and generated files
   smoke        Walk through the running service as a client
   seed         Add demo data where it is missing
   bench        Measure what is promised, beside the same thing done by hand
-  completions  Print completions for a shell
 
 Database
-  migrate      Apply migrations, or say where they stand
+  migrate      Apply migrations, or show their state
+  db           Open, save, restore or reset the database
 
 Ship
-  build-prod   Build the image that ships, look into it, and boot it as production would
+  build-prod   Build the production image, inspect it, and boot it as production would
   ci           Do everything that CI does, in its order
 
 The stack is down: cargo xtask up
@@ -75,35 +76,6 @@ fn a_wrong_word_is_a_usage_error_with_the_nearest_right_one() {
     checkout.xtask(&["up", "postgre"]).expect(2).says(&["[possible values: postgres, redis, backend]"]);
     checkout.xtask(&["logs", "--since", "yesterday"]).expect(2).says(&["10m"]);
     checkout.xtask(&["exec", "postgres"]).expect(2).says(&["cargo xtask exec <SERVICE> -- <CMD>..."]);
-}
-
-#[test]
-fn every_task_has_help_with_examples() {
-    let checkout = Checkout::new();
-    let tasks = [
-        "doctor",
-        "up",
-        "down",
-        "restart",
-        "status",
-        "logs",
-        "exec",
-        "shell",
-        "clean",
-        "test",
-        "check",
-        "smoke",
-        "seed",
-        "bench",
-        "completions",
-        "migrate",
-        "ci",
-    ];
-    for task in tasks {
-        let ran = checkout.xtask(&[task, "--help"]).expect(0);
-        assert!(ran.stdout.contains(&format!("Usage: cargo xtask {task}")), "{task}: {}", ran.stdout);
-        assert!(ran.stdout.contains("Examples:"), "{task}: {}", ran.stdout);
-    }
 }
 
 #[test]

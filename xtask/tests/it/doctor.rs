@@ -1,4 +1,4 @@
-//! `doctor`: what is needed, what is there, and what mends it.
+//! `doctor`: what is needed, what is there, and what fixes it.
 
 use serde_json::Value;
 

@@ -228,7 +228,7 @@ fn a_log_that_has_grown_large_is_cut_by_whoever_looks_at_the_stack() {
 }
 
 #[test]
-fn exec_runs_in_the_services_surroundings_and_passes_the_code_on() {
+fn exec_runs_in_the_services_environment_and_passes_the_code_on() {
     let checkout = Checkout::new();
     checkout.xtask(&["exec", "backend", "--", "true"]).expect(4).says(&["backend is not running"]);
     checkout.xtask(&["up"]).expect(0);

@@ -3,12 +3,15 @@
 #![cfg(unix)]
 
 mod command_line;
+mod db;
 mod docker;
 mod doctor;
 mod environment;
 mod faults;
 mod interruption;
 mod journey;
+mod layout;
+mod lint;
 #[path = "../../src/task/bench/load.rs"]
 mod load;
 mod lost;

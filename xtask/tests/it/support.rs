@@ -79,6 +79,7 @@ impl Checkout {
         let checkout = Self { folder };
         for file in [
             ".env.docker.example",
+            "infra/lint/squawk.txt",
             "infra/servers/package-lock.json",
             "infra/servers/requirements.txt",
             "infra/servers/clients.txt",

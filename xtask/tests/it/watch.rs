@@ -62,7 +62,7 @@ impl Checkout {
     /// Comes back when the watcher or the backend has said these words so many times.
     #[track_caller]
     fn hear(&self, words: &str, times: usize) {
-        until_or_show(&format!("{words:?} is said"), || self.said(words) >= times, || self.log());
+        until_or_show(&format!("{words:?} appears"), || self.said(words) >= times, || self.log());
     }
 
     fn port(&self) -> u16 {
@@ -144,7 +144,7 @@ fn a_save_of_many_steps_or_a_change_of_many_files_is_one_build() {
 }
 
 #[test]
-fn a_compile_error_is_shown_once_and_told_by_status_until_it_is_mended() {
+fn a_compile_error_is_shown_once_and_told_by_status_until_it_is_fixed() {
     let checkout = up();
     let before = checkout.pid("backend");
     checkout.edit(BROKEN, "1 error in backend/src/reports/routes.rs:41; the older build goes on serving");
@@ -261,7 +261,7 @@ fn a_pending_migration_is_applied_first_and_an_altered_one_stops_with_what_to_do
     }
     assert_eq!(checkout.pid("backend"), before);
 
-    // Undone, and then started anew for another reason.
+    // Undone, and then started again for another reason.
     checkout.write("backend/migrations/2_b.up.sql", "SELECT 1");
     let reloads = checkout.said("reloaded ");
     checkout.write("backend/src/build.sh", &served);

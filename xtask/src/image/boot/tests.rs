@@ -10,7 +10,7 @@ use crate::plan::Rollout;
 use crate::runner::{Recorded, fails, says};
 
 /// A server that answers every request as a healthy backend does, for as long as the test goes on.
-fn healthy_server() -> u16 {
+pub fn healthy_server() -> u16 {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let port = listener.local_addr().unwrap().port();
     std::thread::spawn(move || {
@@ -26,7 +26,7 @@ fn healthy_server() -> u16 {
 }
 
 /// A Docker on which everything goes well, with a backend that listens on that port.
-fn docker(fixture: &Fixture, port: u16) -> &Recorded {
+pub fn docker(fixture: &Fixture, port: u16) -> &Recorded {
     let name = format!("{}-boot-{}", fixture.context.project.name(), std::process::id());
     let started = humantime::format_rfc3339_millis(SystemTime::now());
     let state = |code: i32| {
@@ -45,7 +45,7 @@ fn docker(fixture: &Fixture, port: u16) -> &Recorded {
 
 fn boot(fixture: &Fixture) -> Result<Boot> {
     let boot = Value::new("boot");
-    Rollout::new(phases(&fixture.context, "thunder:1", &boot)?)?.run(&fixture.context)?;
+    Rollout::new(phases(&fixture.context, "app:1", &boot)?)?.run(&fixture.context)?;
     Ok(boot.get()?.clone())
 }
 
@@ -65,7 +65,7 @@ fn an_image_that_works_is_measured_and_leaves_nothing() {
     let boot = boot(&fixture).unwrap();
     assert_eq!(boot.idle_memory_bytes, 5_767_168);
     assert!(boot.healthy_ms < 60_000);
-    for words in ["docker run migrate thunder:1 migrate run", "exec thunder healthcheck", "exec thunder smoke --url"] {
+    for words in ["docker run migrate app:1 migrate run", "docker exec healthcheck", "docker exec smoke --url"] {
         assert!(fixture.runner.was_asked(words), "{words}: {:?}", fixture.runner.asked());
     }
     expect_removed(&fixture);

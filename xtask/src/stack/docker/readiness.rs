@@ -13,25 +13,27 @@ use crate::tool::docker;
 
 /// How many of a container's last lines are shown when it fails.
 const EVIDENCE: u32 = 25;
-/// How long what was seen of the containers is good for: several services are waited for at once.
-const FRESH: Duration = Duration::from_millis(250);
+/// How long what was seen of the containers is good for: several services are waited for at once. Recorded answers take
+/// no time.
+const MAXIMUM_AGE: Duration = Duration::from_millis(if cfg!(test) { 5 } else { 250 });
 
 /// The containers of a stack, looked at for all services at once.
 pub struct Containers {
     compose: Compose,
+    maximum_age: Duration,
     seen: Mutex<Option<(Instant, Vec<Container>)>>,
 }
 
 impl Containers {
     /// Those of this project.
     pub fn of(compose: Compose) -> Self {
-        Self { compose, seen: Mutex::new(None) }
+        Self { compose, maximum_age: MAXIMUM_AGE, seen: Mutex::new(None) }
     }
 
     fn of_service(&self, service: Service, runner: &dyn Runner) -> Result<Vec<Container>, String> {
         // Held while asking, so that those who wait at the same time get the same answer.
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        if seen.as_ref().is_none_or(|(when, _)| when.elapsed() > FRESH) {
+        if seen.as_ref().is_none_or(|(when, _)| when.elapsed() > self.maximum_age) {
             *seen = Some((Instant::now(), all(&self.compose, runner)?));
         }
         let containers = seen.iter().flat_map(|(_, containers)| containers);
@@ -131,3 +133,6 @@ fn evidence(container: &Container, runner: &dyn Runner) -> Vec<String> {
     }
     lines
 }
+
+#[cfg(test)]
+mod tests;

@@ -91,3 +91,6 @@ pub fn remember_image(context: &Context, tag: &str) -> Result<()> {
     drop(lock);
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 
+use super::form::Form;
 use super::readiness::{ContainerIsReady, Containers};
-use super::{CONTAINERS, DOCKERFILE, Docker, Form};
+use super::{CONTAINERS, DOCKERFILE, Docker};
 use crate::image::{self, Image};
 use crate::plan::{Action, Await, Lane, Write};
 use crate::product::setting::POSTGRES_PASSWORD;
@@ -161,7 +162,7 @@ impl<'s> Starting<'s> {
         self.docker.folder.run().join("docker-postgres.making")
     }
 
-    /// What comes before a start of PostgreSQL: data whose making was cut short is made anew, and of new data it is
+    /// What comes before a start of PostgreSQL: data whose making was cut short is made again, and of new data it is
     /// written down that it is not whole yet.
     fn make_data(&self) -> Result<Vec<Action>> {
         let project = &self.compose.project;

@@ -60,7 +60,7 @@ pub struct Source<'a> {
     pub is_colored: bool,
     /// How long migrations may take.
     pub migration_timeout: Duration,
-    /// The migrations that may be applied anew when they change.
+    /// The migrations that may be applied again when they change.
     pub drafts: Vec<String>,
     /// What watches and serves it; none where it is only served.
     pub watcher: Option<Step>,
@@ -182,12 +182,12 @@ pub mod tests {
             user: None,
             durability: Durability::Safe,
             timeout: Duration::from_mins(1),
-            database: "thunder",
+            database: "app",
             schema: Vec::new(),
             beside: Service::ALL.to_vec(),
             source: Some(Source {
                 root: Path::new("/p"),
-                binary: PathBuf::from("/t/debug/thunder"),
+                binary: PathBuf::from("/t/debug/app"),
                 is_colored: false,
                 migration_timeout: Duration::from_mins(10),
                 drafts: vec!["20990101000000".to_owned()],

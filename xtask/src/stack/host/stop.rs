@@ -8,7 +8,7 @@ use crate::stack::service::Service;
 use crate::supervise::Stop;
 
 /// How long a service is given for each signal that has just been started and is taken back.
-const TAKEN_BACK: Duration = Duration::from_secs(3);
+const UNDO_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// How a service is stopped.
 pub fn of(folder: &StackFolder, service: Service, shutdown_timeout: Duration) -> Stop {
@@ -23,9 +23,9 @@ pub fn actions(folder: &StackFolder, service: Service, shutdown_timeout: Duratio
 
 /// The same for one that did not get to serve: nobody waits for what it has begun.
 pub fn quick_actions(folder: &StackFolder, service: Service) -> Vec<Action> {
-    let mut stop = of(folder, service, TAKEN_BACK);
+    let mut stop = of(folder, service, UNDO_TIMEOUT);
     for (_, timeout) in &mut stop.signals {
-        *timeout = (*timeout).min(TAKEN_BACK);
+        *timeout = (*timeout).min(UNDO_TIMEOUT);
     }
     with(folder, stop, service)
 }

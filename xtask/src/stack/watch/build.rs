@@ -5,7 +5,7 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result};
 
-use super::Place;
+use super::Location;
 use super::files::Files;
 use super::queries::{self, NewFiles};
 use super::report::Problem;
@@ -58,8 +58,8 @@ pub struct Prepared {
 
 impl Job {
     /// Does it.
-    pub fn run(self, context: &Context, place: &Place, files: &Files, cancel: &CancelToken) -> Outcome {
-        match self.attempt(context, place, files, cancel) {
+    pub fn run(self, context: &Context, location: &Location, files: &Files, cancel: &CancelToken) -> Outcome {
+        match self.attempt(context, location, files, cancel) {
             _ if cancel.is_cancelled() => Outcome::Cancelled,
             Ok(prepared) => Outcome::Prepared(prepared),
             Err(problem) => Outcome::Failed(problem),
@@ -69,30 +69,30 @@ impl Job {
     fn attempt(
         self,
         context: &Context,
-        place: &Place,
+        location: &Location,
         files: &Files,
         cancel: &CancelToken,
     ) -> Result<Prepared, Problem> {
         let (built, environment) = std::thread::scope(|scope| {
             // The commit is asked for while the compiler is at work.
-            let environment = scope.spawn(|| place.environment(context));
-            let built = if self.needs_build { build(context, place, cancel) } else { Ok(Vec::new()) };
+            let environment = scope.spawn(|| location.environment(context));
+            let built = if self.needs_build { build(context, location, cancel) } else { Ok(Vec::new()) };
             (built, environment.join())
         });
         let environment = environment.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
         let (warnings, metadata) = match built {
             Ok(warnings) => (warnings, Vec::new()),
             // The database of the stack knows what the new query gives; what it says is kept.
-            Err(failed) if failed.lacks_metadata && place.may_write() => {
-                let again = queries::build_and_describe(context, place, files, &environment, cancel);
+            Err(failed) if failed.lacks_metadata && location.may_write() => {
+                let again = queries::build_and_describe(context, location, files, &environment, cancel);
                 again.map_err(|again| if again.needs_edit { again } else { failed.problem })?
             }
             Err(failed) => return Err(failed.problem),
         };
         cancel.check()?;
-        let is_another_binary = self.needs_build && put_beside(place.binary(), &files.binary())?;
+        let is_another_binary = self.needs_build && put_beside(location.binary(), &files.binary())?;
         let migrated =
-            if self.needs_migration { migrate(context, place, &environment, files, cancel)? } else { Vec::new() };
+            if self.needs_migration { migrate(context, location, &environment, files, cancel)? } else { Vec::new() };
         Ok(Prepared { snapshot: self.snapshot, environment, is_another_binary, warnings, migrated, metadata })
     }
 }
@@ -105,9 +105,9 @@ struct Failed {
 }
 
 /// The compiler's warnings, or its errors.
-fn build(context: &Context, place: &Place, cancel: &CancelToken) -> Result<Vec<String>, Failed> {
+fn build(context: &Context, location: &Location, cancel: &CancelToken) -> Result<Vec<String>, Failed> {
     let diagnosis = RefCell::new(Diagnosis::default());
-    let outcome = context.runner.run(&place.build(), cancel, &|_, line| diagnosis.borrow_mut().hear(line));
+    let outcome = context.runner.run(&location.build(), cancel, &|_, line| diagnosis.borrow_mut().hear(line));
     let diagnosis = diagnosis.into_inner();
     let Err(error) = outcome else { return Ok(diagnosis.warnings) };
     let lacks_metadata = diagnosis.errors.iter().any(|error| error.contains("no cached data for this query"));
@@ -159,14 +159,14 @@ fn is_same_file(_: &Path, _: &Path) -> bool {
 /// What was applied.
 fn migrate(
     context: &Context,
-    place: &Place,
+    location: &Location,
     environment: &[Variable],
     files: &Files,
     cancel: &CancelToken,
 ) -> Result<Vec<String>, Problem> {
     let (done, said) = (RefCell::new(Vec::new()), RefCell::new(Vec::new()));
     let program = Program::with(&files.binary(), environment);
-    let step = program.migrate(foundation::MIGRATION_TIMEOUT, &place.drafts(context));
+    let step = program.migrate(foundation::MIGRATION_TIMEOUT, &location.drafts(context));
     let outcome = context.runner.run(&step, cancel, &|stream, line| match stream {
         Stream::Out => done.borrow_mut().push(line.to_owned()),
         Stream::Err => said.borrow_mut().push(line.to_owned()),
@@ -190,3 +190,6 @@ fn migrate(
         problem
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -13,7 +13,7 @@ use super::sources::Sources;
 use crate::wait;
 
 /// How often to look where the system does not tell.
-const INTERVAL: Duration = Duration::from_millis(400);
+const POLL_INTERVAL: Duration = Duration::from_millis(400);
 
 /// What tells that something may have changed: the system, or a clock.
 pub struct Events {
@@ -38,7 +38,7 @@ impl Events {
         let sender = sender.clone();
         std::thread::spawn(move || {
             while sender.send(Message::MayHaveChanged).is_ok() {
-                wait::pause(INTERVAL);
+                wait::pause(POLL_INTERVAL);
             }
         });
         Self { _system: None, watched: None }

@@ -4,7 +4,7 @@
 use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 
-use super::Place;
+use super::Location;
 use super::build::problem_of;
 use super::files::Files;
 use super::report::Problem;
@@ -23,7 +23,7 @@ pub type NewFiles = Vec<(PathBuf, Vec<u8>)>;
 /// has none of.
 pub fn build_and_describe(
     context: &Context,
-    place: &Place,
+    location: &Location,
     files: &Files,
     environment: &[Variable],
     cancel: &CancelToken,
@@ -32,11 +32,11 @@ pub fn build_and_describe(
     file::remove(&store)?;
     file::create(&store)?;
     let url = environment.iter().find(|variable| variable.name == DATABASE_URL);
-    let step = cargo::with_live_database(place.build(), url.map_or("", |url| &url.value), &store);
+    let step = cargo::with_live_database(location.build(), url.map_or("", |url| &url.value), &store);
     let diagnosis = RefCell::new(Diagnosis::default());
     let outcome = context.runner.run(&step, cancel, &|_, line| diagnosis.borrow_mut().hear(line));
     let diagnosis = diagnosis.into_inner();
-    let new = new_files(&store, place.root());
+    let new = new_files(&store, location.root());
     file::remove(&store)?;
     match outcome {
         Ok(()) => Ok((diagnosis.warnings, new?)),

@@ -18,7 +18,7 @@ use crate::tool::backend::{self, Variable};
 use crate::wait;
 
 /// How often a process is looked at that is not our child.
-const INTERVAL: Duration = Duration::from_millis(100);
+const POLL_INTERVAL: Duration = Duration::from_millis(100);
 
 /// A server that was started and has not ended.
 pub struct Server {
@@ -66,7 +66,7 @@ impl Server {
         let sender = sender.clone();
         std::thread::spawn(move || {
             while record.is_running() {
-                wait::pause(INTERVAL);
+                wait::pause(POLL_INTERVAL);
             }
             drop(sender.send(Message::Ended(number, "an unknown exit code".to_owned())));
         });

@@ -83,7 +83,7 @@ fn fingerprint_of(text: &[u8]) -> u64 {
 }
 
 /// What editors leave lying while a file is open or being saved: Vim's `.x.swp`, `x~` and `4913`, Emacs' `#x#` and
-/// `.#x`, `JetBrains`' `x___jb_tmp___`. Hidden files are no source, but for sqlx's folder.
+/// `.#x`, `JetBrains`' `x___jb_tmp___`. Hidden files are no source, except sqlx's folder.
 fn is_scribble(name: &str) -> bool {
     (name.starts_with('.') && name != ".sqlx")
         || name.starts_with('#')

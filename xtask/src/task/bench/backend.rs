@@ -35,5 +35,5 @@ pub fn run(context: &Context, arguments: &Bench) -> Result<u8> {
     };
     context
         .runner
-        .forward(&if arguments.json { bench.arg("--json") } else { bench }, &CancelToken::on(&context.interrupt))
+        .forward(&if arguments.output.json { bench.arg("--json") } else { bench }, &CancelToken::on(&context.interrupt))
 }

@@ -9,6 +9,7 @@ use super::{Figure, Run};
 use crate::file;
 use crate::image::{boot, contents};
 use crate::plan::{Rollout, Value};
+use crate::product::BINARY;
 use crate::runner::read_well;
 use crate::stack::detect;
 use crate::step::Step;
@@ -114,7 +115,7 @@ fn binary_size(run: &Run<'_>) -> Result<u64> {
     let folder = run.folder.path().join("unpacked");
     file::create(&folder)?;
     let contents = contents::unpack(&*run.context.runner, TAG, &folder)?;
-    let binary = contents.iter().find(|content| content.name.ends_with("/bin/thunder"));
+    let binary = contents.iter().find(|content| content.name.ends_with(&format!("/bin/{BINARY}")));
     Ok(std::fs::metadata(&binary.context("the image has no binary")?.path)?.len())
 }
 

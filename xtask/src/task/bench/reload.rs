@@ -14,7 +14,7 @@ use super::{Figure, Run};
 use crate::file;
 use crate::interrupt::CancelToken;
 use crate::process::Record;
-use crate::product::setting::HARMLESS;
+use crate::product::setting::{HARMLESS, PORT};
 use crate::product::{BINARY, DATABASE, HANDLER, HEALTH_PATH, PACKAGE, SLUG};
 use crate::runner::{Launch, read_well};
 use crate::settings::Settings;
@@ -28,9 +28,9 @@ use crate::tool::{backend, cargo, git};
 use crate::wait;
 
 /// How long one edit may take at all.
-const TIMEOUT: Duration = Duration::from_mins(2);
+const RELOAD_TIMEOUT: Duration = Duration::from_mins(2);
 /// How often the server is asked whether it is the new one: what is asked for takes its time from the compiler.
-const INTERVAL: Duration = Duration::from_millis(15);
+const POLL_INTERVAL: Duration = Duration::from_millis(15);
 /// How many servers replace each other under load.
 const RELOADS: u32 = 200;
 
@@ -164,7 +164,7 @@ impl<'a> Copy<'a> {
     /// Seconds of a build of the same edit and of the start of what it made, until that answers.
     fn build_and_start(&self, number: u32, environment: &[backend::Variable]) -> Result<f64> {
         let version = format!("0.0.{number}");
-        let port = environment.iter().find(|variable| variable.name == "PORT").context("no port")?.value.parse()?;
+        let port = environment.iter().find(|variable| variable.name == PORT).context("no port")?.value.parse()?;
         let context = self.run.context;
         let begun = Instant::now();
         self.write(&version)?;
@@ -252,8 +252,8 @@ fn until_it_answers(port: u16, version: &str) -> Result<()> {
 fn until(what: &str, is_so: impl Fn() -> bool) -> Result<()> {
     let begun = Instant::now();
     while !is_so() {
-        ensure!(begun.elapsed() < TIMEOUT, "waited in vain until {what}");
-        wait::pause(INTERVAL);
+        ensure!(begun.elapsed() < RELOAD_TIMEOUT, "waited in vain until {what}");
+        wait::pause(POLL_INTERVAL);
     }
     Ok(())
 }

@@ -5,8 +5,9 @@ use anyhow::{Context as _, Result};
 use clap::CommandFactory;
 
 use super::{Verdict, run_step};
-use crate::cli::{self, Cli, GROUPS};
+use crate::cli::{self, Cli};
 use crate::context::Context;
+use crate::database::lint::advice::{ALL, Advice};
 use crate::failure::{Exit, Failure};
 use crate::product::setting::SET_BY_THE_STACK;
 use crate::product::{BINARY, PACKAGE};
@@ -37,6 +38,7 @@ pub fn check(context: &Context, fix: bool) -> Result<Verdict> {
         ("backend/settings.json", said),
         ("docs/settings.md", settings_page(&declaration)),
         ("docs/tasks.md", tasks_page()),
+        ("docs/migration-rules.md", rules_page()),
     ];
     for (name, text) in pages {
         let path = root.join(name);
@@ -100,15 +102,37 @@ fn settings_page(declaration: &[Declared]) -> String {
     page
 }
 
+/// Each rule of the migrations' linter, with what it means.
+fn rules_page() -> String {
+    let mut page = format!(
+        "# Rules for migrations\n\n{FRESH}\n\n`cargo xtask migrate lint` finds these. [database.md](database.md) says \
+         how to write migrations that it\ndoes not find. squawk has [more rules](https://squawkhq.com/docs/rules), \
+         and explains them itself.\n"
+    );
+    for (title, is_incompatible) in
+        [("The version that still runs cannot go on", true), ("Somebody waits, or something fails", false)]
+    {
+        page.push_str(&format!("\n## {title}\n\n| rule | what happens | instead |\n| --- | --- | --- |\n"));
+        for Advice { rule, effect, instead, .. } in ALL.iter().filter(|one| one.is_incompatible == is_incompatible) {
+            page.push_str(&format!("| `{rule}` | {effect} | {instead} |\n"));
+        }
+    }
+    page
+}
+
+/// How wide the help is on the page, in columns.
+const PAGE_WIDTH: usize = 100;
+
 /// Each task's long help, in the groups of the overview.
 fn tasks_page() -> String {
     let mut page = format!("# Tasks\n\n{FRESH}\n\n{GLOBAL_FLAGS}\n");
-    let mut command = Cli::command();
+    // The page is the same whatever terminal it is made at.
+    let mut command = Cli::command().term_width(PAGE_WIDTH);
     // Subcommands learn their full names when the whole is built.
     command.build();
-    for (group, names) in GROUPS {
+    for (group, tasks) in cli::overview() {
         page.push_str(&format!("\n## {group}\n"));
-        for name in *names {
+        for (name, _) in tasks {
             let Some(task) = command.find_subcommand_mut(name) else { continue };
             push_help(&mut page, task);
             let inner: Vec<String> = task.get_subcommands().map(|inner| inner.get_name().to_owned()).collect();
@@ -122,7 +146,7 @@ fn tasks_page() -> String {
     page
 }
 
-/// What is said once instead of under every task.
+/// Printed once instead of under every task.
 const GLOBAL_FLAGS: &str = "\
 Every task takes `--dry-run` (print what would be done, as commands, and do nothing), `-v, --verbose` (show each command\n\
 before it is run), `--color auto|always|never` and `-h, --help`.";
@@ -182,8 +206,8 @@ mod tests {
     #[test]
     fn every_task_has_its_page() {
         let page = tasks_page();
-        for (_, names) in GROUPS {
-            for name in *names {
+        for (_, tasks) in cli::overview() {
+            for (name, _) in tasks {
                 assert!(page.contains(&format!("### `cargo xtask {name}`")), "{name}");
             }
         }

@@ -1,6 +1,6 @@
 //! Whether `backend/.sqlx` is what a database with all migrations says about each query.
 //!
-//! That metadata lets the backend be compiled without a database, and is what `--fix` writes anew after a query or a
+//! That metadata lets the backend be compiled without a database, and is what `--fix` writes again after a query or a
 //! migration has changed. It has to work when the backend cannot be compiled, which is what a new query does at first.
 
 use std::collections::BTreeMap;

@@ -13,7 +13,7 @@ use serde::Deserialize;
 use crate::context::Context;
 use crate::failure::Exit;
 use crate::file;
-use crate::plan::{Action, Look, Phase, Plan, Rollout, Value};
+use crate::plan::{Access, Action, Phase, Plan, Rollout, Value};
 use crate::process;
 use crate::product::{BINARY, HEALTH_PATH, STORED};
 use crate::runner::{self, Output};
@@ -103,7 +103,7 @@ fn phases(journey: &Arc<Journey>) -> Vec<Phase> {
         Phase::new("clone", "have what a new user has", clone),
         phase("first", "see the stack come up and work", Journey::first).undo(clean),
         phase("edit", "see edits and migrations go live", edits::all),
-        phase("kill", "see that killed services are told of and started anew", Journey::kill),
+        phase("kill", "see that killed services are told of and started again", Journey::kill),
         phase("keep", "see the data outlive a stop", Journey::keep),
         phase("terminal", "see every task work at a terminal, at 80 and at 40 columns", Journey::at_a_terminal),
         phase("clean", "see that nothing is left", Journey::clean),
@@ -130,18 +130,18 @@ impl Journey {
 
     fn kill(self: &Arc<Self>) -> Vec<Action> {
         let journey = Arc::clone(self);
-        let mut actions = vec![Action::check("kill every service", move |look| {
+        let mut actions = vec![Action::check("kill every service", move |access| {
             let status = journey.first.get()?;
-            Service::ALL.into_iter().try_for_each(|service| kill(look, status.of(service)?))
+            Service::ALL.into_iter().try_for_each(|service| kill(access, status.of(service)?))
         })];
         actions.push(self.expect(&["status"], Exit::Unhealthy as u8, |_| Ok(())));
         actions.push(self.up());
         actions.push(self.status("up", &self.second));
         let journey = Arc::clone(self);
-        actions.push(Action::check("see that every service was started anew", move |_| {
+        actions.push(Action::check("see that every service was started again", move |_| {
             for service in Service::ALL {
                 let (first, second) = (journey.first.get()?.of(service)?, journey.second.get()?.of(service)?);
-                ensure!(first.pid.is_none() || first.pid != second.pid, "{service} was not started anew");
+                ensure!(first.pid.is_none() || first.pid != second.pid, "{service} was not started again");
             }
             expect_reports(journey.second.get()?)
         }));
@@ -175,8 +175,8 @@ impl Journey {
         let journey = Arc::clone(self);
         vec![
             self.task(&["clean", "--yes"]),
-            Action::check("see that no process, no port and no folder is left", move |look| {
-                expect_nothing_left(look, &journey.clone, journey.third.get()?)
+            Action::check("see that no process, no port and no folder is left", move |access| {
+                expect_nothing_left(access, &journey.clone, journey.third.get()?)
             }),
         ]
     }
@@ -221,9 +221,9 @@ impl Journey {
     }
 }
 
-fn kill(look: &Look<'_>, service: &ServiceStatus) -> Result<()> {
+fn kill(access: &Access<'_>, service: &ServiceStatus) -> Result<()> {
     if let Some(container) = &service.container {
-        runner::read_well(look.runner, &docker::kill(container)).map(drop)
+        runner::read_well(access.runner, &docker::kill(container)).map(drop)
     } else {
         let pid = service.pid.with_context(|| format!("{} has no process", service.name))?;
         process::signal(pid, "KILL").map(drop)
@@ -239,14 +239,14 @@ fn expect_reports(status: &Status) -> Result<()> {
     Ok(())
 }
 
-fn expect_nothing_left(look: &Look<'_>, clone: &Path, last: &Status) -> Result<()> {
+fn expect_nothing_left(access: &Access<'_>, clone: &Path, last: &Status) -> Result<()> {
     ensure!(!clone.join(".stack").exists(), ".stack is still there");
     for service in Service::ALL {
         let status = last.of(service)?;
         let gone = status.pid.is_none_or(|pid| process::started(pid).is_none());
         ensure!(gone, "{service} is still running");
         if let Some(container) = &status.container {
-            let found = runner::lines(look.runner, &docker::containers_named(container))?;
+            let found = runner::lines(access.runner, &docker::containers_named(container))?;
             ensure!(found.is_empty(), "the container {container} is still there");
         }
         let port = status.port.context("a service without a port")?;

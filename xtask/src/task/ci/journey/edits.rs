@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, bail, ensure};
 
 use super::Journey;
-use crate::plan::{Action, Look};
+use crate::plan::{Access, Action};
 use crate::product::{HANDLER, HEALTH_PATH, MIGRATIONS};
 use crate::tool::backend;
 use crate::wait::{self, Poll, Waited};
@@ -16,27 +16,27 @@ const EDIT_TIMEOUT: Duration = Duration::from_mins(3);
 
 /// Every edit, in order.
 pub fn all(journey: &Arc<Journey>) -> Vec<Action> {
-    let action = |what: &str, edit: fn(&Journey, &Look<'_>) -> Result<()>| {
+    let action = |what: &str, edit: fn(&Journey, &Access<'_>) -> Result<()>| {
         let journey = Arc::clone(journey);
-        Action::check(what, move |look| edit(&journey, look))
+        Action::check(what, move |access| edit(&journey, access))
     };
     vec![
-        action("edit a handler, and wait until the edit is live", |journey, look| {
+        action("edit a handler, and wait until the edit is live", |journey, access| {
             journey.write_handler("0.0.1", "")?;
-            journey.until(look, "an edit is live", || journey.answers("0.0.1"))
+            journey.until(access, "an edit is live", || journey.answers("0.0.1"))
         }),
-        action("write what does not compile, and see that status tells of it", |journey, look| {
+        action("write what does not compile, and see that status tells of it", |journey, access| {
             journey.write_handler("0.0.2", "\nfn broken() -> u32 { \"text\" }\n")?;
-            journey.until(look, "status tells of the compile error", || {
-                let output = look.runner.read(&journey.xtask(&["status", "--json"]))?;
+            journey.until(access, "status tells of the compile error", || {
+                let output = access.runner.read(&journey.xtask(&["status", "--json"]))?;
                 Ok(output.stdout.contains(&format!("serving an older build: 1 error in {}:", HANDLER.0)))
             })?;
             ensure!(journey.answers("0.0.1")?, "the older build does not serve");
             Ok(())
         }),
-        action("correct it, and wait until that is live", |journey, look| {
+        action("correct it, and wait until that is live", |journey, access| {
             journey.write_handler("0.0.3", "")?;
-            journey.until(look, "the corrected edit is live", || journey.answers("0.0.3"))
+            journey.until(access, "the corrected edit is live", || journey.answers("0.0.3"))
         }),
         action("write a migration as people write one, and change it", Journey::migrate),
     ]
@@ -60,31 +60,31 @@ impl Journey {
     }
 
     /// A migration: an empty file first, then its statements, then other statements.
-    fn migrate(&self, look: &Look<'_>) -> Result<()> {
+    fn migrate(&self, access: &Access<'_>) -> Result<()> {
         let write = |end: &str, text: &str| {
             std::fs::write(self.clone.join(MIGRATIONS).join(format!("20990101000000_journey.{end}.sql")), text)
         };
         let says = |words: &str| {
-            let logs = look.runner.read(&self.xtask(&["logs", "backend", "-n", "1000"]))?;
+            let logs = access.runner.read(&self.xtask(&["logs", "backend", "-n", "1000"]))?;
             Ok(logs.stdout.contains(words))
         };
         write("up", "")?;
-        self.until(look, "an empty migration is not applied", || says("1 migration is without a statement"))?;
+        self.until(access, "an empty migration is not applied", || says("1 migration is without a statement"))?;
         write("down", "DROP TABLE journey;\n")?;
         write("up", "CREATE TABLE journey (id bigint);\n")?;
-        self.until(look, "a migration is applied", || says("migration applied 20990101000000"))?;
+        self.until(access, "a migration is applied", || says("migration applied 20990101000000"))?;
         write("up", "CREATE TABLE journey (id bigint, name text);\n")?;
-        self.until(look, "a draft that changed is reverted and applied again", || {
+        self.until(access, "a draft that changed is reverted and applied again", || {
             says("draft 20990101000000_journey changed: reverted, applied again")
         })
     }
 
-    fn until(&self, look: &Look<'_>, what: &str, is_so: impl Fn() -> Result<bool>) -> Result<()> {
+    fn until(&self, access: &Access<'_>, what: &str, is_so: impl Fn() -> Result<bool>) -> Result<()> {
         let poll = || Ok(if is_so()? { Poll::Ready(()) } else { Poll::Pending(String::new()) });
-        match wait::until(EDIT_TIMEOUT, look.cancel, poll)? {
+        match wait::until(EDIT_TIMEOUT, access.cancel, poll)? {
             Waited::Done(()) => Ok(()),
             Waited::TimedOut(_) => {
-                let logs = look.runner.read(&self.xtask(&["logs", "backend", "-n", "50"]))?;
+                let logs = access.runner.read(&self.xtask(&["logs", "backend", "-n", "50"]))?;
                 bail!("waited in vain until {what}\n{}", logs.stdout);
             }
         }

@@ -19,7 +19,7 @@ use crate::tool::backend::Variable;
 use crate::tool::cargo;
 
 /// Where a watcher's servers run.
-pub struct Place {
+pub struct Location {
     kind: Kind,
     root: PathBuf,
     binary: PathBuf,
@@ -32,7 +32,7 @@ enum Kind {
     Container,
 }
 
-impl Place {
+impl Location {
     /// On this machine.
     pub fn host(root: &Path, ports: Ports, binary: PathBuf) -> Self {
         Self { kind: Kind::Host(ports), root: root.to_owned(), binary }

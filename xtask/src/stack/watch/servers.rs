@@ -11,7 +11,7 @@ use anyhow::{Context as _, Result};
 use super::build::Prepared;
 use super::files::Files;
 use super::server::Server;
-use super::{Message, Place, say};
+use super::{Location, Message, say};
 use crate::context::Context;
 use crate::file;
 use crate::interrupt::CancelToken;
@@ -20,14 +20,14 @@ use crate::stack::foundation;
 use crate::wait::{self, Poll, Waited};
 
 /// How long a new server may take to be ready; one that waits for its database gives up earlier, by itself.
-pub const START: Duration = Duration::from_mins(2);
+pub const START_TIMEOUT: Duration = Duration::from_mins(2);
 /// What a server is given to end beyond the time that it gives its requests.
-const GRACE: Duration = Duration::from_secs(5);
+const SIGNAL_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The servers of one watcher.
-pub struct Fleet<'a> {
+pub struct Servers<'a> {
     context: &'a Context,
-    place: &'a Place,
+    location: &'a Location,
     files: Files,
     sender: Sender<Message>,
     socket: Option<Arc<TcpListener>>,
@@ -47,20 +47,20 @@ pub enum Role {
     Retired,
 }
 
-impl<'a> Fleet<'a> {
+impl<'a> Servers<'a> {
     /// One with nothing but the server that an earlier watcher has left, if there is one.
-    pub fn new(context: &'a Context, place: &'a Place, files: Files, sender: Sender<Message>) -> Result<Self> {
-        // Whoever started us has ended what these told of, but for the one that serves.
+    pub fn new(context: &'a Context, location: &'a Location, files: Files, sender: Sender<Message>) -> Result<Self> {
+        // Whoever started us has ended what these told of, except the one that serves.
         file::remove(&files.servers())?;
         file::create(&files.servers())?;
         let current = Server::adopt(0, &files, &sender);
         // Held from now on, so that whoever connects waits.
         let socket = match &current {
-            None => Some(Arc::new(bind(place, Duration::ZERO, &CancelToken::on(&context.interrupt))?)),
-            Some(server) => shared_with(server, place).map(Arc::new),
+            None => Some(Arc::new(bind(location, Duration::ZERO, &CancelToken::on(&context.interrupt))?)),
+            Some(server) => shared_with(server, location).map(Arc::new),
         };
         let (next, retired) = (None, Vec::new());
-        Ok(Self { context, place, files, sender, socket, next, current, retired, started: 0 })
+        Ok(Self { context, location, files, sender, socket, next, current, retired, started: 0 })
     }
 
     /// Whether any of them serves.
@@ -97,7 +97,7 @@ impl<'a> Fleet<'a> {
         let (root, runner) = (self.context.project.root(), &*self.context.runner);
         let environment = &prepared.environment;
         let mut server = Server::start(self.started, &self.files, environment, root, &socket, runner, &self.sender)?;
-        server.deadline = Some(Instant::now() + START);
+        server.deadline = Some(Instant::now() + START_TIMEOUT);
         self.next = Some((server, prepared));
         Ok(())
     }
@@ -109,8 +109,8 @@ impl<'a> Fleet<'a> {
             say(self.context, "taking over from a server whose watcher is gone");
             self.retire(server);
         }
-        let timeout = self.shutdown_timeout() + GRACE;
-        let socket = Arc::new(bind(self.place, timeout, &CancelToken::on(&self.context.interrupt))?);
+        let timeout = self.shutdown_timeout() + SIGNAL_TIMEOUT;
+        let socket = Arc::new(bind(self.location, timeout, &CancelToken::on(&self.context.interrupt))?);
         self.socket = Some(Arc::clone(&socket));
         Ok(socket)
     }
@@ -167,7 +167,7 @@ impl<'a> Fleet<'a> {
         for server in self.retired.iter_mut().filter(|server| is_due(server)) {
             let pid = server.record().map_or(0, |record| record.pid);
             say(self.context, &format!("the server (process {pid}) does not stop by itself; sending SIGKILL"));
-            server.signal("KILL", GRACE);
+            server.signal("KILL", SIGNAL_TIMEOUT);
         }
         let late = self.next.take_if(|(server, _)| is_due(server));
         let is_late = late.is_some();
@@ -186,7 +186,7 @@ impl<'a> Fleet<'a> {
     }
 
     fn retire(&mut self, mut server: Server) {
-        server.signal("TERM", self.shutdown_timeout() + GRACE);
+        server.signal("TERM", self.shutdown_timeout() + SIGNAL_TIMEOUT);
         self.retired.push(server);
     }
 
@@ -198,14 +198,14 @@ impl<'a> Fleet<'a> {
 
 /// The very socket on which a server listens whose watcher is gone: with it the next server takes over without a gap.
 /// None where the system does not give it away.
-fn shared_with(server: &Server, place: &Place) -> Option<TcpListener> {
+fn shared_with(server: &Server, location: &Location) -> Option<TcpListener> {
     let socket = process::socket_of(server.record()?.pid).ok()?;
-    (socket.local_addr().ok()? == place.address().ok()?).then_some(socket)
+    (socket.local_addr().ok()? == location.address().ok()?).then_some(socket)
 }
 
 /// The socket that all servers are given, as soon as nobody else has its address.
-fn bind(place: &Place, timeout: Duration, cancel: &CancelToken) -> Result<TcpListener> {
-    let address = place.address()?;
+fn bind(location: &Location, timeout: Duration, cancel: &CancelToken) -> Result<TcpListener> {
+    let address = location.address()?;
     let mut failure = None;
     let waited = wait::until(timeout, cancel, || {
         Ok(match TcpListener::bind(address) {
@@ -223,3 +223,6 @@ fn bind(place: &Place, timeout: Duration, cancel: &CancelToken) -> Result<TcpLis
         (Waited::TimedOut(seen), None) => anyhow::bail!("cannot listen on {address}: {seen}"),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,146 @@
+//! The arguments of the database's tasks.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+
+use super::{Json, Locked};
+
+/// `migrate`
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  cargo xtask migrate
+  cargo xtask migrate add report_severity
+  cargo xtask migrate lint
+  cargo xtask migrate status --json")]
+pub struct Migrate {
+    /// Apply what is pending, if left out
+    #[command(subcommand)]
+    pub command: Option<MigrateCommand>,
+}
+
+/// `migrate …`
+#[derive(Debug, Subcommand)]
+pub enum MigrateCommand {
+    /// Apply what is pending
+    Run,
+    /// Write the two files of a new migration; its version is the current time
+    #[command(after_help = "\
+Examples:
+  cargo xtask migrate add report_severity
+  cargo xtask migrate add 'index reports by program'")]
+    Add {
+        /// What it does, in a few words
+        name: String,
+    },
+    /// Revert the newest migration with its down file as it was applied, then apply it again; its data is lost
+    Redo {
+        /// Do not ask
+        #[arg(short, long)]
+        yes: bool,
+    },
+    /// Find what a migration would do to a database that is in use
+    Lint(Lint),
+    /// Show every migration; exits with 5 unless all are applied
+    Status(Json),
+}
+
+/// `migrate lint`
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Finds long locks, rewrites of tables, and changes that break the version that still runs. Asks no database. Exits \
+with 1 if it finds something. A comment above a statement accepts a finding: -- accept RULE: reason.
+
+Examples:
+  cargo xtask migrate lint
+  cargo xtask migrate lint draft.sql --json")]
+pub struct Lint {
+    /// Scripts to lint; every migration since linting began, if none is named
+    #[arg(value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+    #[command(flatten)]
+    pub output: Json,
+}
+
+/// `db`
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Dumps lie in dumps/, which git ignores and `clean` keeps.
+
+Examples:
+  cargo xtask db shell
+  cargo xtask db dump && cargo xtask db reset --seed
+  cargo xtask db restore dumps/20261125T101500Z.dump")]
+pub struct Db {
+    /// Which
+    #[command(subcommand)]
+    pub command: DbCommand,
+}
+
+/// `db …`
+#[derive(Debug, Subcommand)]
+pub enum DbCommand {
+    /// Open psql
+    Shell,
+    /// Print the database's URL, with its password
+    Url,
+    /// Save everything in the database into a file
+    #[command(after_help = "\
+A manifest is written beside it: server, migrations, commit, and rows and checksum of each table.
+
+Examples:
+  cargo xtask db dump
+  cargo xtask db dump before-the-demo.dump")]
+    Dump {
+        /// The file; by default one in dumps/ that is named by the time
+        file: Option<PathBuf>,
+    },
+    /// Put a dump in the place of the database
+    Restore(DbRestore),
+    /// List the dumps, the newest first
+    Dumps(Json),
+    /// Replace the database by one that is migrated and empty, or seeded
+    Reset(DbReset),
+    /// Try whether the newest dump can be restored, in a database of its own
+    Drill,
+}
+
+/// `db restore`
+#[derive(Debug, Args)]
+#[command(after_help = "\
+The dump is restored into a new database and compared with its manifest. Only then the two change their names: the \
+database before is kept until the next restore or reset. An older schema is migrated; a newer one is refused.
+
+Examples:
+  cargo xtask db restore dumps/20261125T101500Z.dump
+  cargo xtask db restore before-the-demo.dump --yes")]
+pub struct DbRestore {
+    /// The dump
+    pub file: PathBuf,
+    /// Do not ask
+    #[arg(short, long)]
+    pub yes: bool,
+    #[command(flatten)]
+    pub lock: Locked,
+}
+
+/// `db reset`
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Copies a template that was migrated once for the migrations as they are now, which takes a fraction of a second. \
+Before anything is lost, a dump is made and its name printed.
+
+Examples:
+  cargo xtask db reset
+  cargo xtask db reset --seed --yes")]
+pub struct DbReset {
+    /// With the demo data
+    #[arg(long)]
+    pub seed: bool,
+    /// Do not ask
+    #[arg(short, long)]
+    pub yes: bool,
+    #[command(flatten)]
+    pub lock: Locked,
+}

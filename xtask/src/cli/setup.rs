@@ -1,0 +1,81 @@
+//! The arguments of the set-up tasks.
+
+use clap::{Args, Subcommand};
+
+use super::Json;
+
+/// `doctor`
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Exits with 3 if the stack could not start.
+
+Examples:
+  cargo xtask doctor
+  cargo xtask doctor --json | jq '.checks[] | select(.status != \"ok\")'")]
+pub struct Doctor {
+    #[command(flatten)]
+    pub output: Json,
+}
+
+/// `env`
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  cargo xtask env init --add-missing
+  cargo xtask env check
+  cargo xtask env show")]
+pub struct Env {
+    /// Which of the three
+    #[command(subcommand)]
+    pub command: EnvCommand,
+}
+
+/// `env …`
+#[derive(Debug, Subcommand)]
+pub enum EnvCommand {
+    /// Make .env.docker from .env.docker.example, with generated secrets (mode 0600)
+    Init {
+        /// Replace the file if there is one; the old one is kept as .env.docker.old
+        #[arg(long)]
+        force: bool,
+        /// Add the settings that the file lacks, as the example has them
+        #[arg(long, conflicts_with = "force")]
+        add_missing: bool,
+    },
+    /// Compare .env.docker with .env.docker.example
+    Check(Json),
+    /// Show the settings and the ports in use; secrets as ***
+    #[command(after_help = "\
+Examples:
+  cargo xtask env show
+  set -a; source <(cargo xtask env show --reveal); set +a; cargo run")]
+    Show {
+        /// Show secrets too
+        #[arg(long)]
+        reveal: bool,
+        #[command(flatten)]
+        output: Json,
+    },
+}
+
+/// `completions`
+#[derive(Debug, Args)]
+#[command(after_help = "\
+cargo cannot complete the words after an alias. The completions are for the binary, or for a shell alias that you \
+name with --name. --install writes them where the shell looks for them, and prints that path.
+
+Examples:
+  alias x='cargo xtask'; cargo xtask completions bash --name x --install
+  cargo xtask completions zsh --name x > ~/.zfunc/_x
+  cargo xtask completions fish --name x --install")]
+pub struct Completions {
+    /// For which shell
+    #[arg(value_enum)]
+    pub shell: clap_complete::Shell,
+    /// The name that is typed
+    #[arg(long, default_value = "xtask")]
+    pub name: String,
+    /// Write them to the file in which the shell looks for them, instead of to stdout
+    #[arg(long)]
+    pub install: bool,
+}

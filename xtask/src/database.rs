@@ -1,0 +1,14 @@
+//! The database's life: migrations as files, what they would do to a database that is in use, and its data as a whole:
+//! saved, restored, and made again.
+//!
+//! Nothing here asks which engine runs the database: a [`target::Target`] reaches it.
+
+pub mod dump;
+pub mod dumps;
+pub mod lint;
+pub mod migrations;
+pub mod reset;
+pub mod restore;
+mod sql;
+pub mod survey;
+pub mod target;

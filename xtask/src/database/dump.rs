@@ -1,0 +1,83 @@
+//! Saving everything that the database holds into a file.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+
+use super::dumps::{Manifest, manifest_of};
+use super::survey::{self, Survey};
+use super::target::Target;
+use crate::checkout;
+use crate::context::Context;
+use crate::failure::{Exit, Failure};
+use crate::file::{self, human_size};
+use crate::plan::{Action, Plan, Value};
+use crate::product::DATABASE;
+use crate::runner;
+use crate::step::Step;
+use crate::tool::system;
+
+/// Asks what a database holds, and keeps the answer.
+pub fn survey(target: &Target<'_>, database: &str, value: &Value<Survey>) -> Result<Action> {
+    let step = target.ask(&format!("count what {database} holds"), database, survey::SCRIPT)?;
+    let value = value.clone();
+    let keep = move |step: &Step, output: &runner::Output| {
+        value.set(Survey::parse(runner::success(step, output)?)?);
+        Ok(())
+    };
+    Ok(Action::Read(step, Box::new(keep)))
+}
+
+/// Dumps the database into a file that is not there yet, with its manifest beside it: both, or neither.
+pub fn dump(context: &Context, target: &Target<'_>, into: &Path) -> Result<()> {
+    let (before, after) = (Value::new("survey"), Value::new("second survey"));
+    let draft = file::draft_of(into);
+    let folder = into.parent().map(Path::to_owned).unwrap_or_default();
+    let (surveyed, room) = (before.clone(), folder.clone());
+    let commit = if context.dry_run { String::new() } else { checkout::commit(context) };
+    let (first, second, from, to) = (before.clone(), after.clone(), draft.clone(), into.to_owned());
+    let actions = vec![
+        survey(target, DATABASE, &before)?,
+        Action::check("look for room on the disk", move |_| expect_room(&room, surveyed.get()?.bytes)),
+        Action::Run(target.dump(&draft)?),
+        survey(target, DATABASE, &after)?,
+        Action::check(format!("write {} and its manifest", to.display()), move |_| {
+            finish(&from, &to, commit.clone(), first.get()?, second.get()?)
+        }),
+    ];
+    let plan = Plan::of("dump", actions, "dumped");
+    plan.check()?;
+    if context.dry_run {
+        return plan.print(&context.terminal);
+    }
+    file::create(&folder)?;
+    let outcome = plan.run(context).result;
+    if outcome.is_err() {
+        file::remove(&draft)?;
+    }
+    outcome
+}
+
+/// The manifest first: a dump without one is not taken for whole.
+fn finish(draft: &Path, into: &PathBuf, commit: String, before: &Survey, after: &Survey) -> Result<()> {
+    let manifest = Manifest::new(commit, std::fs::metadata(draft)?.len(), before, after);
+    file::write(&manifest_of(into), &serde_json::to_vec_pretty(&manifest)?, 0o600)?;
+    std::fs::rename(draft, into)?;
+    Ok(())
+}
+
+/// A dump is never larger than the database: it has no indexes, and is compressed.
+fn expect_room(folder: &Path, bytes: u64) -> Result<()> {
+    match system::free_space(folder) {
+        Some(free) if free < bytes => {
+            let what = format!(
+                "the disk is full: {} are free for {}, and up to {} are needed",
+                human_size(free),
+                folder.display(),
+                human_size(bytes)
+            );
+            Err(Failure::new(Exit::Missing, what).hint("cargo xtask db dump FILE, on another disk").into())
+        }
+        _ => Ok(()),
+    }
+}

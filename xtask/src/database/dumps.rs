@@ -1,0 +1,163 @@
+//! Dumps as files: what they are called, what is in them, and which there are.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use anyhow::{Context, Result};
+use serde::{Deserialize, Serialize};
+
+use super::survey::{Survey, Table};
+use crate::failure::{Exit, Failure};
+use crate::product::{DUMPS, SLUG};
+use crate::project::Project;
+
+/// The form of the manifest.
+const SCHEMA: u32 = 1;
+
+/// What lies beside a dump, and says what is in it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Manifest {
+    schema_version: u32,
+    /// Whose database it is.
+    pub product: String,
+    /// When it was dumped, RFC 3339.
+    pub created: String,
+    /// The commit that was checked out.
+    pub commit: String,
+    /// The server's version.
+    pub server: String,
+    /// The bytes of the dump.
+    pub bytes: u64,
+    /// The bytes that the database took on its server's disk.
+    pub database_bytes: u64,
+    /// The versions of the migrations that were applied, in order.
+    pub migrations: Vec<u64>,
+    /// What each table held; none where somebody wrote while it was dumped.
+    pub tables: Option<BTreeMap<String, Table>>,
+}
+
+impl Manifest {
+    /// Of a dump of so many bytes, with the database as it was before and after.
+    pub fn new(commit: String, bytes: u64, before: &Survey, after: &Survey) -> Self {
+        Self {
+            schema_version: SCHEMA,
+            product: SLUG.to_owned(),
+            created: humantime::format_rfc3339_seconds(SystemTime::now()).to_string(),
+            commit,
+            server: before.server.clone(),
+            bytes,
+            database_bytes: before.bytes,
+            migrations: before.migrations.clone(),
+            tables: (before.tables == after.tables).then(|| before.tables.clone()),
+        }
+    }
+
+    /// The manifest of a dump that is whole; what is wrong with it, else.
+    pub fn of(dump: &Path) -> Result<Self> {
+        let name = dump.display();
+        let refused = |why: String| Failure::new(Exit::Failed, format!("{name} cannot be restored: {why}"));
+        let size = std::fs::metadata(dump).with_context(|| format!("cannot read {name}"))?.len();
+        let path = manifest_of(dump);
+        let text = match std::fs::read_to_string(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                let why = format!("{} is missing, which says what is in it", path.display());
+                return Err(refused(why)
+                    .hint("pg_restore restores a dump from elsewhere into a database of your own")
+                    .into());
+            }
+            Err(error) => return Err(error).with_context(|| format!("cannot read {}", path.display())),
+        };
+        let manifest: Self =
+            serde_json::from_str(&text).map_err(|error| refused(format!("{}: {error}", path.display())))?;
+        let why = if manifest.schema_version != SCHEMA {
+            format!("another version of xtask wrote {}", path.display())
+        } else if manifest.product != SLUG {
+            format!("it is a dump of {}", manifest.product)
+        } else if manifest.bytes != size {
+            format!("it has {size} bytes, and had {} when it was made", manifest.bytes)
+        } else {
+            return Ok(manifest);
+        };
+        Err(refused(why).into())
+    }
+
+    /// How many rows it holds; none where that is not known.
+    pub fn rows(&self) -> Option<u64> {
+        self.tables.as_ref().map(|tables| tables.values().map(|table| table.rows).sum())
+    }
+}
+
+/// The file beside a dump.
+pub fn manifest_of(dump: &Path) -> PathBuf {
+    let mut name = dump.as_os_str().to_owned();
+    name.push(".json");
+    PathBuf::from(name)
+}
+
+/// Where dumps lie unless somebody says otherwise: outside of what `clean` removes.
+pub fn folder(project: &Project) -> PathBuf {
+    project.root().join(DUMPS)
+}
+
+/// A name for a dump that is made now: names sort as their times do.
+pub fn new_path(project: &Project) -> PathBuf {
+    let now = humantime::format_rfc3339_seconds(SystemTime::now()).to_string();
+    folder(project).join(format!("{}.dump", now.replace([':', '-'], "")))
+}
+
+/// The dumps of the checkout, the newest first, each with what is in it, or why it is of no use.
+pub fn all(project: &Project) -> Vec<(PathBuf, Result<Manifest>)> {
+    let entries = std::fs::read_dir(folder(project)).into_iter().flatten().flatten();
+    let mut paths: Vec<PathBuf> = entries.map(|entry| entry.path()).collect();
+    paths.retain(|path| path.extension().is_some_and(|extension| extension == "dump"));
+    paths.sort();
+    paths.into_iter().rev().map(|path| (path.clone(), Manifest::of(&path))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn survey(rows: u64) -> Survey {
+        Survey::parse(&format!("server\t15.18\t8000\nmigration\t1\ntable\ta\t{rows}\t7\n")).unwrap()
+    }
+
+    /// A dump of four bytes in a folder of its own, with that manifest.
+    fn dump(manifest: &Manifest) -> (tempfile::TempDir, PathBuf) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.dump");
+        std::fs::write(&path, "data").unwrap();
+        std::fs::write(manifest_of(&path), serde_json::to_string(manifest).unwrap()).unwrap();
+        (folder, path)
+    }
+
+    #[test]
+    fn a_dump_is_restored_only_if_it_is_whole_and_ours() {
+        let good = Manifest::new("abc".to_owned(), 4, &survey(2), &survey(2));
+        let (_folder, path) = dump(&good);
+        assert_eq!(Manifest::of(&path).unwrap(), good);
+        for (manifest, why) in [
+            (Manifest { bytes: 5, ..good.clone() }, "it has 4 bytes, and had 5 when it was made"),
+            (Manifest { product: "shop".to_owned(), ..good.clone() }, "it is a dump of shop"),
+            (Manifest { schema_version: 2, ..good.clone() }, "another version of xtask"),
+        ] {
+            let (_folder, path) = dump(&manifest);
+            let error = Manifest::of(&path).unwrap_err().to_string();
+            assert!(error.contains(why), "{error}");
+        }
+        std::fs::write(manifest_of(&path), "{").unwrap();
+        assert!(Manifest::of(&path).unwrap_err().to_string().contains("a.dump.json"));
+        std::fs::remove_file(manifest_of(&path)).unwrap();
+        assert!(Manifest::of(&path).unwrap_err().to_string().contains("a.dump.json is missing"));
+        assert!(Manifest::of(Path::new("/no/such.dump")).is_err());
+    }
+
+    #[test]
+    fn rows_that_changed_meanwhile_are_not_promised() {
+        let manifest = Manifest::new("abc".to_owned(), 4, &survey(2), &survey(3));
+        assert_eq!((manifest.tables.is_none(), manifest.rows()), (true, None));
+        assert_eq!(Manifest::new("abc".to_owned(), 4, &survey(2), &survey(2)).rows(), Some(2));
+    }
+}

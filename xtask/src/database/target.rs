@@ -1,0 +1,112 @@
+//! How a database is reached, whatever runs it.
+
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::Result;
+
+use crate::product::DATABASE;
+use crate::step::{Stdin, Step};
+use crate::tool::backend::Program;
+use crate::tool::postgres_clients::{self, identifier, literal};
+
+/// The database that is always there, to make and rename others from.
+const MAINTENANCE: &str = "postgres";
+/// How long a dump or a restore may take.
+const COPY_TIMEOUT: Duration = Duration::from_hours(2);
+/// What ends the name of the database that was replaced last; it is kept until the next time.
+const BEFORE: &str = "_before";
+
+/// Gives the step that runs a client of PostgreSQL with these words: its address and password are in the environment.
+pub type Client<'t> = Box<dyn Fn(&[String]) -> Result<Step> + 't>;
+/// Gives the backend's own program with that database.
+pub type ProgramFor<'t> = Box<dyn Fn(&str) -> Result<Program> + 't>;
+
+/// A server and the database in it that the backend uses.
+pub struct Target<'t> {
+    /// Runs a client.
+    pub client: Client<'t>,
+    /// Runs the backend's program.
+    pub program: ProgramFor<'t>,
+}
+
+/// The database that was replaced last.
+pub fn before() -> String {
+    format!("{DATABASE}{BEFORE}")
+}
+
+impl Target<'_> {
+    /// Runs a script that only asks.
+    pub fn ask(&self, purpose: &str, database: &str, script: &str) -> Result<Step> {
+        let step = (self.client)(&postgres_clients::script(database))?;
+        Ok(step.with_purpose(purpose).stdin(Stdin::Text(script.to_owned())).only_reads().timeout(COPY_TIMEOUT))
+    }
+
+    /// Runs statements in the database that is always there.
+    fn change(&self, purpose: impl Into<String>, statements: &[String]) -> Result<Step> {
+        Ok((self.client)(&postgres_clients::psql(MAINTENANCE, statements))?.with_purpose(purpose))
+    }
+
+    /// Writes everything that the database holds into a file.
+    pub fn dump(&self, into: &Path) -> Result<Step> {
+        let step = (self.client)(&postgres_clients::pg_dump(DATABASE))?;
+        Ok(step.with_purpose("dump the database").into_file(into).timeout(COPY_TIMEOUT))
+    }
+
+    /// Fills an empty database from a file.
+    pub fn restore(&self, database: &str, from: &Path) -> Result<Step> {
+        let step = (self.client)(&postgres_clients::pg_restore(database))?;
+        Ok(step.with_purpose("restore the dump").stdin(Stdin::File(from.to_owned())).timeout(COPY_TIMEOUT))
+    }
+
+    /// Makes an empty database, or a copy of another that nobody uses. One that is left from a task that was killed goes.
+    pub fn create(&self, database: &str, template: Option<&str>) -> Result<Step> {
+        let from = template.map_or_else(String::new, |template| format!(" TEMPLATE {}", identifier(template)));
+        self.change(
+            format!("make the database {database}"),
+            &[drop_statement(database), format!("CREATE DATABASE {}{from}", identifier(database))],
+        )
+    }
+
+    /// Removes a database, if it is there.
+    pub fn remove(&self, databases: &[String]) -> Result<Step> {
+        let statements: Vec<String> = databases.iter().map(|database| drop_statement(database)).collect();
+        self.change(format!("remove {}", databases.join(", ")), &statements)
+    }
+
+    /// Gives a database another name.
+    pub fn rename(&self, from: &str, to: &str) -> Result<Step> {
+        let statement = format!("ALTER DATABASE {} RENAME TO {}", identifier(from), identifier(to));
+        self.change(format!("name the database {to}"), &[drop_statement(to), statement])
+    }
+
+    /// Puts a database in the place of the one that the backend uses, which is kept as [`before`]: both at once, or
+    /// neither. Whoever is connected is disconnected, and finds the new one.
+    pub fn swap(&self, new: &str) -> Result<Step> {
+        self.change(format!("put {new} in the place of {DATABASE}"), &[drop_statement(&before()), swap_statement(new)])
+    }
+
+    /// Asks for the names of all databases, a line each.
+    pub fn databases(&self) -> Result<Step> {
+        self.ask("list the databases", MAINTENANCE, "SELECT datname FROM pg_database ORDER BY 1;")
+    }
+}
+
+fn drop_statement(database: &str) -> String {
+    format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", identifier(database))
+}
+
+/// A database can be renamed while nobody is connected. A pool that connects again at once may be faster than the
+/// rename, which is why it is tried again.
+fn swap_statement(new: &str) -> String {
+    let rename = |from: &str, to: &str| format!("ALTER DATABASE {} RENAME TO {}", identifier(from), identifier(to));
+    format!(
+        "DO $swap$ BEGIN FOR attempt IN 1..5 LOOP BEGIN \
+         PERFORM pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = {} AND usename = current_user; \
+         EXECUTE {}; EXECUTE {}; RETURN; \
+         EXCEPTION WHEN object_in_use THEN IF attempt = 5 THEN RAISE; END IF; END; END LOOP; END $swap$",
+        literal(DATABASE),
+        literal(&rename(DATABASE, &before())),
+        literal(&rename(new, DATABASE)),
+    )
+}

@@ -1,0 +1,143 @@
+//! The data as a whole, on a real PostgreSQL: saved, restored, and made again, with things going wrong.
+
+use std::fs;
+
+use crate::support::Checkout;
+
+fn up() -> Checkout {
+    let checkout = Checkout::new();
+    copy_migrations(&checkout);
+    checkout.write("backend/src/seed.rs", "");
+    checkout.xtask(&["up", "postgres"]).expect(0);
+    checkout.xtask(&["migrate"]).expect(0);
+    checkout
+}
+
+/// The migrations that are in the backend's program.
+fn copy_migrations(checkout: &Checkout) {
+    let from = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../backend/migrations");
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let name = entry.file_name().to_string_lossy().into_owned();
+        checkout.write(&format!("backend/migrations/{name}"), &fs::read_to_string(entry.path()).unwrap());
+    }
+}
+
+fn sql(checkout: &Checkout, statement: &str) -> String {
+    let ran = checkout.xtask(&["exec", "postgres", "--", "psql", "-XAtqc", statement]).expect(0);
+    ran.stdout.trim().to_owned()
+}
+
+fn programs(checkout: &Checkout) -> String {
+    sql(checkout, "SELECT count(*) FROM programs")
+}
+
+/// The dump that a task has printed.
+fn printed(stdout: &str) -> String {
+    let line = stdout.lines().find(|line| line.starts_with("dumps/"));
+    line.unwrap_or_else(|| panic!("no dump is named in {stdout:?}")).to_owned()
+}
+
+fn databases(checkout: &Checkout) -> String {
+    sql(checkout, "SELECT string_agg(datname, ' ' ORDER BY datname) FROM pg_database WHERE datname LIKE 'thunder%'")
+}
+
+#[test]
+fn what_was_dumped_comes_back_and_the_database_before_is_kept() {
+    let checkout = up();
+    checkout.xtask(&["seed"]).expect(0);
+    let dump = printed(&checkout.xtask(&["db", "dump"]).expect(0).stdout);
+    assert!(checkout.exists(&format!("{dump}.json")));
+    sql(&checkout, "DELETE FROM reports; DELETE FROM programs");
+    checkout.xtask(&["db", "drill"]).expect(0).says(&["can be restored"]);
+    assert_eq!(
+        (programs(&checkout).as_str(), databases(&checkout).as_str()),
+        ("0", "thunder"),
+        "a drill changes nothing"
+    );
+    checkout.xtask(&["db", "restore", &dump, "--yes"]).expect(0).says(&["every table is as it was dumped"]);
+    assert_eq!((programs(&checkout).as_str(), databases(&checkout).as_str()), ("5", "thunder thunder_before"));
+    checkout.xtask(&["migrate", "status"]).expect(0);
+    let listed = checkout.xtask(&["db", "dumps", "--json"]).expect(0).json();
+    assert_eq!(listed["dumps"][0]["manifest"]["tables"]["programs"]["rows"], 5);
+    checkout.xtask(&["db", "dump", &dump]).expect(9).says(&["is there already"]);
+}
+
+#[test]
+fn a_reset_saves_what_would_be_lost_and_nothing_else() {
+    let checkout = up();
+    assert_eq!(checkout.xtask(&["db", "reset"]).expect(0).stdout, "", "nothing is lost of an empty database");
+    checkout.xtask(&["db", "reset", "--seed"]).expect(0);
+    assert_eq!(programs(&checkout), "5");
+    assert_eq!(checkout.xtask(&["db", "reset", "--seed"]).expect(0).stdout, "", "the seed can be had again");
+    sql(&checkout, "UPDATE programs SET name = 'mine' WHERE slug = (SELECT min(slug) FROM programs)");
+    checkout.xtask(&["db", "reset"]).expect(9).says(&["--yes"]);
+    assert_eq!(sql(&checkout, "SELECT count(*) FROM programs WHERE name = 'mine'"), "1", "a refusal changes nothing");
+    let dump = printed(&checkout.xtask(&["db", "reset", "--yes"]).expect(0).stdout);
+    assert_eq!(programs(&checkout), "0");
+    checkout.xtask(&["db", "restore", &dump, "--yes"]).expect(0);
+    assert_eq!(sql(&checkout, "SELECT count(*) FROM programs WHERE name = 'mine'"), "1");
+    checkout.xtask(&["clean", "--yes"]).expect(0);
+    assert!(checkout.exists(&dump), "a dump is no part of the stack");
+}
+
+#[test]
+fn a_dump_that_does_not_fit_is_refused_and_changes_nothing() {
+    let checkout = up();
+    checkout.xtask(&["seed"]).expect(0);
+    let dump = printed(&checkout.xtask(&["db", "dump"]).expect(0).stdout);
+    let (bytes, manifest) = (fs::read(checkout.path(&dump)).unwrap(), checkout.read(&format!("{dump}.json")));
+    let expect = |code: i32, words: &[&str]| {
+        drop(checkout.xtask(&["db", "restore", &dump, "--yes"]).expect(code).says(words));
+        assert_eq!((programs(&checkout).as_str(), databases(&checkout).as_str()), ("5", "thunder"));
+    };
+    fs::write(checkout.path(&dump), &bytes[..bytes.len() / 2]).unwrap();
+    expect(1, &["cannot be restored", "bytes"]);
+    // As long as it was, and broken inside.
+    let mut broken = bytes.clone();
+    broken[bytes.len() / 2..].fill(0);
+    fs::write(checkout.path(&dump), &broken).unwrap();
+    expect(1, &["cannot restore the dump"]);
+    fs::write(checkout.path(&dump), &bytes).unwrap();
+    checkout.write(&format!("{dump}.json"), &manifest.replace("\"rows\": 5", "\"rows\": 6"));
+    expect(1, &["programs has 5 rows instead of 6"]);
+    checkout.write(&format!("{dump}.json"), &manifest.replace("20261124090200", "20991231000000"));
+    expect(5, &["20991231000000 is not among this checkout's migrations", "git checkout"]);
+    checkout.write(&format!("{dump}.json"), &manifest.replace("\"server\": \"1", "\"server\": \"9"));
+    expect(1, &["it may not understand it"]);
+}
+
+#[test]
+fn a_restore_that_is_killed_leaves_the_database_as_it_was_or_as_it_was_to_become() {
+    let checkout = up();
+    checkout.xtask(&["seed"]).expect(0);
+    let dump = printed(&checkout.xtask(&["db", "dump"]).expect(0).stdout);
+    for moment in ["make the database", "restore the dump", "count what", "put thunder_restored in the place"] {
+        sql(&checkout, "DELETE FROM reports; DELETE FROM programs");
+        let restore = checkout.start_until(&["db", "restore", &dump, "--yes"], moment);
+        restore.signal("KILL");
+        restore.wait();
+        let left = programs(&checkout);
+        assert!(left == "0" || left == "5", "{left} programs after a kill at {moment:?}");
+        checkout.xtask(&["db", "restore", &dump, "--yes"]).expect(0);
+        assert_eq!(programs(&checkout), "5");
+    }
+}
+
+#[test]
+fn a_dry_run_prints_what_it_would_do_without_a_password_and_does_nothing() {
+    let checkout = up();
+    let ran = checkout.xtask(&["db", "reset", "--dry-run"]).expect(0);
+    assert!(
+        ran.stdout.contains("CREATE DATABASE \"thunder_new\"") && ran.stdout.contains("PGPASSWORD=***"),
+        "{}",
+        ran.stdout
+    );
+    checkout.xtask(&["db", "dump", "--dry-run"]).expect(0);
+    assert_eq!(databases(&checkout), "thunder");
+    assert!(!checkout.exists("dumps"));
+    let url = checkout.xtask(&["db", "url"]).expect(0).stdout;
+    assert!(url.starts_with("postgres://thunder:") && !url.contains("***"), "{url}");
+    checkout.xtask(&["down"]).expect(0);
+    checkout.xtask(&["db", "dump"]).expect(4).says(&["postgres is not running", "cargo xtask up postgres"]);
+}
