@@ -1,5 +1,6 @@
 //! What every handler may use.
 
+use std::ops::Deref;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
@@ -12,9 +13,12 @@ use crate::config::Config;
 use crate::health::Probe;
 use crate::request::admission::Admission;
 
-/// What every handler may use; clones share it.
+/// What every handler may use. Cloned several times for each request, which costs one count and not one for each part.
 #[derive(Clone)]
-pub struct App {
+pub struct App(Arc<Parts>);
+
+/// The parts of an [`App`].
+pub struct Parts {
     /// The settings.
     pub config: Arc<Config>,
     /// PostgreSQL.
@@ -25,21 +29,29 @@ pub struct App {
     pub admission: Admission,
     /// When the process began to serve.
     pub started: Instant,
-    stopping: Arc<AtomicBool>,
+    stopping: AtomicBool,
+}
+
+impl Deref for App {
+    type Target = Parts;
+
+    fn deref(&self) -> &Parts {
+        &self.0
+    }
 }
 
 impl App {
     /// An application on connections that are already made.
     pub fn new(config: Config, database: PgPool, redis: ConnectionManager, background: &Background) -> Self {
         let config = Arc::new(config);
-        Self {
+        Self(Arc::new(Parts {
             health: Probe::start(Arc::clone(&config), redis, background),
             config,
             database,
             admission: Admission::default(),
             started: Instant::now(),
-            stopping: Arc::new(AtomicBool::new(false)),
-        }
+            stopping: AtomicBool::new(false),
+        }))
     }
 
     /// Whether the process was told to stop.

@@ -13,14 +13,15 @@ use axum::body::{Body, Bytes, HttpBody};
 use axum::http::header::{CONNECTION, HeaderValue};
 use axum::http::{Request, Response, StatusCode};
 use axum::response::IntoResponse;
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
 use hyper::body::{Frame, SizeHint};
 use hyper::server::conn::http1;
+use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::service::TowerToHyperService;
 use tokio::net::TcpStream;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::sync::CancellationToken;
-use tower::service_fn;
 use tower::util::ServiceExt as _;
 use tracing::debug;
 
@@ -68,12 +69,11 @@ impl Server {
         }
         let state = Connection::new(Arc::clone(&self.shared));
         let io = TokioIo::new(Timed::new(stream, Arc::clone(&state), place));
-        let service = TowerToHyperService::new(service_fn({
-            let (router, state) = (self.router, Arc::clone(&state));
-            move |request| answer(router.clone(), Arc::clone(&state), peer, request)
-        }));
+        let service = service_fn(|request| answer(self.router.clone(), Arc::clone(&state), peer, request));
         let mut connection = pin!(self.http.serve_connection(io, service).with_upgrades());
-        let mut is_told = false;
+        // What the server says is looked at only when it says something, and not at each step of a request: all
+        // connections would ask for the same locks.
+        let mut orders = FuturesUnordered::from_iter([next_order(Arc::clone(&state), false)]);
         loop {
             tokio::select! {
                 outcome = connection.as_mut() => {
@@ -82,21 +82,38 @@ impl Server {
                     }
                     return;
                 }
-                () = self.shared.cut.cancelled() => return,
-                () = self.shared.shutdown.cancelled(), if !is_told => {
-                    is_told = true;
-                    connection.as_mut().graceful_shutdown();
+                Some(order) = orders.next() => {
                     // For one that has sent nothing, hyper would wait for a request to come.
-                    if !state.has_received.load(Ordering::Acquire) {
+                    let has_nothing = order == Order::ShutDown && !state.has_received.load(Ordering::Acquire);
+                    if order == Order::End || has_nothing {
                         return;
                     }
-                }
-                () = idle_in_a_crowd(&state), if !is_told => {
-                    is_told = true;
                     connection.as_mut().graceful_shutdown();
+                    orders.push(next_order(Arc::clone(&state), true));
                 }
             }
         }
+    }
+}
+
+/// What a connection is told by its server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Order {
+    /// To end at once.
+    End,
+    /// To end after its last answer.
+    ShutDown,
+    /// The same, because others are waiting for its place.
+    MakeRoom,
+}
+
+/// The next order for a connection; one that has its last request is only ever told to end.
+async fn next_order(connection: Arc<Connection>, is_last: bool) -> Order {
+    let shared = &connection.shared;
+    tokio::select! {
+        () = shared.cut.cancelled() => Order::End,
+        () = shared.shutdown.cancelled(), if !is_last => Order::ShutDown,
+        () = idle_in_a_crowd(&connection), if !is_last => Order::MakeRoom,
     }
 }
 
