@@ -216,9 +216,9 @@ impl Report {
             })
             .collect();
         let mut wanted = services.iter().filter(|service| service.wanted).peekable();
-        let overall = match (wanted.peek().is_none(), view.strays.is_empty()) {
-            (true, true) if starter.is_none() => Overall::Down,
-            (_, true) if wanted.all(ServiceReport::is_well) => Overall::Up,
+        let overall = match (wanted.peek().is_some(), view.strays.is_empty()) {
+            (false, true) if starter.is_none() => Overall::Down,
+            (true, true) if wanted.all(ServiceReport::is_well) => Overall::Up,
             _ if starter.is_some() => Overall::Starting,
             _ => Overall::Degraded,
         };
