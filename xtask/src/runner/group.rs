@@ -176,7 +176,12 @@ impl Group {
 
 /// The failure of a step whose program could not be run.
 pub fn not_started(step: &Step, error: anyhow::Error) -> anyhow::Error {
-    let is_missing = error.downcast_ref::<std::io::Error>().is_some_and(|error| error.kind() == ErrorKind::NotFound);
+    let is_missing = match error.downcast_ref::<std::io::Error>().map(std::io::Error::kind) {
+        Some(ErrorKind::NotFound) => true,
+        // One of the folders of PATH may not be entered, and none of the others has it.
+        Some(ErrorKind::PermissionDenied) => which::which(step.program()).is_err(),
+        _ => false,
+    };
     if is_missing && !step.program().is_absolute() {
         let what = format!("cannot {}: {} is not installed, or not on PATH", step.purpose(), step.program().display());
         return Failure::new(Exit::Missing, what).into();
