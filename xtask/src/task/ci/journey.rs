@@ -87,6 +87,9 @@ pub fn run(context: &Context, engine: EngineChoice, servers: Origin) -> Result<u
     Ok(0)
 }
 
+/// Where the journey saves its data.
+const DUMP: &str = "dumps/journey.dump";
+
 fn phases(journey: &Arc<Journey>) -> Vec<Phase> {
     let phase = |name, purpose: &str, actions: fn(&Arc<Journey>) -> Vec<Action>| {
         let journey = Arc::clone(journey);
@@ -105,6 +108,7 @@ fn phases(journey: &Arc<Journey>) -> Vec<Phase> {
         phase("edit", "see edits and migrations go live", edits::all),
         phase("kill", "see that killed services are told of and started again", Journey::kill),
         phase("keep", "see the data outlive a stop", Journey::keep),
+        phase("data", "see the data come back from a dump", Journey::data),
         phase("terminal", "see every task work at a terminal, at 80 and at 40 columns", Journey::at_a_terminal),
         phase("clean", "see that nothing is left", Journey::clean),
     ]
@@ -156,6 +160,17 @@ impl Journey {
             self.up(),
             self.status("up", &self.third),
             Action::check("see that the data is still there", move |_| expect_reports(journey.third.get()?)),
+        ]
+    }
+
+    fn data(self: &Arc<Self>) -> Vec<Action> {
+        let journey = Arc::clone(self);
+        vec![
+            self.task(&["db", "dump", DUMP]),
+            self.task(&["db", "reset", "--yes"]),
+            self.task(&["db", "drill"]),
+            self.task(&["db", "restore", DUMP, "--yes"]),
+            Action::check("see that the data is there again", move |_| expect_reports(journey.third.get()?)),
         ]
     }
 

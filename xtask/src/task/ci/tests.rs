@@ -118,7 +118,7 @@ fn a_dry_run_shows_every_phase_of_the_journey_and_changes_nothing() {
     let arguments = Ci { engine: EngineChoice::Docker, servers: Origin::Portable, ..arguments(&[CiPart::Journey]) };
     assert_eq!(run(&fixture.context, &arguments).unwrap(), 0);
     let printed = fixture.printed();
-    for phase in ["clone", "first", "edit", "kill", "keep", "terminal", "clean"] {
+    for phase in ["clone", "first", "edit", "kill", "keep", "data", "terminal", "clean"] {
         assert!(
             printed.lines().any(|line| line.starts_with("# phase ") && line.contains(&format!(", {phase}: "))),
             "{phase}"
