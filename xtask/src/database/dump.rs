@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 
 use super::dumps::{Manifest, manifest_of};
-use super::survey::{self, Survey};
+use super::survey::Survey;
 use super::target::Target;
 use crate::checkout;
 use crate::context::Context;
@@ -17,15 +17,14 @@ use crate::runner;
 use crate::step::Step;
 use crate::tool::system;
 
-/// Asks what a database holds, and keeps the answer.
-pub fn survey(target: &Target<'_>, database: &str, value: &Value<Survey>) -> Result<Action> {
-    let step = target.ask(&format!("count what {database} holds"), database, survey::SCRIPT)?;
+/// Runs a step that [`Target::survey`] gives, and keeps its answer.
+pub fn keep_survey(step: Step, value: &Value<Survey>) -> Action {
     let value = value.clone();
     let keep = move |step: &Step, output: &runner::Output| {
         value.set(Survey::parse(runner::success(step, output)?)?);
         Ok(())
     };
-    Ok(Action::Read(step, Box::new(keep)))
+    Action::Read(step, Box::new(keep))
 }
 
 /// Dumps the database into a file that is not there yet, with its manifest beside it: both, or neither.
@@ -37,10 +36,10 @@ pub fn dump(context: &Context, target: &Target<'_>, into: &Path) -> Result<()> {
     let commit = if context.dry_run { String::new() } else { checkout::commit(context) };
     let (first, second, from, to) = (before.clone(), after.clone(), draft.clone(), into.to_owned());
     let actions = vec![
-        survey(target, DATABASE, &before)?,
+        keep_survey(target.survey(DATABASE)?, &before),
         Action::check("look for room on the disk", move |_| expect_room(&room, surveyed.get()?.bytes)),
         Action::Run(target.dump(&draft)?),
-        survey(target, DATABASE, &after)?,
+        keep_survey(target.survey(DATABASE)?, &after),
         Action::check(format!("write {} and its manifest", to.display()), move |_| {
             finish(&from, &to, commit.clone(), first.get()?, second.get()?)
         }),
@@ -54,6 +53,9 @@ pub fn dump(context: &Context, target: &Target<'_>, into: &Path) -> Result<()> {
     let outcome = plan.run(context).result;
     if outcome.is_err() {
         file::remove(&draft)?;
+        if !into.exists() {
+            file::remove(&manifest_of(into))?;
+        }
     }
     outcome
 }

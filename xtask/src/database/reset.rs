@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 
-use super::target::{Target, before};
+use super::target::Target;
 use crate::context::Context;
 use crate::plan::{Action, Plan};
 use crate::product::{DATABASE, MIGRATIONS, SEED};
@@ -64,14 +64,10 @@ impl Template {
         Ok(Plan::of("template", actions, &format!("made {}", self.name)))
     }
 
-    /// What puts a copy of it in the place of the database.
+    /// What puts a copy of it in the place of the database, which is kept as [`super::target::before`].
     pub fn put_in_place(&self, target: &Target<'_>) -> Result<Plan> {
         let new = format!("{DATABASE}_new");
-        let actions = vec![
-            Action::Run(target.create(&new, Some(&self.name))?),
-            Action::Run(target.swap(&new)?),
-            Action::Run(target.remove(&[before()])?),
-        ];
+        let actions = vec![Action::Run(target.create(&new, Some(&self.name))?), Action::Run(target.swap(&new)?)];
         Ok(Plan::of("reset", actions, &format!("{DATABASE} is a copy of {}", self.name)))
     }
 }

@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use anyhow::Result;
 
-use super::dump::survey;
+use super::dump::keep_survey;
 use super::dumps::Manifest;
 use super::survey::{Survey, Table};
 use super::target::{Target, before};
 use crate::failure::{Exit, Failure};
-use crate::plan::{Action, Phase, Plan, Value};
+use crate::plan::{Access, Action, Phase, Plan, Value};
 use crate::product::DATABASE;
 use crate::tool::version;
 
@@ -40,17 +40,14 @@ pub fn restore(target: &Target<'_>, dump: &Path, manifest: &Manifest, known: &[u
 pub fn drill(target: &Target<'_>, dump: &Path, manifest: &Manifest, known: &[u64]) -> Result<Vec<Phase>> {
     let new = format!("{DATABASE}_drill");
     let mut phases = into_new(target, dump, manifest, known, &new)?;
-    let status = (target.program)(&new)?;
+    let program = (target.program)(&new)?;
+    // Of an older dump some are pending, and have to be applicable.
     let is_older = is_older(manifest, known);
-    phases.push(Phase::new("status", "ask the restored database for its migrations", move |_| {
-        // Of an older dump some are pending, and have to be applicable.
-        let step = if is_older { status.migrate(MIGRATION_TIMEOUT, &[]) } else { status.migration_status(false) };
-        Ok(Plan::of("status", vec![Action::Run(step)], "every migration is applied"))
-    }));
+    let step = if is_older { program.migrate(MIGRATION_TIMEOUT, &[]) } else { program.migration_status(false) };
+    let status = move |_: &_| Ok(Plan::of("status", vec![Action::Run(step.clone())], "every migration is applied"));
     let remove = target.remove(&[new])?;
-    phases.insert(
-        0,
-        Phase::new("begin", "restore into a database of its own", |_| Ok(Plan::default()))
+    phases.push(
+        Phase::new("status", "ask the restored database for its migrations", status)
             .finally(move || Ok(Plan::of("remove", vec![Action::Run(remove.clone())], "removed"))),
     );
     Ok(phases)
@@ -59,33 +56,32 @@ pub fn drill(target: &Target<'_>, dump: &Path, manifest: &Manifest, known: &[u64
 /// The phases that fill a new database and compare it with the manifest. It goes if anything fails.
 fn into_new(target: &Target<'_>, dump: &Path, manifest: &Manifest, known: &[u64], new: &str) -> Result<Vec<Phase>> {
     expect_known(dump, manifest, known)?;
-    let (now, restored) = (Value::new("survey"), Value::new("survey of the restored database"));
-    let (ask, create) = (target.ask("ask for the server's version", "postgres", VERSION)?, target.create(new, None)?);
-    let (fill, remove) = (target.restore(new, dump)?, target.remove(&[new.to_owned()])?);
+    let (ask, create) = (target.version()?, target.create(new, None)?);
+    let (fill, count) = (target.restore(new, dump)?, target.survey(new)?);
+    let remove = target.remove(&[new.to_owned()])?;
     let major = version::major(&manifest.server).unwrap_or(0);
-    let (there, expected) = (restored.clone(), manifest.tables.clone());
-    let count = std::cell::RefCell::new(Some(survey(target, new, &restored)?));
-    let version_of = now.clone();
-    let versions = Phase::new("server", "see whether this server understands the dump", move |_| {
-        let (asked, of_server) = (version_of.clone(), version_of.clone());
-        let keep = Action::keep(ask.clone(), &asked, |said| version::major(said.trim()));
-        let check = Action::check("compare it with the dump's", move |_| expect_server(*of_server.get()?, major));
+    let expected = manifest.tables.clone();
+    let server = Phase::new("server", "see whether this server understands the dump", move |_| {
+        let found = Value::new("version of the server");
+        let keep = Action::keep(ask.clone(), &found, |said| version::major(said.trim()));
+        let check = Action::check("compare it with the dump's", move |_| expect_server(*found.get()?, major));
         Ok(Plan::of("server", vec![keep, check], "can read the dump"))
     });
-    let fill = Phase::new("restore", "fill a new database, and compare it with the manifest", move |_| {
-        let (there, expected) = (there.clone(), expected.clone());
-        let mut actions = vec![Action::Run(create.clone()), Action::Run(fill.clone())];
-        actions.extend(count.borrow_mut().take());
-        actions
-            .push(Action::check("compare it with the manifest", move |_| expect_same(there.get()?, expected.as_ref())));
+    let restore = Phase::new("restore", "fill a new database, and compare it with the manifest", move |_| {
+        let (restored, expected) = (Value::new("survey of the restored database"), expected.clone());
+        let keep = keep_survey(count.clone(), &restored);
+        let compare = move |_: &Access<'_>| expect_same(restored.get()?, expected.as_ref());
+        let actions = vec![
+            Action::Run(create.clone()),
+            Action::Run(fill.clone()),
+            keep,
+            Action::check("compare it with the manifest", compare),
+        ];
         Ok(Plan::of("restore", actions, "every table is as it was dumped"))
     })
     .undo(move || Ok(Plan::of("remove", vec![Action::Run(remove.clone())], "removed")));
-    Ok(vec![versions, fill])
+    Ok(vec![server, restore])
 }
-
-/// Asks for the number of the version: 150018.
-const VERSION: &str = "SHOW server_version;";
 
 fn is_older(manifest: &Manifest, known: &[u64]) -> bool {
     known.iter().any(|version| !manifest.migrations.contains(version))

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 
+use super::survey;
 use crate::product::DATABASE;
 use crate::step::{Stdin, Step};
 use crate::tool::backend::Program;
@@ -37,7 +38,7 @@ pub fn before() -> String {
 
 impl Target<'_> {
     /// Runs a script that only asks.
-    pub fn ask(&self, purpose: &str, database: &str, script: &str) -> Result<Step> {
+    fn ask(&self, purpose: &str, database: &str, script: &str) -> Result<Step> {
         let step = (self.client)(&postgres_clients::script(database))?;
         Ok(step.with_purpose(purpose).stdin(Stdin::Text(script.to_owned())).only_reads().timeout(COPY_TIMEOUT))
     }
@@ -84,6 +85,16 @@ impl Target<'_> {
     /// neither. Whoever is connected is disconnected, and finds the new one.
     pub fn swap(&self, new: &str) -> Result<Step> {
         self.change(format!("put {new} in the place of {DATABASE}"), &[drop_statement(&before()), swap_statement(new)])
+    }
+
+    /// Asks what a database holds; [`survey::Survey::parse`] reads the answer.
+    pub fn survey(&self, database: &str) -> Result<Step> {
+        self.ask(&format!("count what {database} holds"), database, survey::SCRIPT)
+    }
+
+    /// Asks for the server's version, such as `15.18`.
+    pub fn version(&self) -> Result<Step> {
+        self.ask("ask for the server's version", MAINTENANCE, "SHOW server_version;")
     }
 
     /// Asks for the names of all databases, a line each.

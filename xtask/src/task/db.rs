@@ -10,12 +10,12 @@ use crate::cli::{DbCommand, DbReset, DbRestore};
 use crate::context::Context;
 use crate::database::dumps::{self, Manifest};
 use crate::database::reset::Template;
-use crate::database::survey::{SCRIPT, Survey};
-use crate::database::target::Target;
+use crate::database::survey::Survey;
+use crate::database::target::{Target, before};
 use crate::database::{dump, migrations, restore};
 use crate::failure::{Exit, Failure};
 use crate::file::human_size;
-use crate::plan::{Plan, Rollout};
+use crate::plan::{Action, Plan, Rollout};
 use crate::product::{DATABASE, MIGRATIONS};
 use crate::runner;
 use crate::stack::Stack;
@@ -147,22 +147,29 @@ fn reset(context: &Context, arguments: &DbReset) -> Result<u8> {
         build(context, &stack)?;
         print_or_run(context, &template.make(&target, &databases)?)?;
     }
-    if !context.dry_run {
-        save_what_would_be_lost(context, &target, &template, arguments.yes)?;
+    let remove = Plan::of("before", vec![Action::Run(target.remove(&[before()])?)], "removed");
+    if context.dry_run {
+        print_or_run(context, &template.put_in_place(&target)?)?;
+        print_or_run(context, &remove)?;
+        return Ok(0);
     }
+    let saved = save_what_would_be_lost(context, &target, &template, arguments.yes)?;
     print_or_run(context, &template.put_in_place(&target)?)?;
+    // Nobody reaches it any more: what was written since it was counted shows now, or never.
+    if ask_survey(context, &target, &before())?.differences(&saved.tables).is_empty() {
+        print_or_run(context, &remove)?;
+    } else {
+        let what = format!("somebody wrote until it was replaced, which no dump has: {} is kept", before());
+        context.terminal.warn(format!("{what} until the next reset or restore"));
+    }
     Ok(0)
 }
 
-/// Dumps the database unless it holds nothing, or nothing but what the template holds.
-fn save_what_would_be_lost(context: &Context, target: &Target<'_>, template: &Template, yes: bool) -> Result<()> {
-    let survey = |database: &str| -> Result<Survey> {
-        let step = target.ask(&format!("count what {database} holds"), database, SCRIPT)?;
-        Survey::parse(&runner::read_well(&*context.runner, &step)?)
-    };
-    let now = survey(DATABASE)?;
-    if now.rows() == 0 || now.differences(&survey(&template.name)?.tables).is_empty() {
-        return Ok(());
+/// Dumps the database unless it holds nothing, or nothing but what the template holds. Gives back what it held.
+fn save_what_would_be_lost(context: &Context, target: &Target<'_>, template: &Template, yes: bool) -> Result<Survey> {
+    let now = ask_survey(context, target, DATABASE)?;
+    if now.rows() == 0 || now.differences(&ask_survey(context, target, &template.name)?.tables).is_empty() {
+        return Ok(now);
     }
     if !yes {
         let question = format!("Replace {} rows? A dump of them is made first.", now.rows());
@@ -170,7 +177,12 @@ fn save_what_would_be_lost(context: &Context, target: &Target<'_>, template: &Te
     }
     let path = dumps::new_path(&context.project);
     dump::dump(context, target, &path)?;
-    tell(context, &path)
+    tell(context, &path)?;
+    Ok(now)
+}
+
+fn ask_survey(context: &Context, target: &Target<'_>, database: &str) -> Result<Survey> {
+    Survey::parse(&runner::read_well(&*context.runner, &target.survey(database)?)?)
 }
 
 /// What reaches the stack's database, once its clients are there.
@@ -198,3 +210,6 @@ fn versions(context: &Context) -> Result<Vec<u64>> {
     let found = migrations::read(&context.project.root().join(MIGRATIONS))?;
     Ok(found.all.iter().map(|migration| migration.version).collect())
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,66 @@
+//! What a reset removes and what it keeps, with a recorded PostgreSQL.
+
+use crate::database::reset::Template;
+use crate::database::target::before;
+use crate::fixture::Fixture;
+use crate::fixture::docker::Daemon;
+use crate::product::DATABASE;
+use crate::runner::{fails, says};
+
+/// A stack in containers with a template that is made already, whose databases hold so many programs.
+fn stack(rows: u64, rows_when_replaced: u64) -> (Fixture, Daemon) {
+    let (mut fixture, daemon) = Fixture::with_docker();
+    for end in ["up", "down"] {
+        fixture.write(&format!("backend/migrations/20260101000000_a.{end}.sql"), "SELECT 1;");
+    }
+    fixture.xtask(&["up"]).expect(0);
+    let template = Template::of(&fixture.context, false).unwrap().name;
+    let holds = |rows: u64| says(&format!("server\t15.18\t8000\ntable\tprograms\t{rows}\t{rows}\n"));
+    fixture
+        .runner
+        .on("exec postgres psql --dbname=postgres", says(&format!("{DATABASE}\n{template}\n")))
+        .on(&format!("exec postgres psql --dbname={DATABASE}"), holds(rows))
+        .on(&format!("exec postgres psql --dbname={template}"), holds(0))
+        .on(&format!("exec postgres psql --dbname={}", before()), holds(rows_when_replaced))
+        .on("exec postgres psql --command", says(""));
+    (fixture, daemon)
+}
+
+fn drops_the_one_before(fixture: &Fixture) -> bool {
+    let drop = format!("DROP DATABASE IF EXISTS \"{}\"", before());
+    fixture.runner.asked().last().is_some_and(|command| command.contains(&drop))
+}
+
+#[test]
+fn an_empty_database_is_replaced_and_removed() {
+    let (mut fixture, _daemon) = stack(0, 0);
+    fixture.xtask(&["db", "reset"]).expect(0);
+    assert!(fixture.runner.was_asked("CREATE DATABASE TEMPLATE"), "{:?}", fixture.runner.asked());
+    assert!(drops_the_one_before(&fixture), "{:?}", fixture.runner.asked());
+}
+
+#[test]
+fn what_was_written_until_the_last_moment_is_kept_and_told() {
+    let (mut fixture, _daemon) = stack(0, 1);
+    fixture.xtask(&["db", "reset"]).expect(0).says(&["somebody wrote until it was replaced", "is kept until the next"]);
+    assert!(!drops_the_one_before(&fixture), "{:?}", fixture.runner.asked());
+}
+
+#[test]
+fn without_a_dump_nothing_is_replaced() {
+    let (mut fixture, _daemon) = stack(3, 3);
+    fixture.runner.on("exec postgres pg_dump", fails(1, "pg_dump: error: no luck"));
+    fixture.xtask(&["db", "reset", "--yes"]).expect(1).says(&["cannot dump the database", "no luck"]);
+    assert!(!fixture.runner.was_asked("CREATE DATABASE"), "{:?}", fixture.runner.asked());
+    assert!(std::fs::read_dir(fixture.root().join("dumps")).unwrap().next().is_none(), "half a dump is none");
+}
+
+#[test]
+fn a_count_that_was_not_answered_is_not_taken_for_empty() {
+    let (mut fixture, _daemon) = stack(3, 3);
+    fixture
+        .runner
+        .on(&format!("exec postgres psql --dbname={DATABASE}"), fails(2, "the database system is starting up"));
+    fixture.xtask(&["db", "reset", "--yes"]).expect(1).says(&["starting up"]);
+    assert!(!fixture.runner.was_asked("CREATE DATABASE"), "{:?}", fixture.runner.asked());
+}
