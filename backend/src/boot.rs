@@ -64,7 +64,7 @@ async fn serve_until_told(config: Config) -> Result<End> {
         logging::mark_as_draining();
         info!(signal = name, "stopping");
         activation::stopping();
-        // Behind a socket that others go on serving there is nobody who would have to look elsewhere.
+        // Behind a socket that others keep serving there is nobody who would have to look elsewhere.
         if !is_inherited {
             app.stop();
         }

@@ -82,7 +82,7 @@ pub mod setting {
     pub const MIGRATION_DRAFTS: &str = "MIGRATION_DRAFTS";
     /// Seconds that the backend gives its requests to finish.
     pub const SHUTDOWN_TIMEOUT: &str = "SHUTDOWN_TIMEOUT";
-    /// A setting that changes nothing but what is logged, and two of its values.
+    /// A setting that only changes what is logged, and two of its values.
     pub const HARMLESS: (&str, [&str; 2]) = ("LOG_LEVEL", ["info", "warn"]);
 
     /// The password of the database role.

@@ -1,4 +1,4 @@
-//! The same answers from nothing but axum: `axum::serve`, a pool with the library's settings, no layers and no logs.
+//! The same answers from axum alone: `axum::serve`, a pool with the library's settings, no layers and no logs.
 
 use std::io::Write;
 use std::net::Ipv4Addr;

@@ -1,6 +1,6 @@
 //! The command line of `thunder`: the server, and everything that operating it needs.
 //!
-//! It is part of the library, and the binary nothing but a call of it: what a binary holds is compiled after the library
+//! It is part of the library, and the binary only calls it: what a binary holds is compiled after the library
 //! and not beside it, each time that anything changes.
 
 mod config;

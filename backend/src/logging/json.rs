@@ -71,7 +71,7 @@ impl<'a> FormatFields<'a> for AsMembers {
 struct Members<'w, 'a> {
     writer: &'w mut Writer<'a>,
     is_first: bool,
-    /// Where a record of the `log` crate comes from; the event's own target says nothing but `log` then.
+    /// Where a record of the `log` crate comes from: the event's own target is just `log`.
     target: Option<String>,
     outcome: fmt::Result,
 }

@@ -35,7 +35,7 @@ impl Cors {
     /// What any page may do that may call at all.
     pub fn answer_preflight(&self) -> Response {
         let mut response = Response::new(Body::empty());
-        // Where no page may call, nothing is said of how.
+        // If no page may call, the answer does not say how.
         if !self.allowed.is_empty() {
             response.headers_mut().extend([
                 (header::ACCESS_CONTROL_ALLOW_METHODS, METHODS),

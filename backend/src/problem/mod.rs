@@ -72,7 +72,7 @@ impl From<Kind> for Problem {
 }
 
 impl Problem {
-    /// A problem of which nothing but the status is known.
+    /// A problem of which only the status is known.
     fn of_status(status: StatusCode) -> Self {
         Self { kind: Kind::of(status), status, detail: None, errors: Violations::default(), request_id: None }
     }

@@ -187,9 +187,9 @@ pub struct NewProgram {
     pub summary: String,
     /// At most 20,000 characters.
     pub policy: String,
-    /// A draft, if nothing else is said.
+    /// A draft by default.
     pub status: ProgramStatus,
-    /// Three capital letters; EUR, if nothing else is said.
+    /// Three capital letters; EUR by default.
     pub currency: String,
     /// At most 100.
     pub assets: Vec<Asset>,

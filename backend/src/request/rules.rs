@@ -47,7 +47,7 @@ pub trait Words: Copy + 'static {
         Self::WORDS.iter().find(|(known, _)| *known == word).map(|(_, value)| *value)
     }
 
-    /// What is said of a word that stands for none.
+    /// The message for a word that is none of them.
     fn expected() -> String {
         let words: Vec<&str> = Self::WORDS.iter().map(|(word, _)| *word).collect();
         format!("must be one of {}", words.join(", "))

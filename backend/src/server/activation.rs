@@ -27,7 +27,7 @@ pub fn stopping() {
     say(&[NotifyState::Stopping]);
 }
 
-/// Nothing is said where nobody asked to be told.
+/// Does nothing if nobody asked to be told.
 fn say(state: &[NotifyState<'_>]) {
     if let Err(error) = sd_notify::notify(state) {
         warn!("cannot tell whoever started this: {error}");

@@ -1,4 +1,4 @@
-//! What somebody with nothing but a network connection, or a machine that misbehaves, can do to the service: each of
+//! What somebody with only a network connection, or a machine that misbehaves, can do to the service: each of
 //! these once took it down. They run on loopback, and each within a minute.
 
 mod bodies;

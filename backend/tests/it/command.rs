@@ -88,7 +88,7 @@ fn the_newest_migration_can_be_redone_outside_of_production() {
     let output = run(&["migrate", "redo"], &settings(&database, &[]));
     assert!(output.status.success(), "{}", text(&output.stderr));
     assert!(text(&output.stdout).ends_with(": reverted, applied again\n"), "{}", text(&output.stdout));
-    // The result is said once, and what PostgreSQL notes about tables that are there already is not.
+    // The result is printed once. PostgreSQL's notices about tables that exist already are not printed.
     assert_eq!(text(&output.stderr), "");
     let production = settings(&database, PRODUCTION);
     assert_eq!(run(&["migrate", "redo"], &production).status.code(), Some(9));

@@ -101,7 +101,7 @@ fn what_is_sent_after_an_upgrade_is_not_taken_for_a_head_that_is_late() {
     let (status, mut stream) = server.upgrade("/echo");
     assert_eq!(status, 101);
     assert!(echoes(&mut stream));
-    // Far beyond every limit on requests, in which nothing is said.
+    // A silence far longer than every limit on requests.
     stream.set_read_timeout(Some(head * 5)).unwrap();
     let silence = stream.read(&mut [0; 1]).unwrap_err();
     assert_eq!(silence.kind(), std::io::ErrorKind::WouldBlock);

@@ -19,9 +19,8 @@ pub struct Recorded {
 
 #[derive(Default)]
 struct Tape {
-    /// By name, or by path where a test says where they lie.
-    programs: Vec<PathBuf>,
-    /// Where those lie that have only a name; /usr/bin, where a test does not say.
+    programs: Vec<String>,
+    /// Where they lie; /usr/bin, where a test does not say.
     folder: Option<PathBuf>,
     answers: Vec<Answer>,
     asked: Vec<String>,
@@ -54,13 +53,13 @@ impl Recorded {
     /// These programs are on PATH; nothing is answered yet.
     pub fn with(programs: &[&str]) -> Self {
         let recorded = Self::default();
-        recorded.tape().programs = programs.iter().map(PathBuf::from).collect();
+        recorded.tape().programs = programs.iter().map(|program| (*program).to_owned()).collect();
         recorded
     }
 
     /// This program is on PATH as well.
     pub fn also_has(&self, program: &str) {
-        self.tape().programs.push(program.into());
+        self.tape().programs.push(program.to_owned());
     }
 
     /// Answers commands that read like this: the words stand in them one after the other. The answer that was added last wins.
@@ -94,12 +93,6 @@ impl Recorded {
         self
     }
 
-    /// This program is on PATH as well, and it lies there.
-    pub fn place(&self, program: &Path) -> &Self {
-        self.tape().programs.push(program.to_owned());
-        self
-    }
-
     /// From now on the programs that are on PATH lie in this folder.
     pub fn lie_in(&self, folder: &Path) {
         self.tape().folder = Some(folder.to_owned());
@@ -126,7 +119,7 @@ impl Recorded {
         self
     }
 
-    /// From now on nothing but a clean-up is answered once this is cancelled.
+    /// Once this is cancelled, only clean-ups are answered.
     pub fn listen_to(&self, cancel: CancelToken) {
         self.tape().cancel = cancel;
     }
@@ -177,9 +170,11 @@ impl Runner for Recorded {
     fn find(&self, program: &str) -> Option<PathBuf> {
         let tape = self.tape();
         let folder = tape.folder.clone().unwrap_or_else(|| PathBuf::from("/usr/bin"));
-        // One that is asked for by its whole path is there where that path is.
-        let known = tape.programs.iter().find(|known| known.ends_with(program))?;
-        Some(if known.is_absolute() { known.clone() } else { folder.join(known) })
+        // It may be asked for by its whole path.
+        tape.programs
+            .iter()
+            .find(|known| *known == program || folder.join(known) == Path::new(program))
+            .map(|known| folder.join(known))
     }
 
     fn read(&self, step: &Step) -> Result<Output> {

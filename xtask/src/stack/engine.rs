@@ -96,7 +96,7 @@ pub trait Engine {
     /// A command in the environment of a service.
     fn inside(&self, state: &State, service: Service, command: &[String]) -> Result<Step>;
 
-    /// A client of a service, with nothing but the service's address in its environment, and bytes in and out.
+    /// A client of a service. Its environment has the service's address and no more; its input and output are bytes.
     fn client(&self, state: &State, service: Service, command: &[String]) -> Result<Step>;
 
     /// What has to be fetched before [`Engine::client`] can be run.

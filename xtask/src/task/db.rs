@@ -165,7 +165,7 @@ fn reset(context: &Context, arguments: &DbReset) -> Result<u8> {
     Ok(0)
 }
 
-/// Dumps the database unless it holds nothing, or nothing but what the template holds. Gives back what it held.
+/// Dumps the database unless it is empty or equal to the template. Gives back what it held.
 fn save_what_would_be_lost(context: &Context, target: &Target<'_>, template: &Template, yes: bool) -> Result<Survey> {
     let now = ask_survey(context, target, DATABASE)?;
     if now.rows() == 0 || now.differences(&ask_survey(context, target, &template.name)?.tables).is_empty() {

@@ -121,7 +121,7 @@ fn data_of_another_major_version_is_refused_and_untouched() {
 #[test]
 fn a_full_disk_is_told_with_the_programs_own_words_and_leaves_no_half_made_data() {
     let checkout = Checkout::new();
-    // A program that fills nothing but fails as on a full disk, where PostgreSQL's own would be found first.
+    // A program that fails as it would on a full disk, where PostgreSQL's own would be found first.
     let real = checkout.xtask(&["doctor", "--json"]).expect(0).stdout;
     assert!(real.contains("PostgreSQL"));
     checkout.fake("initdb", "[ \"$1\" = --version ] && exec echo 'initdb (PostgreSQL) 15.0'\necho 'initdb: error: could not write to file: No space left on device' >&2\nexit 1\n");

@@ -1,11 +1,13 @@
 //! Hot reload: what an edit leads to, and that no client notices more of it than the new answer.
 
+mod processes;
+
 use std::fs;
 
 use serde_json::Value;
 
 use crate::load::Load;
-use crate::support::{Checkout, is_alive, of, signal, until, until_or_show};
+use crate::support::{Checkout, is_alive, of, until, until_or_show};
 
 /// A build that makes another binary of the same program.
 const ANOTHER: &str = "cp target/debug/thunder target/debug/new && mv target/debug/new target/debug/thunder\n";
@@ -147,7 +149,7 @@ fn a_save_of_many_steps_or_a_change_of_many_files_is_one_build() {
 fn a_compile_error_is_shown_once_and_told_by_status_until_it_is_fixed() {
     let checkout = up();
     let before = checkout.pid("backend");
-    checkout.edit(BROKEN, "1 error in backend/src/reports/routes.rs:41; the older build goes on serving");
+    checkout.edit(BROKEN, "1 error in backend/src/reports/routes.rs:41; the older build keeps serving");
     assert_eq!(checkout.said("error[E0425]: not found: it_is"), 1);
     let status = checkout.xtask(&["status", "--json"]).expect(0).json();
     let backend = of(&status, "backend");
@@ -170,7 +172,7 @@ fn a_compile_error_is_shown_once_and_told_by_status_until_it_is_fixed() {
 #[test]
 fn an_error_that_is_undone_needs_no_build() {
     let checkout = up();
-    checkout.edit(BROKEN, "goes on serving");
+    checkout.edit(BROKEN, "keeps serving");
     let builds = checkout.builds();
     fs::remove_file(checkout.path("backend/src/build.sh")).unwrap();
     checkout.hear("changed back to what serves", 1);
@@ -179,7 +181,7 @@ fn an_error_that_is_undone_needs_no_build() {
 }
 
 #[test]
-fn a_change_during_a_build_calls_it_off() {
+fn a_change_during_a_build_cancels_it() {
     let checkout = up();
     checkout.write("backend/src/build.sh", "exec sleep 600\n");
     until("it is being built", || checkout.builds() == 2);
@@ -196,8 +198,7 @@ fn a_server_that_does_not_get_ready_leaves_the_older_one_serving() {
     let before = checkout.pid("backend");
     let failing = "printf '#!/bin/sh\\necho no luck\\nexit 7\\n' > target/debug/new; chmod +x target/debug/new; \
                    mv target/debug/new target/debug/thunder\n";
-    checkout
-        .edit(failing, "the new server ended with exit code 7 before it was ready; the older build goes on serving");
+    checkout.edit(failing, "the new server ended with exit code 7 before it was ready; the older build keeps serving");
     assert_eq!(checkout.pid("backend"), before);
     assert_eq!(checkout.said("no luck"), 1);
     let status = checkout.xtask(&["status", "--json"]).expect(0).json();
@@ -216,7 +217,7 @@ fn changed_settings_need_no_build_and_wrong_ones_leave_the_older_server() {
 
     let before = checkout.pid("backend");
     checkout.write(".env.docker", &settings.replace("LOG_LEVEL=info", "LOG_LEVEL=inf=o=3"));
-    checkout.hear("the older build goes on serving", 1);
+    checkout.hear("the older build keeps serving", 1);
     assert_eq!(checkout.pid("backend"), before);
     assert!(checkout.log().contains("LOG_LEVEL"), "the server names what is wrong: {}", checkout.log());
     checkout.write(".env.docker", &settings);
@@ -254,7 +255,7 @@ fn a_pending_migration_is_applied_first_and_an_altered_one_stops_with_what_to_do
     let served = checkout.read("backend/src/build.sh");
     checkout.write("backend/migrations/2_b.up.sql", "SELECT 2");
     let altered = "echo \"thunder: the database's migrations differ from this version's:\" >&2; echo '  2_b was altered' >&2; exit 5";
-    checkout.edit(&build(altered), "migrations differ from this version's; the older build goes on serving");
+    checkout.edit(&build(altered), "migrations differ from this version's; the older build keeps serving");
     let log = checkout.log();
     for words in ["2_b was altered", "cargo xtask migrate status", "cargo xtask clean"] {
         assert!(log.contains(words), "{words:?} is not in {log}");
@@ -273,124 +274,6 @@ fn a_pending_migration_is_applied_first_and_an_altered_one_stops_with_what_to_do
     checkout.write(".env.docker", &settings);
     checkout.hear("reloaded ", reloads + 1);
     assert_eq!(checkout.builds(), builds, "what serves is what was built last");
-}
-
-#[test]
-fn with_its_watcher_killed_the_backend_serves_and_up_brings_both_in_order() {
-    let checkout = up();
-    checkout.edit(ANOTHER, "reloaded ");
-    let (watcher, backend) = (checkout.watcher(), checkout.pid("backend"));
-    signal(watcher, "KILL");
-    until("it is gone", || !is_alive(watcher));
-    checkout.xtask(&["smoke"]).expect(0);
-    let ran = checkout.xtask(&["status", "--json"]).expect(4).says(&["its watcher is gone", "cargo xtask up"]);
-    assert_eq!(of(&ran.json(), "backend")["health"], "healthy");
-
-    let port = checkout.port();
-    checkout.xtask(&["up"]).expect(0);
-    assert_eq!(checkout.port(), port, "its own port is not taken by somebody else");
-    assert_ne!(checkout.watcher(), watcher);
-    until("the old one has ended", || !is_alive(backend));
-    checkout.edit(ANOTHER, "reloaded ");
-    checkout.xtask(&["status"]).expect(0);
-
-    signal(checkout.watcher(), "KILL");
-    checkout.xtask(&["down"]).expect(0);
-    assert_eq!(checkout.inhabitants(), Vec::<u32>::new());
-}
-
-#[test]
-fn a_watcher_that_is_killed_while_a_server_starts_leaves_none_that_nobody_knows() {
-    let checkout = up();
-    let slow = "printf '#!/bin/sh\\n[ $1 = serve ] && exec sleep 600\\nexit 0\\n' > target/debug/new; \
-                chmod +x target/debug/new; mv target/debug/new target/debug/thunder\n";
-    checkout.write("backend/src/build.sh", slow);
-    until("the new one starts", || of(&checkout.status(), "backend")["watch"]["phase"] == "starting");
-    let inhabitants = checkout.inhabitants().len();
-    signal(checkout.watcher(), "KILL");
-    until("it is gone", || checkout.inhabitants().len() < inhabitants);
-    checkout.xtask(&["down"]).expect(0);
-    assert_eq!(checkout.inhabitants(), Vec::<u32>::new());
-}
-
-#[test]
-fn a_backend_that_crashes_is_started_again_after_longer_and_longer_pauses() {
-    let checkout = up();
-    for (times, pause) in
-        ["in 500ms", "2 times in a row; starting it again in 1s", "3 times in a row; starting it again in 2s"]
-            .into_iter()
-            .enumerate()
-    {
-        let killed = checkout.pid("backend");
-        signal(killed, "KILL");
-        checkout.hear(pause, 1);
-        assert!(checkout.log().contains("the backend ended with signal SIGKILL"), "{}", checkout.log());
-        if times == 2 {
-            let ran = checkout.xtask(&["status", "--json"]).expect(4);
-            let backend = of(&ran.json(), "backend").clone();
-            assert_eq!(backend["detail"], "the backend ended with signal SIGKILL, 3 times in a row", "{backend:#}");
-        }
-        until("it serves again", || checkout.xtask(&["status"]).code == 0);
-        assert_ne!(checkout.pid("backend"), killed);
-    }
-}
-
-#[test]
-fn a_connection_that_is_made_while_nothing_serves_waits() {
-    let checkout = up();
-    let load = Load::on(checkout.port());
-    until("it is answered", || load.answers() > 10);
-    expect_no_failure(load);
-    signal(checkout.pid("backend"), "KILL");
-    checkout.hear("starting it again", 1);
-    let load = Load::on(checkout.port());
-    until("it is answered", || load.answers() > 10);
-    expect_no_failure(load);
-}
-
-#[test]
-fn without_a_watcher_it_is_a_plain_process_and_each_can_follow_the_other() {
-    let checkout = checkout();
-    checkout.xtask(&["up", "--no-watch"]).expect(0);
-    assert!(!checkout.exists(".stack/run/watcher.json"));
-    assert_eq!(of(&checkout.status(), "backend")["watch"], Value::Null);
-    let plain = checkout.pid("backend");
-    checkout.xtask(&["up"]).expect(0).says(&["everything is running already"]);
-    assert_eq!(checkout.pid("backend"), plain, "what runs stays as it is");
-
-    let watch = checkout.start_until(&["watch"], "Ctrl-C leaves the stack running");
-    assert_ne!(checkout.pid("backend"), plain);
-    checkout.edit(ANOTHER, "reloaded ");
-    watch.signal("INT");
-    let said = watch.end().expect(130).stderr;
-    assert!(
-        said.trim_end().ends_with("Ctrl-C leaves the stack running, as it was"),
-        "it leaves without a word: {said}"
-    );
-    assert_eq!(of(&checkout.status(), "backend")["watch"]["running"], true);
-
-    checkout.xtask(&["up", "--no-watch"]).expect(0);
-    assert_eq!(of(&checkout.status(), "backend")["watch"], Value::Null);
-    checkout.xtask(&["smoke"]).expect(0);
-}
-
-#[test]
-fn in_the_foreground_builds_and_the_backend_are_shown_and_ctrl_c_stops_what_was_started() {
-    let checkout = checkout();
-    checkout.xtask(&["up", "postgres"]).expect(0);
-    let watch = checkout.start_until(&["watch"], "Ctrl-C stops what this has started");
-    checkout.edit(BROKEN, "goes on serving");
-    checkout.edit(ANOTHER, "reloaded ");
-    watch.signal("INT");
-    let ran = watch.end().expect(130).says(&["stopped redis, backend"]);
-    for words in ["WATCH serving", "error[E0425]: not found: it_is", "WATCH reloaded ", "listening address="] {
-        assert!(ran.stdout.contains(words), "{words:?} is not in\n{}", ran.stdout);
-    }
-    let status = checkout.xtask(&["status", "--json"]).expect(0).json();
-    assert_eq!(of(&status, "postgres")["state"], "running");
-    assert_eq!(of(&status, "backend")["state"], "stopped");
-    checkout.xtask(&["clean", "--yes"]).expect(0);
-    checkout.expect_nothing_left();
 }
 
 #[test]
@@ -451,30 +334,4 @@ fn a_migration_that_is_in_no_commit_is_named_as_a_draft() {
     assert_eq!(asked().lines().last(), Some("migrate run --draft 2"), "by `up`");
     checkout.write("backend/migrations/3_c.up.sql", "SELECT 1");
     until("the watcher migrates", || asked().lines().last() == Some("migrate run --draft 2 --draft 3"));
-}
-
-#[test]
-fn after_a_watcher_was_killed_the_next_one_takes_over_without_a_gap() {
-    // Where the system keeps processes from each other, the next watcher has to wait for the address.
-    let is_closed = fs::read_to_string("/proc/sys/kernel/yama/ptrace_scope").is_ok_and(|scope| scope.trim() != "0");
-    if is_closed && !is_root() {
-        return;
-    }
-    let checkout = up();
-    let load = Load::on(checkout.port());
-    for _ in 0..5 {
-        let (watcher, server) = (checkout.watcher(), checkout.pid("backend"));
-        signal(watcher, "KILL");
-        until("the watcher is gone", || !is_alive(watcher));
-        checkout.xtask(&["up"]).expect(0);
-        until("the older server has ended", || !is_alive(server));
-        let answers = load.answers();
-        until("the next one answers", || load.answers() > answers);
-    }
-    expect_no_failure(load);
-    assert_eq!(checkout.said("taking over from a server whose watcher is gone"), 0);
-}
-
-fn is_root() -> bool {
-    fs::read_to_string("/proc/self/status").is_ok_and(|status| status.contains("Uid:\t0\t"))
 }

@@ -44,7 +44,7 @@ fn the_history_tells_each_layers_size_in_bytes() {
     assert!(fixture.runner.was_asked("--human=false"));
 }
 
-/// Writes what an archive is said to hold, into the folder that tar is to unpack it into.
+/// Writes the files of an archive into the folder that tar would unpack it into.
 fn unpacked(manifest: &'static str) -> impl Fn(&Step) + Send + 'static {
     move |step| {
         let words = step.arguments();

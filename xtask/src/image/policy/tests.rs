@@ -134,7 +134,7 @@ fn every_tool_key_and_secret_file_is_told_wherever_it_lies() {
         assert_eq!(of_name(&format!("/usr/share/doc/{tool}")), None, "{tool} is no program there");
     }
     let endings = KEY_ENDINGS.iter().map(|ending| format!("/tls/server{ending}"));
-    let files = SECRET_FILES.iter().map(|file| format!("/root/{file}"));
+    let files = SECRET_FILES.iter().map(|file| format!("/home/x/{file}"));
     for name in endings.chain(files).chain(["/app/.env.production".to_owned(), "/.env".to_owned()]) {
         assert_eq!(of_name(&name).unwrap(), format!("{name} is a file for secrets"));
     }

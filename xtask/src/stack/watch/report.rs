@@ -73,7 +73,7 @@ pub struct Problem {
     pub details: Vec<String>,
     /// What to do about it.
     pub hints: Vec<String>,
-    /// Whether nothing but an edit helps, so that there is no use in trying again.
+    /// Whether only an edit helps: then nothing is tried again.
     pub needs_edit: bool,
 }
 

@@ -48,7 +48,7 @@ pub enum Role {
 }
 
 impl<'a> Servers<'a> {
-    /// One with nothing but the server that an earlier watcher has left, if there is one.
+    /// No servers yet, except one that an earlier watcher has left.
     pub fn new(context: &'a Context, location: &'a Location, files: Files, sender: Sender<Message>) -> Result<Self> {
         // Whoever started us has ended what these told of, except the one that serves.
         file::remove(&files.servers())?;

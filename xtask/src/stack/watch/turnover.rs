@@ -76,7 +76,7 @@ impl Watcher<'_, '_> {
     /// Notes why what was edited does not serve. An exit code, where nothing ever did and nothing is left to wait for.
     pub fn fail(&mut self, problem: Problem, code: u8) -> Option<u8> {
         let serves = self.servers.is_serving();
-        let serving = if serves { "; the older build goes on serving" } else { "" };
+        let serving = if serves { "; the older build keeps serving" } else { "" };
         let summary = format!("{}{serving}", problem.summary);
         let hints: Vec<String> = problem.hints.iter().map(|hint| format!("try: {hint}")).collect();
         let details = problem.details.clone();

@@ -174,7 +174,7 @@ impl Journey {
         ]
     }
 
-    /// The same tasks on a pseudo-terminal, which leaves nothing but a stack that is cleaned.
+    /// The same tasks on a pseudo-terminal, which leave a stack for the next phase to clean.
     fn at_a_terminal(self: &Arc<Self>) -> Vec<Action> {
         let terminal = cargo::test(&self.root, false, Tests::Terminal, &[])
             .env("TERMINAL_CHECKOUT", &self.clone)

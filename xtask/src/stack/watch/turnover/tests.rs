@@ -33,7 +33,7 @@ fn a_build_that_fails_while_an_older_one_serves_is_told_and_changes_nothing() {
         let said = lines(fixture);
         assert_eq!(
             said[said.len() - 2..],
-            ["1 error in backend/src/main.rs:7; the older build goes on serving", "what the compiler says"]
+            ["1 error in backend/src/main.rs:7; the older build keeps serving", "what the compiler says"]
         );
         assert!(watcher.retry.is_none(), "only an edit helps");
         assert!(watcher.servers.is_serving());
@@ -67,7 +67,7 @@ fn a_new_server_that_dies_leaves_the_older_one_serving() {
         assert_eq!(watcher.told().phase, Phase::Idle);
         let said = lines(fixture);
         assert!(
-            said.iter().any(|line| line.ends_with("before it was ready; the older build goes on serving")),
+            said.iter().any(|line| line.ends_with("before it was ready; the older build keeps serving")),
             "{said:?}"
         );
         assert_eq!(last(fixture), format!("try: {LOGS}"));
@@ -129,7 +129,7 @@ fn when_nothing_serves_any_more_a_failed_start_is_tried_again_and_a_failed_build
         assert_eq!(watcher.told().phase, Phase::Waiting);
         watcher.retry = None;
         assert_eq!(watcher.comes_to(broken("1 error")), None);
-        assert!(watcher.retry.is_none(), "nothing but an edit helps");
+        assert!(watcher.retry.is_none(), "only an edit helps");
         assert_eq!(watcher.told().phase, Phase::Idle);
     });
 }
