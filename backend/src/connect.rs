@@ -25,7 +25,7 @@ const ACQUIRE: Duration = Duration::from_millis(1500);
 /// How long the start waits for Redis, which it can do without.
 const REDIS_AT_START: Duration = Duration::from_secs(2);
 
-/// For how long a connection that has just been used is taken to be in order: no server is restarted in less.
+/// How long an unused connection is trusted without a check.
 const TRUSTED: Duration = Duration::from_millis(500);
 
 /// What PostgreSQL itself ends: a query that takes too long, also when nobody waits for it any more, and a transaction

@@ -10,12 +10,12 @@ use crate::{health, problem, programs, reports};
 /// Every route.
 pub fn of(app: App) -> Router {
     let api = Router::new().merge(programs::routes()).merge(reports::routes());
-    // Asked also, and above all, when there is too much to do.
+    // These answer even when there is too much to do.
     let always = Router::new().merge(health::routes()).merge(problem::routes());
     let rest = Router::new().fallback(async || Problem::not_found("route"));
-    let everyone = Middleware::new(&app.config);
+    let everyone = Middleware::new(&app.config, None);
     Router::new()
-        .merge(around(api, Middleware::admitting(&app.config, &app.admission)))
+        .merge(around(api, Middleware::new(&app.config, Some(app.admission.clone()))))
         .merge(around(always, everyone.clone()))
         .merge(around(rest, everyone))
         .with_state(app)
@@ -23,4 +23,44 @@ pub fn of(app: App) -> Router {
 
 fn around(routes: Router<App>, layer: Middleware) -> Router<App> {
     routes.method_not_allowed_fallback(async || Problem::from(Kind::MethodNotAllowed)).layer(layer)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::iter;
+
+    use axum::body::Body;
+    use axum::http::Request;
+    use redis::aio::{ConnectionManager, ConnectionManagerConfig};
+    use tower::ServiceExt as _;
+
+    use super::*;
+    use crate::background::Background;
+    use crate::config::Config;
+    use crate::connect;
+
+    #[tokio::test]
+    async fn a_full_service_refuses_the_api_and_answers_health_checks() {
+        let settings = [
+            ("DATABASE_URL", "postgres://nobody@127.0.0.1:1/none"),
+            ("REDIS_URL", "redis://127.0.0.1:1"),
+            ("JWT_SECRET", "0123456789abcdef0123456789abcdef"),
+            ("JWT_REFRESH_SECRET", "fedcba9876543210fedcba9876543210"),
+        ];
+        let config =
+            Config::read(|name| settings.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).into()))
+                .unwrap();
+        let client = redis::Client::open(config.redis.url.reveal()).unwrap();
+        let redis = ConnectionManager::new_lazy_with_config(client, ConnectionManagerConfig::new()).unwrap();
+        let database = connect::pool(&config).unwrap();
+        let app = App::new(config, database, redis, &Background::default());
+        let ask = |path: &str| Request::builder().uri(path).header("host", "x").body(Body::empty()).unwrap();
+        let held: Vec<_> = iter::from_fn(|| app.admission.admit(&mut ask("/")).ok()).collect();
+        assert_eq!(held.len(), 512);
+        let routes = of(app);
+        for (path, status) in [("/api/v1/reports", 503), ("/api/v1/programs", 503), ("/health/live", 200), ("/x", 404)]
+        {
+            assert_eq!(routes.clone().oneshot(ask(path)).await.unwrap().status().as_u16(), status, "{path}");
+        }
+    }
 }

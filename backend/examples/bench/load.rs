@@ -6,7 +6,7 @@ use anyhow::{Context, Result, bail, ensure};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::memory;
+use crate::process;
 
 /// What is measured.
 #[derive(Debug, Clone, Copy)]
@@ -39,7 +39,7 @@ pub async fn measure(server: Server, request: &str, connections: usize, seconds:
         client.ask(request).await?;
         clients.push(client);
     }
-    let processor_time = memory::processor_time(server.id)?;
+    let processor_time = process::processor_time(server.id)?;
     let started = Instant::now();
     let until = started + Duration::from_secs_f64(seconds);
     let tasks = clients.into_iter().map(|client| tokio::spawn(ask_until(client, request.to_owned(), until)));
@@ -49,7 +49,7 @@ pub async fn measure(server: Server, request: &str, connections: usize, seconds:
         latencies.extend(task.await??);
     }
     let elapsed = started.elapsed().as_secs_f64();
-    let processor_time = memory::processor_time(server.id)? - processor_time;
+    let processor_time = process::processor_time(server.id)? - processor_time;
     latencies.sort_unstable();
     let at = |share: usize| latencies.get(latencies.len() * share / 100).map_or(f64::NAN, Duration::as_secs_f64);
     #[expect(clippy::cast_precision_loss, reason = "a count of answers is far below 2⁵³")]

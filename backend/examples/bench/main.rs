@@ -7,6 +7,7 @@
 mod bare;
 mod load;
 mod memory;
+mod process;
 mod report;
 mod scenario;
 mod servers;
@@ -75,7 +76,7 @@ fn run(cli: &Cli) -> Result<()> {
             for round in 0..cli.rounds {
                 let measure =
                     |server| runtime.block_on(load::measure(server, &scenario.request, connections, cli.seconds));
-                // Whatever going first is good or bad for, both have it.
+                // Each goes first in half of the rounds, in case the order matters.
                 pairs.push(if round % 2 == 0 {
                     (measure(thunder.server())?, measure(bare.server())?)
                 } else {

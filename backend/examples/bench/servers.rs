@@ -11,6 +11,7 @@ use tokio::runtime::Runtime;
 use crate::LIMIT;
 use crate::load::{Client, Server};
 use crate::memory::{self, Memory};
+use crate::process;
 
 /// The service as it runs in production, but for the token that nobody needs here; it logs as it would there.
 pub struct Thunder {
@@ -79,7 +80,7 @@ impl Thunder {
 
     /// What it takes in memory, in MB.
     pub fn memory(&self) -> Result<f64> {
-        memory::of_process(self.child.id())
+        process::memory(self.child.id())
     }
 
     /// What it takes once it has answered something.

@@ -31,8 +31,7 @@ const FORMATS: &[(&str, LogFormat)] = &[("json", LogFormat::Json), ("pretty", Lo
 /// target, and then logs nothing else.
 fn filter(value: &str) -> Result<Targets, String> {
     let problem = || "must be error, warn, info, debug, trace or off, or a list such as info,sqlx=warn".to_owned();
-    // What PostgreSQL notes by the way, such as that a table is there already. Whoever wants it names it.
-    let mut filter = Targets::new().with_target("sqlx::postgres::notice", LevelFilter::WARN);
+    let mut filter = Targets::new();
     for part in value.split(',').map(str::trim) {
         filter = match part.split_once('=') {
             None => filter.with_default(level(part).ok_or_else(problem)?),
@@ -40,7 +39,10 @@ fn filter(value: &str) -> Result<Targets, String> {
             Some(_) => return Err(problem()),
         };
     }
-    Ok(filter)
+    // PostgreSQL's notices, such as that a table already exists. Whoever wants to see them names them.
+    let default = filter.default_level().unwrap_or(LevelFilter::OFF);
+    let notices = ("sqlx::postgres::notice", default.min(LevelFilter::WARN));
+    Ok(Targets::new().with_default(default).with_targets([notices]).with_targets(filter))
 }
 
 fn level(word: &str) -> Option<LevelFilter> {

@@ -161,6 +161,9 @@ mod tests {
     use std::net::IpAddr;
     use std::time::Duration;
 
+    use tracing::Level;
+    use tracing::level_filters::LevelFilter;
+
     use super::*;
 
     const GOOD: &[(&str, &str)] = &[
@@ -261,10 +264,18 @@ mod tests {
 
     #[test]
     fn notices_of_the_database_are_logged_only_where_somebody_names_them() {
-        for (level, is_logged) in [("info", false), ("debug", false), ("info,sqlx::postgres::notice=info", true)] {
+        let named = "info,sqlx::postgres::notice=info";
+        for (level, most) in [
+            ("off", LevelFilter::OFF),
+            ("error", LevelFilter::ERROR),
+            ("info", LevelFilter::WARN),
+            ("debug", LevelFilter::WARN),
+            (named, LevelFilter::INFO),
+        ] {
             let filter = read(&[("LOG_LEVEL", level)]).unwrap().logs.filter;
-            assert_eq!(filter.would_enable("sqlx::postgres::notice", &tracing::Level::INFO), is_logged, "{level}");
-            assert!(filter.would_enable("sqlx::postgres::notice", &tracing::Level::WARN), "{level}");
+            for of in [Level::ERROR, Level::WARN, Level::INFO, Level::DEBUG] {
+                assert_eq!(filter.would_enable("sqlx::postgres::notice", &of), of <= most, "{level}: {of}");
+            }
         }
     }
 

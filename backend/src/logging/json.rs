@@ -13,7 +13,7 @@ use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, FormattedFields};
 use tracing_subscriber::registry::LookupSpan;
 
-use super::line::{DRAINING_WORD, is_draining};
+use super::{DRAINING_WORD, is_draining};
 
 /// A line as one JSON object.
 pub struct Machine;
@@ -101,10 +101,6 @@ impl Visit for Members<'_, '_> {
     }
 
     fn record_u64(&mut self, field: &Field, value: u64) {
-        self.member(field, |writer| write!(writer, "{value}"));
-    }
-
-    fn record_u128(&mut self, field: &Field, value: u128) {
         self.member(field, |writer| write!(writer, "{value}"));
     }
 

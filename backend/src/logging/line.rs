@@ -1,7 +1,6 @@
 //! Log lines for people: a short one for each event.
 
 use std::fmt;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Subscriber};
@@ -10,22 +9,7 @@ use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, FormattedFields};
 use tracing_subscriber::registry::LookupSpan;
 
-use super::ANSWERED;
-
-/// Whether this process was told to stop. One that replaces it may log to the same place at the same time.
-static DRAINING: AtomicBool = AtomicBool::new(false);
-/// The word for it.
-pub const DRAINING_WORD: &str = "draining";
-
-/// From now on every line says that it comes from a process that was told to stop.
-pub fn mark_as_draining() {
-    DRAINING.store(true, Ordering::Relaxed);
-}
-
-/// Whether it was.
-pub fn is_draining() -> bool {
-    DRAINING.load(Ordering::Relaxed)
-}
+use super::{ANSWERED, DRAINING_WORD, is_draining};
 
 /// A line for a person: time, level, what happened; for an answer method, path, status and duration; last the
 /// request's id.

@@ -5,6 +5,7 @@ mod line;
 mod sink;
 
 use std::io::{IsTerminal as _, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum::extract::Request;
@@ -19,7 +20,6 @@ use uuid::fmt::Hyphenated;
 
 use self::json::{AsMembers, Machine};
 use self::line::Person;
-pub use self::line::mark_as_draining;
 pub use self::sink::finish;
 use crate::actor;
 use crate::config::{Config, LogFormat, LogSettings};
@@ -31,6 +31,21 @@ pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const ANSWERED: &str = "answered";
 /// Asked by machines every few seconds: not worth a line as long as all is well.
 const PROBES: [&str; 3] = ["/health", "/health/live", "/api/v1/health"];
+
+/// Whether this process was told to stop. One that replaces it may log to the same place at the same time.
+static DRAINING: AtomicBool = AtomicBool::new(false);
+/// How lines call such a process.
+const DRAINING_WORD: &str = "draining";
+
+/// From now on every line says that it comes from a process that was told to stop.
+pub fn mark_as_draining() {
+    DRAINING.store(true, Ordering::Relaxed);
+}
+
+/// Whether this process was told to stop.
+fn is_draining() -> bool {
+    DRAINING.load(Ordering::Relaxed)
+}
 
 /// Starts logging on stdout as the settings say; the first call in a process wins.
 pub fn start(config: &Config) {

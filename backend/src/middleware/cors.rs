@@ -3,7 +3,7 @@
 use axum::body::Body;
 use axum::extract::Request;
 use axum::http::{HeaderMap, HeaderValue, Method, header};
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 
 /// What scripts could not read otherwise.
 const EXPOSED: HeaderValue = HeaderValue::from_static("x-request-id,location,retry-after");
@@ -26,24 +26,20 @@ pub fn is_preflight(request: &Request) -> bool {
     request.method() == Method::OPTIONS && request.headers().contains_key(header::ACCESS_CONTROL_REQUEST_METHOD)
 }
 
+/// What the allowed pages may do. Other pages get it too, but without a permission it means nothing to a browser.
+pub fn answer_preflight() -> Response {
+    let headers = [
+        (header::ACCESS_CONTROL_ALLOW_METHODS, METHODS),
+        (header::ACCESS_CONTROL_ALLOW_HEADERS, HEADERS),
+        (header::ACCESS_CONTROL_MAX_AGE, MAX_AGE),
+    ];
+    (headers, Body::empty()).into_response()
+}
+
 impl Cors {
     /// Pages of these origins may call, and no others.
     pub fn new(allowed: Vec<HeaderValue>) -> Self {
         Self { allowed }
-    }
-
-    /// What any page may do that may call at all.
-    pub fn answer_preflight(&self) -> Response {
-        let mut response = Response::new(Body::empty());
-        // If no page may call, the answer does not say how.
-        if !self.allowed.is_empty() {
-            response.headers_mut().extend([
-                (header::ACCESS_CONTROL_ALLOW_METHODS, METHODS),
-                (header::ACCESS_CONTROL_ALLOW_HEADERS, HEADERS),
-                (header::ACCESS_CONTROL_MAX_AGE, MAX_AGE),
-            ]);
-        }
-        response
     }
 
     /// Lets pages of this origin read an answer, if they may.

@@ -1,30 +1,21 @@
 //! A handler's answer, or the one that stands in for it when the handler panics or takes too long.
 
 use std::convert::Infallible;
-use std::future::poll_fn;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::pin;
-use std::task::Poll;
+use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
 use axum::response::{IntoResponse, Response};
+use futures_util::FutureExt as _;
 
 use crate::problem::{Kind, Problem};
 
-/// Waits for a handler's answer, and for no longer than that.
+/// Waits for a handler's answer, at most for `timeout`.
 pub async fn answer(handler: impl Future<Output = Result<Response, Infallible>>, timeout: Duration) -> Response {
-    let mut handler = pin!(handler);
-    let caught = poll_fn(|cx| {
-        // A future that has panicked is not polled again, so that nobody sees what it left half done.
-        match catch_unwind(AssertUnwindSafe(|| handler.as_mut().poll(cx))) {
-            Ok(Poll::Pending) => Poll::Pending,
-            Ok(Poll::Ready(Ok(response))) => Poll::Ready(response),
-            // The panic hook has logged why.
-            Err(_) => Poll::Ready(Problem::fault().into_response()),
-        }
-    });
-    match tokio::time::timeout(timeout, caught).await {
-        Ok(response) => response,
+    // A future that has panicked is not polled again, so that nobody sees what it left half done.
+    match tokio::time::timeout(timeout, AssertUnwindSafe(handler).catch_unwind()).await {
+        Ok(Ok(Ok(response))) => response,
+        // The panic hook has logged why.
+        Ok(Err(_)) => Problem::fault().into_response(),
         Err(_) => Problem::from(Kind::Unavailable).into_response(),
     }
 }

@@ -1,9 +1,9 @@
 //! The one layer around every route.
 //!
-//! axum boxes and clones each layer of a stack for each request. Here one future does what ten layers would, in one order:
-//! the request gets its id and its span; it is refused if it has no `Host`, if it is a preflight it is answered, and if
-//! there is too much to do it is refused; its handler may take its time and panic; the answer becomes a problem document
-//! where it is an error, gets its headers, and is logged.
+//! axum boxes and clones each layer of a stack for each request. Here one future does what a stack of layers would.
+//! The request gets its id and its span. Without a `Host` it is refused; a preflight is answered; when there is too much
+//! to do, it is refused. The handler has a time limit and may panic. An error becomes a problem document. The answer gets
+//! its headers and is logged.
 
 mod cors;
 mod guard;
@@ -49,21 +49,14 @@ struct Shared {
 }
 
 impl Middleware {
-    /// A layer that admits every request.
-    pub fn new(config: &Config) -> Self {
+    /// The layer; without an admission it admits every request.
+    pub fn new(config: &Config, admission: Option<Admission>) -> Self {
         Self(Arc::new(Shared {
             trusted_proxies: config.listen.trusted_proxies,
             cors: Cors::new(config.origins.allowed()),
-            admission: None,
+            admission,
             timeout: REQUEST_TIMEOUT,
         }))
-    }
-
-    /// A layer that admits as many requests as there are places.
-    pub fn admitting(config: &Config, admission: &Admission) -> Self {
-        let Self(shared) = Self::new(config);
-        let shared = Arc::into_inner(shared).expect("nobody else has it yet");
-        Self(Arc::new(Shared { admission: Some(admission.clone()), ..shared }))
     }
 }
 
@@ -123,7 +116,7 @@ impl Shared {
             return refuse(problem.into_response());
         }
         if cors::is_preflight(request) {
-            return refuse(self.cors.answer_preflight());
+            return refuse(cors::answer_preflight());
         }
         match self.admission.as_ref().map(|admission| admission.admit(request)).transpose() {
             Ok(place) => Ok(place),

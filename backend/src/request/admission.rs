@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::body::HttpBody as _;
 use axum::extract::Request;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError};
 
 use crate::problem::{Kind, Problem};
 
@@ -45,15 +45,25 @@ impl Admission {
         Ok(place)
     }
 
-    /// Room for so many bytes more of a body, until it is dropped.
-    pub fn body(&self, bytes: usize) -> Result<OwnedSemaphorePermit, Problem> {
-        let count = u32::try_from(bytes).unwrap_or(u32::MAX);
-        Arc::clone(&self.bodies).try_acquire_many_owned(count).map_err(|_| overloaded())
+    /// Room for so many bytes more of a body, until `held` is dropped.
+    pub fn body(&self, held: &mut Option<OwnedSemaphorePermit>, bytes: usize) -> Result<(), Problem> {
+        grow(held, &self.bodies, bytes).map_err(|_| overloaded())
     }
 
     fn request(&self) -> Result<OwnedSemaphorePermit, Problem> {
         Arc::clone(&self.requests).try_acquire_owned().map_err(|_| overloaded())
     }
+}
+
+/// Lets a permit grow by so much; without room for it, the permit stays as it was.
+pub fn grow(held: &mut Option<OwnedSemaphorePermit>, room: &Arc<Semaphore>, by: usize) -> Result<(), TryAcquireError> {
+    let count = u32::try_from(by).unwrap_or(u32::MAX);
+    let more = Arc::clone(room).try_acquire_many_owned(count)?;
+    match held {
+        Some(held) => held.merge(more),
+        none => *none = Some(more),
+    }
+    Ok(())
 }
 
 fn overloaded() -> Problem {

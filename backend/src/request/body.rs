@@ -65,11 +65,7 @@ impl Collected {
         let held = self.room.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
         let wanted = capacity.saturating_sub(ALWAYS + held);
         if wanted > 0 {
-            let room = admission.body(wanted)?;
-            match &mut self.room {
-                Some(held) => held.merge(room),
-                none => *none = Some(room),
-            }
+            admission.body(&mut self.room, wanted)?;
         }
         self.bytes.reserve_exact(capacity - self.bytes.len());
         Ok(())
@@ -111,7 +107,7 @@ mod tests {
         let timeout = Duration::from_millis(50);
         let outcome = collect_within(timeout, Body::new(HalfSent(Some(900_000))), 1_000_000, &admission).await;
         assert_eq!(outcome.err().unwrap().into_response().status().as_u16(), 408);
-        assert!(admission.body(32 * 1024 * 1024).is_ok(), "all of the room");
+        assert!(admission.body(&mut None, 32 * 1024 * 1024).is_ok(), "all of the room");
     }
 
     #[tokio::test]

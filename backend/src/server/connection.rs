@@ -71,8 +71,8 @@ impl Server {
         let io = TokioIo::new(Timed::new(stream, Arc::clone(&state), place));
         let service = service_fn(|request| answer(self.router.clone(), Arc::clone(&state), peer, request));
         let mut connection = pin!(self.http.serve_connection(io, service).with_upgrades());
-        // What the server says is looked at only when it says something, and not at each step of a request: all
-        // connections would ask for the same locks.
+        // Orders are polled only when one arrives. Polling them at each step of a request would make all connections
+        // compete for the same locks.
         let mut orders = FuturesUnordered::from_iter([next_order(Arc::clone(&state), false)]);
         loop {
             tokio::select! {
@@ -84,8 +84,7 @@ impl Server {
                 }
                 Some(order) = orders.next() => {
                     // For one that has sent nothing, hyper would wait for a request to come.
-                    let has_nothing = order == Order::ShutDown && !state.has_received.load(Ordering::Acquire);
-                    if order == Order::End || has_nothing {
+                    if order == Order::End || !state.has_received.load(Ordering::Acquire) {
                         return;
                     }
                     connection.as_mut().graceful_shutdown();
@@ -103,17 +102,15 @@ enum Order {
     End,
     /// To end after its last answer.
     ShutDown,
-    /// The same, because others are waiting for its place.
-    MakeRoom,
 }
 
-/// The next order for a connection; one that has its last request is only ever told to end.
+/// The next order for a connection. After `ShutDown` only `End` can follow.
 async fn next_order(connection: Arc<Connection>, is_last: bool) -> Order {
     let shared = &connection.shared;
     tokio::select! {
         () = shared.cut.cancelled() => Order::End,
         () = shared.shutdown.cancelled(), if !is_last => Order::ShutDown,
-        () = idle_in_a_crowd(&connection), if !is_last => Order::MakeRoom,
+        () = idle_in_a_crowd(&connection), if !is_last => Order::ShutDown,
     }
 }
 

@@ -18,6 +18,7 @@ use tokio_util::sync::WaitForCancellationFutureOwned;
 
 use super::SHORT_HEAD;
 use super::shared::Connection;
+use crate::request::admission;
 
 /// A stream that fails with `TimedOut` when a request's head is not complete, or an answer is not taken, in time. After
 /// an upgrade only the end of the server ends it.
@@ -71,18 +72,12 @@ impl<S> Timed<S> {
 
     /// Notes that so much of a head has come, and fails when all long ones together take too much.
     fn receive_head(&mut self, bytes: usize) -> io::Result<()> {
-        let before = self.received.max(SHORT_HEAD);
         self.received += bytes;
-        let Some(wanted @ 1..) = self.received.checked_sub(before) else { return Ok(()) };
-        let shared = &self.connection.shared;
-        let count = u32::try_from(wanted).unwrap_or(u32::MAX);
-        let room = Arc::clone(&shared.long_heads).try_acquire_many_owned(count);
-        let room = room.map_err(|_| io::Error::new(io::ErrorKind::QuotaExceeded, "too many heads are long"))?;
-        match &mut self.room {
-            Some(held) => held.merge(room),
-            none => *none = Some(room),
-        }
-        Ok(())
+        let held = self.room.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
+        let wanted @ 1.. = self.received.saturating_sub(SHORT_HEAD + held) else { return Ok(()) };
+        let room = &self.connection.shared.long_heads;
+        let refused = |_| io::Error::new(io::ErrorKind::QuotaExceeded, "too many heads are long");
+        admission::grow(&mut self.room, room, wanted).map_err(refused)
     }
 
     /// Notes whether something could be written, and fails when nothing could for too long.

@@ -108,3 +108,20 @@ fn long_heads_that_do_not_end_take_bounded_memory_and_keep_nobody_out() {
         until("there is room again", || raw::exchange(address, whole(28_000).as_bytes()).starts_with("HTTP/1.1 200"));
     }
 }
+
+#[test]
+fn a_head_that_was_answered_gives_back_its_room_while_its_connection_stays() {
+    let (_runtime, address) = start(Limits { long_heads: 25_000, ..Limits::default() });
+    let mut stream = raw::connect(address);
+    let head = format!("GET /small HTTP/1.1\r\nhost: x\r\nx-filler: {}\r\n\r\n", "x".repeat(28_000));
+    for _ in 0..5 {
+        stream.write_all(head.as_bytes()).unwrap();
+        let mut answer = Vec::new();
+        while !answer.ends_with(b"\r\n\r\nx") {
+            let mut byte = [0];
+            std::io::Read::read_exact(&mut stream, &mut byte).unwrap();
+            answer.push(byte[0]);
+        }
+        assert!(answer.starts_with(b"HTTP/1.1 200"), "{}", String::from_utf8_lossy(&answer));
+    }
+}

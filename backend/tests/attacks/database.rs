@@ -80,3 +80,18 @@ fn a_killed_migrator_lets_go_of_its_lock() {
         drop(holder);
     }
 }
+
+#[test]
+fn a_connection_that_broke_while_nobody_used_it_costs_no_request() {
+    let server = Server::start();
+    assert_eq!(server.get("/api/v1/reports").status, 200);
+    server.runtime.block_on(async {
+        let mut connection = server.database.connect().await;
+        let end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() \
+                   AND pid <> pg_backend_pid()";
+        connection.execute(end).await.unwrap();
+        // Longer than a connection is trusted.
+        connection.execute("SELECT pg_sleep(0.6)").await.unwrap();
+    });
+    assert_eq!(server.get("/api/v1/reports").status, 200);
+}

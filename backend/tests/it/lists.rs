@@ -122,6 +122,13 @@ fn no_list_sorts_or_scans_whatever_it_is_filtered_by() {
             assert_eq!(rows.len(), 51);
             let values = format!("{}51", status.map_or("", |(_, word)| word));
             check(&format!("{status:?}"), plans(&mut connection, "programs", &values).await);
+            let page = first.page(rows, |row| Key { created_at: row.created_at, id: row.id });
+            let last = page.items.last().unwrap();
+            let next = after(&page.next_cursor.unwrap());
+            let rows = programs::list(&mut connection, status.map(|(status, _)| status), &next).await.unwrap();
+            assert!(rows[0].created_at < last.created_at, "{status:?}");
+            let values = format!("{}'{}', '{}', 51", status.map_or("", |(_, word)| word), last.created_at, last.id);
+            check(&format!("{status:?}, next page"), plans(&mut connection, "programs", &values).await);
         }
     });
 }

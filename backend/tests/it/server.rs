@@ -208,7 +208,8 @@ fn after_a_stop_a_connection_that_was_kept_open_is_answered_once_more_and_told()
 
 #[test]
 fn a_stop_does_not_wait_for_ever() {
-    let mut server = start(limits(), Duration::from_millis(200));
+    // Longer than `linger`: the connection is told to end after its answer, and then cut off.
+    let mut server = start(limits(), Duration::from_millis(600));
     let mut stream = server.connect();
     ask(&mut stream, "/slow");
     server.runtime.block_on(server.arrived.recv()).unwrap();
