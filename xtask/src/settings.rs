@@ -252,7 +252,10 @@ fn read(path: &Path) -> Result<Settings> {
 }
 
 fn unreadable(path: &Path, problems: Vec<String>) -> anyhow::Error {
-    Failure::new(Exit::Missing, format!("{} cannot be read", path.display())).details(problems).into()
+    Failure::new(Exit::Missing, format!("{} cannot be read", path.display()))
+        .details(problems)
+        .hint("edit the line that is named, then cargo xtask env check")
+        .into()
 }
 
 fn parse(text: &str) -> Result<Settings, Vec<String>> {
@@ -274,7 +277,7 @@ fn parse(text: &str) -> Result<Settings, Vec<String>> {
             problems.push(format!("line {number}: {name} is set a second time"));
         } else if let Some(odd) = value.chars().find(|c| !is_plain(*c)) {
             problems.push(format!(
-                "line {number}: {name} holds {odd:?}, which shells and docker compose read differently; \
+                "line {number}: {name} holds the character {odd}, which shells and docker compose read differently; \
                  letters, digits and -_.,:;/@%+=<>[]* are fine, without quotes"
             ));
         } else {

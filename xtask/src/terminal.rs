@@ -1,22 +1,24 @@
 //! Everything that is printed: data on stdout, everything else on stderr, secrets nowhere.
 
 mod progress;
+mod streams;
 mod table;
 
 use std::fmt::Display;
-use std::io::{self, BufRead, IsTerminal, Write};
+use std::io::{self, IsTerminal, Write};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anstream::ColorChoice;
 use anstyle::{AnsiColor, Style};
-use anyhow::{Context, Result};
+use anyhow::{Context as _, Result};
 use serde::Serialize;
 use serde_json::json;
 
 use crate::failure::{Exit, Failure, exit_code};
 
 pub use self::progress::{HEARTBEAT, Lane, Progress};
+use self::streams::{Input, Stream};
 pub use self::table::Table;
 
 /// Something good.
@@ -54,64 +56,6 @@ pub struct Terminal {
     is_colored: bool,
     /// Whether stdout has a document already, of ours or of a program whose lines were passed on.
     has_json: AtomicBool,
-}
-
-/// Where lines go.
-enum Stream {
-    Out(anstream::AutoStream<io::Stdout>),
-    Err(anstream::AutoStream<io::Stderr>),
-    /// Nowhere: a test looks at them.
-    #[cfg(test)]
-    Kept(Vec<u8>),
-}
-
-/// Who answers questions.
-enum Input {
-    Stdin,
-    /// A test, with these words; nobody where there are none.
-    #[cfg(test)]
-    Typed(Option<&'static str>),
-}
-
-impl Input {
-    /// Whether there is somebody to ask.
-    fn is_there(&self) -> bool {
-        match self {
-            Self::Stdin => io::stdin().is_terminal(),
-            #[cfg(test)]
-            Self::Typed(words) => words.is_some(),
-        }
-    }
-
-    fn line(&self) -> Result<String> {
-        let mut answer = String::new();
-        match self {
-            Self::Stdin => drop(io::stdin().lock().read_line(&mut answer).context("cannot read the answer")?),
-            #[cfg(test)]
-            Self::Typed(words) => answer.push_str(words.unwrap_or_default()),
-        }
-        Ok(answer)
-    }
-}
-
-impl Write for Stream {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        match self {
-            Self::Out(stream) => stream.write(bytes),
-            Self::Err(stream) => stream.write(bytes),
-            #[cfg(test)]
-            Self::Kept(kept) => kept.write(bytes),
-        }
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        match self {
-            Self::Out(stream) => stream.flush(),
-            Self::Err(stream) => stream.flush(),
-            #[cfg(test)]
-            Self::Kept(kept) => kept.flush(),
-        }
-    }
 }
 
 impl Terminal {
@@ -206,8 +150,21 @@ impl Terminal {
 
     /// A table, on stdout; on a terminal no wider than that.
     pub fn table(&self, table: &Table) -> Result<()> {
-        let columns = terminal_size::terminal_size_of(io::stdout()).map(|(terminal_size::Width(columns), _)| columns);
-        self.data(table.within(columns.map_or(usize::MAX, usize::from)))
+        // Not in the call below, which locks the stream itself.
+        let columns = lock(&self.out).columns();
+        self.data(table.within(columns))
+    }
+
+    /// A paragraph of data, on stdout; on a terminal no wider than that.
+    pub fn paragraph(&self, text: impl Display, indent: usize) -> Result<()> {
+        let columns = lock(&self.out).columns();
+        self.data(table::paragraph(&text.to_string(), indent, columns))
+    }
+
+    /// A paragraph for a person, on stderr; on a terminal no wider than that.
+    fn note_paragraph(&self, text: impl Display, indent: usize) {
+        let columns = lock(&self.err).columns();
+        self.note(table::paragraph(&self.redact(&text.to_string()), indent, columns));
     }
 
     /// A line of data that holds secrets because the user asked for them.
@@ -248,7 +205,7 @@ impl Terminal {
 
     /// A warning, on stderr.
     pub fn warn(&self, line: impl Display) {
-        self.note(format!("{NOTICE}warning:{NOTICE:#} {line}"));
+        self.note_paragraph(format!("{NOTICE}warning:{NOTICE:#} {line}"), 2);
     }
 
     /// A line of another program's stdout, with what ends it, on ours.
@@ -285,7 +242,7 @@ impl Terminal {
         if failure.is_some_and(Failure::is_silent) {
             return;
         }
-        self.note(format!("{BAD}error:{BAD:#} {error:#}"));
+        self.note_paragraph(format!("{BAD}error:{BAD:#} {error:#}"), 2);
         let Some(failure) = failure else { return };
         for line in failure.evidence() {
             self.note(format!("  {line}"));

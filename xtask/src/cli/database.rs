@@ -81,29 +81,52 @@ pub struct Db {
 /// `db …`
 #[derive(Debug, Subcommand)]
 pub enum DbCommand {
-    /// Open psql
+    /// Open psql; for one query, cargo xtask exec postgres -- psql -c QUERY
     Shell,
     /// Print the database's URL, with its password
     Url,
     /// Save everything in the database into a file
-    #[command(after_help = "\
-A manifest is written beside it: server, migrations, commit, and rows and checksum of each table.
-
-Examples:
-  cargo xtask db dump
-  cargo xtask db dump before-the-demo.dump")]
-    Dump {
-        /// The file; by default one in dumps/ that is named by the time
-        file: Option<PathBuf>,
-    },
+    Dump(DbDump),
     /// Put a dump in the place of the database
     Restore(DbRestore),
     /// List the dumps, the newest first
     Dumps(Json),
     /// Replace the database by one that is migrated and empty, or seeded
     Reset(DbReset),
-    /// Try whether the newest dump can be restored, in a database of its own
-    Drill,
+    /// Try whether a dump can be restored, in a database of its own
+    Drill(DbDrill),
+}
+
+/// `db dump`
+#[derive(Debug, Args)]
+#[command(after_help = "\
+A manifest is written beside it: server, migrations, commit, and rows and checksum of each table. No file is ever \
+overwritten.
+
+Examples:
+  cargo xtask db dump
+  cargo xtask db dump before-the-demo.dump")]
+pub struct DbDump {
+    /// The file; by default one in dumps/ that is named by the time
+    pub file: Option<PathBuf>,
+    #[command(flatten)]
+    pub lock: Locked,
+}
+
+/// `db drill`
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Restores it, compares every table with the manifest, and applies pending migrations. The stack's own database is not \
+touched.
+
+Examples:
+  cargo xtask db drill
+  cargo xtask db drill 20261125T101500Z.dump")]
+pub struct DbDrill {
+    /// The dump, or its name in dumps/; the newest, if left out
+    pub file: Option<PathBuf>,
+    #[command(flatten)]
+    pub lock: Locked,
 }
 
 /// `db restore`
@@ -116,7 +139,7 @@ Examples:
   cargo xtask db restore dumps/20261125T101500Z.dump
   cargo xtask db restore before-the-demo.dump --yes")]
 pub struct DbRestore {
-    /// The dump
+    /// The dump, or its name in dumps/; `db dumps` lists them
     pub file: PathBuf,
     /// Do not ask
     #[arg(short, long)]

@@ -1,10 +1,10 @@
 //! Saving everything that the database holds into a file.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 
-use super::dumps::{Manifest, manifest_of};
+use super::dumps::{self, Manifest, is_taken, manifest_of};
 use super::survey::Survey;
 use super::target::Target;
 use crate::checkout;
@@ -49,23 +49,40 @@ pub fn dump(context: &Context, target: &Target<'_>, into: &Path) -> Result<()> {
     if context.dry_run {
         return plan.print(&context.terminal);
     }
-    file::create(&folder)?;
+    // Only our own: a folder whose name was mistyped is not made.
+    if folder == dumps::folder(&context.project) {
+        file::create(&folder)?;
+    }
+    file::create_private(&draft).map_err(|error| {
+        let what = format!("no dump can be written there: {error:#}");
+        Failure::new(Exit::Failed, what).hint("cargo xtask db dump FILE, in a folder that you can write to")
+    })?;
     let outcome = plan.run(context).result;
     if outcome.is_err() {
         file::remove(&draft)?;
-        if !into.exists() {
-            file::remove(&manifest_of(into))?;
-        }
     }
     outcome
 }
 
-/// The manifest first: a dump without one is not taken for whole.
-fn finish(draft: &Path, into: &PathBuf, commit: String, before: &Survey, after: &Survey) -> Result<()> {
+/// The manifest first: a dump without one is not taken for whole. Both, or neither.
+fn finish(draft: &Path, into: &Path, commit: String, before: &Survey, after: &Survey) -> Result<()> {
+    if is_taken(into) {
+        return Err(taken(into).into());
+    }
     let manifest = Manifest::new(commit, std::fs::metadata(draft)?.len(), before, after);
     file::write(&manifest_of(into), &serde_json::to_vec_pretty(&manifest)?, 0o600)?;
-    std::fs::rename(draft, into)?;
-    Ok(())
+    let outcome = std::fs::rename(draft, into).with_context(|| format!("cannot write {}", into.display()));
+    if outcome.is_err() {
+        file::remove(&manifest_of(into))?;
+    }
+    outcome
+}
+
+/// The refusal to write over a file, which may be a dump, or somebody's own.
+pub fn taken(path: &Path) -> Failure {
+    let path = if path.exists() { path.to_owned() } else { manifest_of(path) };
+    Failure::new(Exit::Refused, format!("{} is there already", path.display()))
+        .hint("cargo xtask db dump, without a name, which finds one")
 }
 
 /// A dump is never larger than the database: it has no indexes, and is compressed.

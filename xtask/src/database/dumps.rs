@@ -38,7 +38,7 @@ pub struct Manifest {
 }
 
 impl Manifest {
-    /// Of a dump of so many bytes, with the database as it was before and after.
+    /// Of a dump of so many bytes, with the database as it was before and after it.
     pub fn new(commit: String, bytes: u64, before: &Survey, after: &Survey) -> Self {
         Self {
             schema_version: SCHEMA,
@@ -101,10 +101,26 @@ pub fn folder(project: &Project) -> PathBuf {
     project.root().join(DUMPS)
 }
 
-/// A name for a dump that is made now: names sort as their times do.
+/// A name for a dump that is made now, and that none has yet: names sort as their times do.
 pub fn new_path(project: &Project) -> PathBuf {
-    let now = humantime::format_rfc3339_seconds(SystemTime::now()).to_string();
-    folder(project).join(format!("{}.dump", now.replace([':', '-'], "")))
+    let now = humantime::format_rfc3339_seconds(SystemTime::now()).to_string().replace([':', '-'], "");
+    let names = (1_u32..).map(|number| if number == 1 { now.clone() } else { format!("{now}-{number}") });
+    let mut paths = names.map(|name| folder(project).join(format!("{name}.dump")));
+    paths.find(|path| !is_taken(path)).unwrap_or_default()
+}
+
+/// Whether there is a dump of that name, or a file where its manifest would be.
+pub fn is_taken(path: &Path) -> bool {
+    path.exists() || manifest_of(path).exists()
+}
+
+/// The dump that somebody means: a path, or the name of one in the folder of dumps.
+pub fn named(project: &Project, file: &Path) -> Result<PathBuf> {
+    let path = std::path::absolute(file)?;
+    let candidates = [path, folder(project).join(file)];
+    candidates.into_iter().find(|path| path.is_file()).ok_or_else(|| {
+        Failure::new(Exit::Failed, format!("there is no dump {}", file.display())).hint("cargo xtask db dumps").into()
+    })
 }
 
 /// The dumps of the checkout, the newest first, each with what is in it, or why it is of no use.
@@ -152,6 +168,27 @@ mod tests {
         std::fs::remove_file(manifest_of(&path)).unwrap();
         assert!(Manifest::of(&path).unwrap_err().to_string().contains("a.dump.json is missing"));
         assert!(Manifest::of(Path::new("/no/such.dump")).is_err());
+    }
+
+    #[test]
+    fn two_dumps_of_one_second_have_two_names_and_no_file_of_somebody_else_is_taken() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir_all(folder.path().join("xtask")).unwrap();
+        std::fs::write(folder.path().join("xtask/Cargo.toml"), "").unwrap();
+        let project = Project::at(folder.path()).unwrap();
+        let mut paths = Vec::new();
+        for index in 0..3 {
+            let path = new_path(&project);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            // Either of the two files is in the way.
+            std::fs::write(if index == 1 { manifest_of(&path) } else { path.clone() }, "").unwrap();
+            assert!(!paths.contains(&path), "{}", path.display());
+            paths.push(path);
+        }
+        let first = paths.iter().find(|path| path.is_file()).unwrap();
+        assert_eq!(named(&project, Path::new(first.file_name().unwrap())).unwrap(), *first, "a bare name is enough");
+        let error = named(&project, Path::new("nosuch.dump")).unwrap_err();
+        assert_eq!(error.downcast_ref::<Failure>().unwrap().hints(), ["cargo xtask db dumps"]);
     }
 
     #[test]

@@ -21,6 +21,9 @@ use crate::pinned::linters;
 use crate::product::POSTGRES_MINIMUM;
 use crate::tool::squawk;
 
+/// squawk's name for what it cannot read, which nobody can accept.
+const SYNTAX_ERROR: &str = "syntax-error";
+
 /// A finding before anybody has accepted it.
 #[derive(Debug, Default, Clone)]
 pub struct Found {
@@ -69,6 +72,11 @@ pub struct Verdict {
 }
 
 impl Verdict {
+    /// Whether the whole file could be read.
+    pub fn is_read(&self) -> bool {
+        self.findings.iter().all(|finding| finding.rule != SYNTAX_ERROR)
+    }
+
     /// What nobody has accepted.
     pub fn open(&self) -> impl Iterator<Item = &Finding> {
         self.findings.iter().filter(|finding| finding.accepted.is_none())
@@ -125,7 +133,7 @@ fn verdict(file: String, migration: &Migration, squawk: Vec<Found>) -> Verdict {
     let mut accepted: Vec<Accepted> = statements.iter().flat_map(Accepted::of).collect();
     let mut findings: Vec<Finding> = Vec::new();
     for found in found {
-        let own = accepted.iter_mut().find(|one| one.covers(&found));
+        let own = accepted.iter_mut().find(|one| found.rule != SYNTAX_ERROR && one.covers(&found));
         let reason = own.map(|accepted| {
             accepted.is_used = true;
             accepted.reason.clone()
@@ -148,6 +156,9 @@ fn verdict(file: String, migration: &Migration, squawk: Vec<Found>) -> Verdict {
     }
     findings.sort_by(|one, other| (one.line, &one.rule).cmp(&(other.line, &other.rule)));
     findings.dedup_by(|one, other| one.line == other.line && one.rule == other.rule);
+    if statements.is_empty() {
+        findings.push(finding(&file, Found { line: 1, rule: "empty".to_owned(), ..Found::default() }, None));
+    }
     let compatible = findings.iter().all(|finding| finding.compatible || finding.accepted.is_some());
     Verdict { file, version: migration.version, compatible, findings }
 }

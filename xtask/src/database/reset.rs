@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result};
 
 use super::target::Target;
 use crate::context::Context;
-use crate::plan::{Action, Plan};
+use crate::plan::{Action, Phase, Plan};
 use crate::product::{DATABASE, MIGRATIONS, SEED};
 
 /// How long the migrations and the seed of a template may take.
@@ -64,10 +64,16 @@ impl Template {
         Ok(Plan::of("template", actions, &format!("made {}", self.name)))
     }
 
-    /// What puts a copy of it in the place of the database, which is kept as [`super::target::before`].
-    pub fn put_in_place(&self, target: &Target<'_>) -> Result<Plan> {
+    /// The phase that puts a copy of it in the place of the database, which is kept as [`super::target::before`].
+    pub fn put_in_place(&self, target: &Target<'_>) -> Result<Phase> {
         let new = format!("{DATABASE}_new");
-        let actions = vec![Action::Run(target.create(&new, Some(&self.name))?), Action::Run(target.swap(&new)?)];
-        Ok(Plan::of("reset", actions, &format!("{DATABASE} is a copy of {}", self.name)))
+        let (create, swap) = (target.create(&new, Some(&self.name))?, target.swap(&new)?);
+        let remove = target.remove(&[new])?;
+        let result = format!("{DATABASE} is a copy of {}", self.name);
+        let plan = move |_: &Context| {
+            Ok(Plan::of("reset", vec![Action::Run(create.clone()), Action::Run(swap.clone())], &result))
+        };
+        Ok(Phase::new("reset", "put a copy of the template in the place of the database", plan)
+            .undo(move || Ok(Plan::of("remove", vec![Action::Run(remove.clone())], "removed"))))
     }
 }

@@ -100,7 +100,9 @@ fn expect_known(dump: &Path, manifest: &Manifest, known: &[u64]) -> Result<()> {
     }
     let what = format!("{} cannot be restored: its schema is not this checkout's", dump.display());
     let failure = Failure::new(Exit::Migrations, what).details(unknown);
-    Err(failure.hint(format!("git checkout {}, from which it was dumped", manifest.commit)).into())
+    let commit = manifest.commit.trim_end_matches("-dirty");
+    let also = if commit == manifest.commit { "" } else { " with changes that were in no commit" };
+    Err(failure.hint(format!("git checkout {commit}, from which it was dumped{also}")).into())
 }
 
 fn expect_server(server: u32, dump: u32) -> Result<()> {

@@ -6,6 +6,7 @@ use anyhow::Result;
 
 use crate::cli::Clean;
 use crate::context::Context;
+use crate::database::dumps;
 use crate::file::{human_size, size};
 use crate::plan::{Lane, Plan};
 use crate::stack::Stack;
@@ -45,6 +46,10 @@ pub fn run(context: &Context, arguments: &Clean) -> Result<u8> {
         for path in &abandoned {
             let path = context.project.relative(path);
             terminal.note(format!("removes  {path}, left behind by a task that was killed"));
+        }
+        let dumps = dumps::folder(&context.project);
+        if dumps.is_dir() {
+            terminal.note(format!("keeps    {} ({})", context.project.relative(&dumps), human_size(size(&dumps))));
         }
         if !arguments.yes && !context.dry_run {
             context.confirm("Remove all of this?", "--yes")?;

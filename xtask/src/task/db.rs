@@ -1,12 +1,12 @@
 //! The data of the local stack as a whole: looked at, saved, restored, and made again.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Result;
 use serde_json::json;
 
-use crate::cli::{DbCommand, DbReset, DbRestore};
+use crate::cli::{DbCommand, DbDrill, DbDump, DbReset, DbRestore, Locked};
 use crate::context::Context;
 use crate::database::dumps::{self, Manifest};
 use crate::database::reset::Template;
@@ -14,7 +14,8 @@ use crate::database::survey::Survey;
 use crate::database::target::{Target, before};
 use crate::database::{dump, migrations, restore};
 use crate::failure::{Exit, Failure};
-use crate::file::human_size;
+use crate::file::{self, human_size};
+use crate::lock::Lock;
 use crate::plan::{Action, Plan, Rollout};
 use crate::product::{DATABASE, MIGRATIONS};
 use crate::runner;
@@ -29,10 +30,10 @@ pub fn run(context: &Context, command: &DbCommand) -> Result<u8> {
         DbCommand::Shell => exec::shell(context, Service::Postgres),
         DbCommand::Url => url(context),
         DbCommand::Dumps(output) => list(context, output.json),
-        DbCommand::Dump { file } => save(context, file.as_deref()),
+        DbCommand::Dump(arguments) => save(context, arguments),
         DbCommand::Restore(arguments) => put_back(context, arguments),
         DbCommand::Reset(arguments) => reset(context, arguments),
-        DbCommand::Drill => drill(context),
+        DbCommand::Drill(arguments) => drill(context, arguments),
     }
 }
 
@@ -41,22 +42,33 @@ fn url(context: &Context) -> Result<u8> {
     Ok(0)
 }
 
-fn save(context: &Context, file: Option<&Path>) -> Result<u8> {
-    let stack = Stack::open(context)?;
+fn save(context: &Context, arguments: &DbDump) -> Result<u8> {
+    let path = arguments.file.as_deref().map(chosen).transpose()?;
+    let lock = lock(context, &arguments.lock)?;
+    let stack = Stack::open_locked(context, lock.as_ref())?;
     let target = ready(context, &stack)?;
-    let path = file.map_or_else(|| dumps::new_path(&context.project), Path::to_owned);
-    let path = std::path::absolute(path)?;
-    if path.exists() {
-        let what = format!("{} is there already", path.display());
-        return Err(Failure::new(Exit::Refused, what)
-            .hint("cargo xtask db dump, which names the file by the time")
-            .into());
-    }
+    let path = path.unwrap_or_else(|| dumps::new_path(&context.project));
     dump::dump(context, &target, &path)?;
     if !context.dry_run {
         tell(context, &path)?;
     }
     Ok(0)
+}
+
+/// The file that somebody named for a dump; git ignores what ends like this.
+fn chosen(file: &Path) -> Result<PathBuf> {
+    let mut path = std::path::absolute(file)?;
+    if path.is_dir() || file.as_os_str().to_string_lossy().ends_with('/') {
+        let what = format!("{} is a folder, and a dump is a file", file.display());
+        return Err(Failure::new(Exit::Failed, what).hint("cargo xtask db dump, which names the file").into());
+    }
+    if path.extension().is_none() {
+        path.set_extension("dump");
+    }
+    if dumps::is_taken(&path) {
+        return Err(dump::taken(&path).into());
+    }
+    Ok(path)
 }
 
 /// Prints the dump's path, and says what is in it.
@@ -87,6 +99,9 @@ fn list(context: &Context, as_json: bool) -> Result<u8> {
         context.terminal.note("there is no dump yet: cargo xtask db dump");
     }
     let mut table = Table::default();
+    if !all.is_empty() {
+        table.row(["file", "size", "holds", "newest migration"]);
+    }
     for (path, manifest) in &all {
         let name = context.project.relative(path).to_string();
         table.row(match manifest {
@@ -103,32 +118,35 @@ fn list(context: &Context, as_json: bool) -> Result<u8> {
 }
 
 fn put_back(context: &Context, arguments: &DbRestore) -> Result<u8> {
-    let manifest = Manifest::of(&arguments.file)?;
+    let path = dumps::named(&context.project, &arguments.file)?;
+    let manifest = Manifest::of(&path)?;
     let known = versions(context)?;
-    let _lock = context.lock_stack(Duration::from_secs(arguments.lock.lock_timeout))?;
-    let stack = Stack::open(context)?;
+    let lock = lock(context, &arguments.lock)?;
+    let stack = Stack::open_locked(context, lock.as_ref())?;
     let target = ready(context, &stack)?;
-    let path = std::path::absolute(&arguments.file)?;
     let phases = restore::restore(&target, &path, &manifest, &known)?;
     if !arguments.yes && !context.dry_run {
-        let question = format!("Put the dump of {} in the place of the database?", manifest.created);
-        context.confirm(&question, "--yes")?;
+        let place = format!("in the place of the database, which is kept as {}", before());
+        context.confirm(&format!("Put the dump of {} {place}?", manifest.created), "--yes")?;
     }
     build(context, &stack)?;
     Rollout::new(phases)?.run(context)?;
     Ok(0)
 }
 
-fn drill(context: &Context) -> Result<u8> {
-    let newest = dumps::all(&context.project).into_iter().next();
-    let Some((path, manifest)) = newest else {
-        return Err(Failure::new(Exit::Missing, "there is no dump to try").hint("cargo xtask db dump").into());
+fn drill(context: &Context, arguments: &DbDrill) -> Result<u8> {
+    let newest = || {
+        let newest = dumps::all(&context.project).into_iter().next().map(|(path, _)| path);
+        newest.ok_or_else(|| Failure::new(Exit::Missing, "there is no dump to try").hint("cargo xtask db dump").into())
     };
-    let manifest = manifest?;
-    let stack = Stack::open(context)?;
+    let path = arguments.file.as_ref().map_or_else(newest, |file| dumps::named(&context.project, file))?;
+    let manifest = Manifest::of(&path)?;
+    let lock = lock(context, &arguments.lock)?;
+    let stack = Stack::open_locked(context, lock.as_ref())?;
     let target = ready(context, &stack)?;
+    let phases = restore::drill(&target, &path, &manifest, &versions(context)?)?;
     build(context, &stack)?;
-    Rollout::new(restore::drill(&target, &path, &manifest, &versions(context)?)?)?.run(context)?;
+    Rollout::new(phases)?.run(context)?;
     if !context.dry_run {
         let rows = manifest.rows().map_or_else(String::new, |rows| format!(" and holds {rows} rows"));
         context.terminal.note(format!("{} can be restored{rows}", context.project.relative(&path)));
@@ -137,24 +155,24 @@ fn drill(context: &Context) -> Result<u8> {
 }
 
 fn reset(context: &Context, arguments: &DbReset) -> Result<u8> {
-    let _lock = context.lock_stack(Duration::from_secs(arguments.lock.lock_timeout))?;
-    let stack = Stack::open(context)?;
+    let lock = lock(context, &arguments.lock)?;
+    let stack = Stack::open_locked(context, lock.as_ref())?;
     let target = ready(context, &stack)?;
     let template = Template::of(context, arguments.seed)?;
     let databases = runner::lines(&*context.runner, &target.databases()?)?;
-    let is_there = databases.contains(&template.name);
-    if !is_there {
+    if !databases.contains(&template.name) {
         build(context, &stack)?;
         print_or_run(context, &template.make(&target, &databases)?)?;
     }
+    let replace = Rollout::new(vec![template.put_in_place(&target)?])?;
     let remove = Plan::of("before", vec![Action::Run(target.remove(&[before()])?)], "removed");
     if context.dry_run {
-        print_or_run(context, &template.put_in_place(&target)?)?;
+        replace.run(context)?;
         print_or_run(context, &remove)?;
         return Ok(0);
     }
     let saved = save_what_would_be_lost(context, &target, &template, arguments.yes)?;
-    print_or_run(context, &template.put_in_place(&target)?)?;
+    replace.run(context)?;
     // Nobody reaches it any more: what was written since it was counted shows now, or never.
     if ask_survey(context, &target, &before())?.differences(&saved.tables).is_empty() {
         print_or_run(context, &remove)?;
@@ -163,6 +181,11 @@ fn reset(context: &Context, arguments: &DbReset) -> Result<u8> {
         context.terminal.warn(format!("{what} until the next reset or restore"));
     }
     Ok(0)
+}
+
+/// Two tasks at once would use the same names.
+fn lock(context: &Context, arguments: &Locked) -> Result<Option<Lock>> {
+    context.lock_stack(Duration::from_secs(arguments.lock_timeout))
 }
 
 /// Dumps the database unless it is empty or equal to the template. Gives back what it held.
@@ -185,8 +208,11 @@ fn ask_survey(context: &Context, target: &Target<'_>, database: &str) -> Result<
     Survey::parse(&runner::read_well(&*context.runner, &target.survey(database)?)?)
 }
 
-/// What reaches the stack's database, once its clients are there.
+/// What reaches the stack's database, once its clients are there. Half of a dump that a killed task has left goes first.
 fn ready<'s>(context: &Context, stack: &'s Stack<'_>) -> Result<Target<'s>> {
+    if !context.dry_run {
+        file::remove_drafts(&dumps::folder(&context.project))?;
+    }
     let (target, fetch) = stack.database()?;
     print_or_run(context, &fetch)?;
     Ok(target)

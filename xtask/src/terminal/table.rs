@@ -84,6 +84,18 @@ fn wrapped(row: &[String], starts: &[usize], most: usize) -> String {
     text
 }
 
+/// The text in lines of at most that width, unless a single word is wider. Further lines begin with that many blanks.
+pub fn paragraph(text: &str, indent: usize, most: usize) -> String {
+    let mut broken = String::new();
+    for (index, line) in text.lines().enumerate() {
+        if index > 0 {
+            broken.push('\n');
+        }
+        push_words(&mut broken, line, indent, most);
+    }
+    broken
+}
+
 /// Adds the words of a cell that begins at `start`, and again there on each further line. How far the last line is
 /// written.
 fn push_words(text: &mut String, cell: &str, start: usize, most: usize) -> usize {
@@ -107,6 +119,17 @@ fn push_words(text: &mut String, cell: &str, start: usize, most: usize) -> usize
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_paragraph_is_broken_between_words_and_further_lines_are_indented() {
+        let text = "error: one two three four\nfive";
+        assert_eq!(paragraph(text, 2, usize::MAX), text);
+        for line in paragraph(text, 2, 14).lines() {
+            assert!(line.len() <= 14, "{line:?}");
+        }
+        assert_eq!(paragraph(text, 2, 14), "error: one\n  two three\n  four\nfive");
+        assert_eq!(paragraph("a-single-long-word", 2, 5), "a-single-long-word");
+    }
 
     #[test]
     fn columns_line_up_whatever_the_colour() {

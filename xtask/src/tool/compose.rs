@@ -96,7 +96,7 @@ impl Compose {
     /// Builds the backend in a container of its own, on the volumes that it will run on.
     pub fn build_backend(&self, name: &str, words: &[String], is_colored: bool) -> Step {
         let color = if is_colored { "always" } else { "never" };
-        cargo::quietly(self.step("build the backend"))
+        cargo::quietly(self.step("build the backend and check its settings"))
             .args(["run", "--rm", "--no-deps", "--no-TTY", "--name", name])
             .args(["--env", "CARGO_TERM_PROGRESS_WHEN=always", "--env", "CARGO_TERM_PROGRESS_WIDTH=100"])
             .args(["--env", &format!("CARGO_TERM_COLOR={color}")])

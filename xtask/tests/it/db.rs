@@ -61,6 +61,46 @@ fn what_was_dumped_comes_back_and_the_database_before_is_kept() {
     let listed = checkout.xtask(&["db", "dumps", "--json"]).expect(0).json();
     assert_eq!(listed["dumps"][0]["manifest"]["tables"]["programs"]["rows"], 5);
     checkout.xtask(&["db", "dump", &dump]).expect(9).says(&["is there already"]);
+    let name = dump.strip_prefix("dumps/").unwrap();
+    checkout.xtask(&["db", "drill", name]).expect(0).says(&["can be restored"]);
+}
+
+#[test]
+fn no_dump_takes_the_place_of_another_file() {
+    let checkout = up();
+    checkout.xtask(&["seed"]).expect(0);
+    // Several within one second.
+    let dumps: Vec<String> = (0..4).map(|_| printed(&checkout.xtask(&["db", "dump"]).expect(0).stdout)).collect();
+    let mut names = dumps.clone();
+    names.dedup();
+    assert_eq!(names, dumps, "each has a name of its own");
+    assert_eq!(checkout.xtask(&["db", "dumps", "--json"]).expect(0).json()["dumps"].as_array().unwrap().len(), 4);
+    checkout.write("package.dump.json", "mine");
+    checkout.xtask(&["db", "dump", "package"]).expect(9).says(&["package.dump.json is there already"]);
+    assert_eq!(checkout.read("package.dump.json"), "mine");
+    checkout.xtask(&["db", "dump", "dumps/named"]).expect(0);
+    checkout.xtask(&["db", "dump", "dumps/"]).expect(1).says(&["is a folder"]);
+    checkout.xtask(&["db", "dump", "nosuch/x.dump"]).expect(1).says(&["no dump can be written there", "next:"]);
+    assert!(!checkout.exists("nosuch"), "a name that was mistyped makes no folder");
+    checkout.xtask(&["db", "restore", "nosuch.dump"]).expect(1).says(&["there is no dump", "cargo xtask db dumps"]);
+}
+
+#[test]
+fn what_a_killed_task_has_left_goes_with_the_next_one() {
+    let checkout = up();
+    checkout.xtask(&["seed"]).expect(0);
+    checkout.start_until(&["db", "dump"], "dump the database").kill_and_wait();
+    for moment in ["put thunder_new in the place", "make the database thunder_new"] {
+        let reset = checkout.start_until(&["db", "reset", "--yes"], moment);
+        reset.signal("INT");
+        reset.end();
+        assert!(!databases(&checkout).contains("thunder_new"), "after Ctrl-C at {moment:?}");
+    }
+    checkout.xtask(&["db", "dump"]).expect(0);
+    let drafts = fs::read_dir(checkout.path("dumps")).unwrap().flatten();
+    let drafts: Vec<_> =
+        drafts.map(|entry| entry.file_name()).filter(|name| name.to_string_lossy().ends_with("draft")).collect();
+    assert!(drafts.is_empty(), "{drafts:?}");
 }
 
 #[test]
@@ -115,8 +155,7 @@ fn a_restore_that_is_killed_leaves_the_database_as_it_was_or_as_it_was_to_become
     for moment in ["make the database", "restore the dump", "count what", "put thunder_restored in the place"] {
         sql(&checkout, "DELETE FROM reports; DELETE FROM programs");
         let restore = checkout.start_until(&["db", "restore", &dump, "--yes"], moment);
-        restore.signal("KILL");
-        restore.wait();
+        restore.kill_and_wait();
         let left = programs(&checkout);
         assert!(left == "0" || left == "5", "{left} programs after a kill at {moment:?}");
         checkout.xtask(&["db", "restore", &dump, "--yes"]).expect(0);

@@ -229,6 +229,12 @@ impl Background {
         }
     }
 
+    /// Kills it, so that it can put nothing in order.
+    pub fn kill_and_wait(self) {
+        self.signal("KILL");
+        self.wait();
+    }
+
     /// Waits for the end of xtask itself, not of what may still hold its streams open.
     pub fn wait(mut self) {
         self.child.wait().expect("it ends");

@@ -103,6 +103,21 @@ fn what_breaks_the_version_before_is_not_compatible_and_a_long_lock_is() {
 }
 
 #[test]
+fn what_cannot_be_read_is_never_compatible_and_nobody_can_accept_it() {
+    let text = "-- accept syntax-error: it works here\nSELEC 1;";
+    let verdict = verdict("x".to_owned(), &migration(text), by_squawk(2, 0, "syntax-error"));
+    assert!(!verdict.is_read() && !verdict.compatible);
+    assert!(verdict.open().any(|finding| finding.rule == "syntax-error"));
+}
+
+#[test]
+fn a_file_without_a_statement_is_found() {
+    for text in ["", "-- later\n", ";;"] {
+        assert_eq!(found(text), [(1, "empty".to_owned())], "{text:?}");
+    }
+}
+
+#[test]
 fn a_new_column_with_a_default_restricts_nobody() {
     let not_null = |text: &str, column: usize| found_beside(text, by_squawk(1, column, "ban-new-write-restriction"));
     let two = "ALTER TABLE t ADD a boolean NOT NULL DEFAULT false, ADD b boolean NOT NULL;";

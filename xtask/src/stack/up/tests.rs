@@ -178,7 +178,7 @@ fn a_start_that_fails_stops_what_it_had_started_and_notes_why() {
     fixture.runner.on("compose run --rm -build", fails(101, "error: no"));
     let ran = fixture.xtask(&["up"]).expect(1);
     ran.says(&[
-        "cannot build the backend: docker failed with exit code 101",
+        "cannot build the backend and check its settings: docker failed with exit code 101",
         "error: no",
         "stopped backend, redis, postgres",
     ]);
@@ -186,7 +186,10 @@ fn a_start_that_fails_stops_what_it_had_started_and_notes_why() {
     assert!(daemon.running().is_empty());
     let state = fixture.state();
     assert!(state.wanted.is_empty());
-    assert_eq!(state.failure.as_deref(), Some("cannot build the backend: docker failed with exit code 101"));
+    assert_eq!(
+        state.failure.as_deref(),
+        Some("cannot build the backend and check its settings: docker failed with exit code 101")
+    );
     fixture.xtask(&["status"]).expect(0).says(&["Product is down", "the last start failed, and stopped"]);
 }
 

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use serde_json::json;
 
 use crate::cli::Lint;
@@ -68,17 +68,20 @@ pub fn failure_of(verdicts: &[Verdict], problems: Vec<String>) -> Option<Failure
 
 /// The migration of a file, wherever it lies: a script can be tried before it is moved among the migrations.
 fn named(all: &[Migration], file: &Path) -> Result<Migration> {
-    let text = std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
+    let text = std::fs::read_to_string(file).map_err(|error| {
+        Failure::new(Exit::Failed, format!("cannot read {}: {error}", file.display()))
+            .hint("cargo xtask migrate lint, which takes those that are new")
+    })?;
     let known = all.iter().find(|migration| migration.up.canonicalize().ok() == file.canonicalize().ok());
     Ok(known.cloned().unwrap_or_else(|| Migration { version: 0, up: file.to_owned(), text }))
 }
 
 fn print(context: &Context, verdict: &Verdict) -> Result<()> {
     let terminal = &context.terminal;
-    let mark = if verdict.compatible {
-        format!("{GOOD}compatible{GOOD:#} with the version before")
-    } else {
-        format!("{BAD}not compatible{BAD:#} with the version before")
+    let mark = match (verdict.is_read(), verdict.compatible) {
+        (false, _) => format!("{BAD}cannot be read{BAD:#}"),
+        (true, true) => format!("{GOOD}compatible{GOOD:#} with the version before"),
+        (true, false) => format!("{BAD}not compatible{BAD:#} with the version before"),
     };
     terminal.data(format!("{}: {mark}", verdict.file))?;
     for finding in &verdict.findings {
@@ -88,9 +91,9 @@ fn print(context: &Context, verdict: &Verdict) -> Result<()> {
             continue;
         }
         terminal.data(format!("  line {line}  {NOTICE}{rule}{NOTICE:#}"))?;
-        terminal.data(format!("    {effect}"))?;
+        terminal.paragraph(format!("    {effect}"), 4)?;
         if !instead.is_empty() {
-            terminal.data(format!("    Instead: {instead}"))?;
+            terminal.paragraph(format!("    Instead: {instead}"), 4)?;
         }
     }
     Ok(())

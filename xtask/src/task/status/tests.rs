@@ -161,7 +161,7 @@ fn a_failed_start_is_told_until_the_next_one_that_works() {
     fixture.xtask(&["up"]).expect(1);
     let status = fixture.xtask(&["status", "--json"]).expect(0).json();
     assert_eq!(status["state"], "down");
-    assert_eq!(status["failure"], "cannot build the backend: docker failed with exit code 101");
+    assert_eq!(status["failure"], "cannot build the backend and check its settings: docker failed with exit code 101");
     fixture.runner.on("compose run --rm -build", says(""));
     fixture.xtask(&["up"]).expect(0);
     assert_eq!(fixture.xtask(&["status", "--json"]).expect(0).json()["failure"], Value::Null);
