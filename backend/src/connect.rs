@@ -64,11 +64,19 @@ pub fn pool(config: &Config) -> Result<PgPool> {
 /// `STARTUP_TIMEOUT`.
 pub async fn postgres(config: &Config) -> Result<PgConnection> {
     let options = options(config)?;
-    let mut connection = retry("PostgreSQL", config.process.startup_timeout, || async {
-        options.connect().await.map_err(|error| (database_may_come(&error), error.into()))
+    // A server that is restarted may take the first question, and break the connection at the second.
+    let (mut connection, is_pooled) = retry("PostgreSQL", config.process.startup_timeout, || async {
+        let session = async {
+            let mut connection = options.connect().await?;
+            let is_pooled = is_pooled(&options, &mut connection).await?;
+            Ok((connection, is_pooled))
+        };
+        session.await.map_err(|error: sqlx::Error| (database_may_come(&error), error.into()))
     })
     .await?;
-    refuse_transaction_pooler(config, &mut connection).await?;
+    if is_pooled {
+        return Err(pooled().into());
+    }
     check_client(&mut connection).await;
     Ok(connection)
 }
@@ -95,23 +103,23 @@ fn options(config: &Config) -> Result<PgConnectOptions> {
     Ok(options.application_name(concat!("thunder ", env!("CARGO_PKG_VERSION"))))
 }
 
-/// Fails where connections do not have a session of their own, because prepared statements and migration locks break
-/// there. No port and no name tells: a pooler in transaction mode is known by two connections that get the same
-/// session.
-async fn refuse_transaction_pooler(config: &Config, connection: &mut PgConnection) -> Result<()> {
-    let mut other = options(config)?.connect().await?;
+/// Whether connections have no session of their own: prepared statements and migration locks break there. No port and no
+/// name tells, but a pooler in transaction mode is known by two connections that get the same session.
+async fn is_pooled(options: &PgConnectOptions, connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
+    let mut other = options.connect().await?;
     let mut sessions = Vec::new();
     for _ in 0..2 {
         sessions.push((session_id(connection).await?, session_id(&mut other).await?));
     }
     other.close().await.ok();
     let (one, two) = sessions[0];
-    if one != two && sessions.iter().all(|pair| *pair == (one, two)) {
-        return Ok(());
-    }
+    Ok(one == two || sessions.iter().any(|pair| *pair != (one, two)))
+}
+
+fn pooled() -> ConfigError {
     let problem = "leads to a pooler in transaction mode, where prepared statements and migration locks break; use the \
                    direct connection or session pooling";
-    Err(ConfigError { problems: vec![SettingProblem { name: "DATABASE_URL", problem: problem.to_owned() }] }.into())
+    ConfigError { problems: vec![SettingProblem { name: "DATABASE_URL", problem: problem.to_owned() }] }
 }
 
 /// The server's process behind a connection. Asked without preparing a statement, which a pooler may not keep.
@@ -159,6 +167,8 @@ impl std::fmt::Display for NotYet {
 fn database_may_come(error: &sqlx::Error) -> bool {
     match error {
         sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut => true,
+        // What sqlx makes of a server that goes away before it answers the first byte.
+        sqlx::Error::Protocol(what) => what.contains("SSLRequest: 0x00"),
         // Class 57P: starting up, shutting down, crash recovery; 53300: too many connections just now.
         sqlx::Error::Database(error) => {
             error.code().is_some_and(|code| code.starts_with("57P") || code.as_ref() == "53300")

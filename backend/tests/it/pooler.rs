@@ -96,3 +96,34 @@ fn a_pooler_in_transaction_mode_is_recognised_whatever_its_port_is() {
         assert!(said.contains("DATABASE_URL leads to a pooler in transaction mode"), "{said}");
     }
 }
+
+#[test]
+fn a_server_that_goes_away_between_two_questions_of_the_start_is_waited_for() {
+    let runtime = Runtime::new().unwrap();
+    let database = Database::migrated(&runtime);
+    let (sign_in, address) = database.url.rsplit_once('@').unwrap();
+    let (address, name) = address.split_once('/').unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("{sign_in}@{}/{name}", listener.local_addr().unwrap());
+    let address = address.to_owned();
+    let served = std::thread::spawn(move || {
+        for (number, mut client) in listener.incoming().map_while(Result::ok).enumerate() {
+            // The second one, which the start asks whether it has a session of its own.
+            if number == 1 {
+                drop(client);
+                continue;
+            }
+            let mut server = TcpStream::connect(&address).unwrap();
+            let (mut to_client, mut from_server) = (client.try_clone().unwrap(), server.try_clone().unwrap());
+            std::thread::spawn(move || std::io::copy(&mut from_server, &mut to_client));
+            std::thread::spawn(move || std::io::copy(&mut client, &mut server));
+            if number >= 3 {
+                return number;
+            }
+        }
+        0
+    });
+    let output = run(&["migrate", "run"], &settings(&database, &[("DATABASE_URL", &url)]));
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    assert_eq!(served.join().unwrap(), 3, "both are asked for again");
+}

@@ -92,6 +92,8 @@ struct Watcher<'scope, 'env> {
     migrated: Option<u64>,
     /// What serves was made from.
     served: Option<Snapshot>,
+    /// Whether what serves is the binary that is put aside: one that never got ready is not.
+    is_newest: bool,
     job: Option<(u32, CancelToken)>,
     worker: Option<ScopedJoinHandle<'scope, ()>>,
     servers: Servers<'env>,
@@ -139,6 +141,7 @@ impl<'scope, 'env> Watcher<'scope, 'env> {
             built,
             migrated,
             served: None,
+            is_newest: true,
             job: None,
             worker: None,
             environment: Vec::new(),
@@ -201,13 +204,14 @@ impl<'scope, 'env> Watcher<'scope, 'env> {
         let was_busy = self.cancel();
         // A draft may have been reverted meanwhile: then the database is not as what serves needs it.
         let is_migrated = self.migrated == Some(self.seen.migrations());
+        self.retry = None;
         if self.served.as_ref() == Some(&self.seen) && self.servers.is_serving() && is_migrated {
             self.shown.clear();
             self.stand(Phase::Idle, None);
             return self.say(&format!("{difference} changed back to what serves"));
         }
         self.say(&format!("{difference} changed{}", if was_busy { "; starting over" } else { "" }));
-        self.retry = None;
+        self.crashes = 0;
         self.prepare();
     }
 
@@ -291,7 +295,8 @@ impl<'scope, 'env> Watcher<'scope, 'env> {
                 }
                 self.built = Some(prepared.snapshot.code());
                 self.migrated = Some(prepared.snapshot.migrations());
-                let is_the_same = !prepared.is_another_binary && prepared.environment == self.environment;
+                self.is_newest &= !prepared.is_another_binary;
+                let is_the_same = self.is_newest && prepared.environment == self.environment;
                 if is_the_same && self.servers.is_serving() && self.served.is_some() {
                     self.served = Some(prepared.snapshot);
                     self.stand(Phase::Idle, None);

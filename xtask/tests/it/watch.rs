@@ -200,10 +200,24 @@ fn a_server_that_does_not_get_ready_leaves_the_older_one_serving() {
                    mv target/debug/new target/debug/thunder\n";
     checkout.edit(failing, "the new server ended with exit code 7 before it was ready; the older build keeps serving");
     assert_eq!(checkout.pid("backend"), before);
-    assert_eq!(checkout.said("no luck"), 1);
+    checkout.hear("it did not get ready, 2 times in a row; trying again in 1s", 1);
     let status = checkout.xtask(&["status", "--json"]).expect(0).json();
     let detail = of(&status, "backend")["detail"].as_str().unwrap().to_owned();
     assert!(detail.starts_with("serving an older build: the new server ended with exit code 7"), "{detail}");
+}
+
+#[test]
+fn a_server_that_could_not_start_takes_over_once_it_can() {
+    let checkout = up();
+    let real = checkout.path("target/debug/real").display().to_string();
+    fs::copy(checkout.path("target/debug/thunder"), checkout.path("target/debug/real")).unwrap();
+    let once = format!(
+        "cat > target/debug/new <<'END'\n#!/bin/sh\n[ \"$1\" = serve ] && [ ! -e failed ] && {{ touch failed; exit 1; }}\n\
+         exec {real} \"$@\"\nEND\nchmod +x target/debug/new; mv target/debug/new target/debug/thunder\n"
+    );
+    checkout.edit(&once, "the new server ended with exit code 1 before it was ready");
+    checkout.hear("reloaded ", 1);
+    assert_eq!(of(&checkout.status(), "backend")["detail"], Value::Null);
 }
 
 #[test]

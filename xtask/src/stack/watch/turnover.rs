@@ -13,6 +13,8 @@ use crate::failure::Exit;
 
 /// The pause before a server that crashed is started again; it doubles with each crash.
 const FIRST_BACKOFF: Duration = Duration::from_millis(500);
+/// How often a server that does not get ready is started again while an older build serves.
+const RETRIES: u32 = 5;
 /// The longest such pause.
 const LAST_BACKOFF: Duration = Duration::from_secs(30);
 /// A server that served for so long does not crash at once.
@@ -33,6 +35,7 @@ impl Watcher<'_, '_> {
         if prepared.is_another_binary {
             self.crashes = 0;
         }
+        self.is_newest = true;
         self.environment = prepared.environment;
         self.served = Some(prepared.snapshot);
         self.retry = None;
@@ -55,9 +58,11 @@ impl Watcher<'_, '_> {
     pub fn ended(&mut self, number: u32, how: &str) -> Result<Option<u8>> {
         Ok(match self.servers.ended(number)? {
             Role::Next => {
-                let problem = Problem::new(format!("the new server ended with {how} before it was ready"));
                 let code = how.strip_prefix("exit code ").and_then(|code| code.parse().ok()).unwrap_or(1);
-                self.fail(problem.hint(LOGS), code)
+                let problem = Problem::new(format!("the new server ended with {how} before it was ready"));
+                // It says so of settings, and those stay as they are until somebody edits them.
+                let needs_edit = code == Exit::Missing as u8;
+                self.fail(Problem { needs_edit, ..problem.hint(LOGS) }, code)
             }
             Role::Current(lived) => {
                 if lived > STABLE_AFTER {
@@ -82,7 +87,10 @@ impl Watcher<'_, '_> {
         let details = problem.details.clone();
         let is_starting = self.servers.is_starting();
         let is_over = self.served.is_none() && !serves && !is_starting;
-        let phase = match (is_starting, is_over || serves || problem.needs_edit) {
+        // What was in its way may pass, such as a database that is restarted. While an older build serves, it is not tried
+        // for ever.
+        let gives_up = problem.needs_edit || serves && self.crashes >= RETRIES;
+        let phase = match (is_starting, is_over || gives_up) {
             (true, _) => Phase::Starting,
             (false, true) => Phase::Idle,
             (false, false) => Phase::Waiting,
@@ -95,7 +103,8 @@ impl Watcher<'_, '_> {
             self.say(hint);
         }
         if let Some((times, pause)) = retry {
-            self.say(&format!("nothing serves{times}; trying again in {pause}"));
+            let what = if serves { "it did not get ready" } else { "nothing serves" };
+            self.say(&format!("{what}{times}; trying again in {pause}"));
         }
         is_over.then_some(code)
     }

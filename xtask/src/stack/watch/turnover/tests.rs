@@ -64,13 +64,55 @@ fn a_new_server_that_dies_leaves_the_older_one_serving() {
         let next = prepared(&watcher);
         watcher.comes_to(Outcome::Prepared(next));
         assert_eq!(watcher.ended(2, "exit code 101").unwrap(), None);
-        assert_eq!(watcher.told().phase, Phase::Idle);
+        assert_eq!(watcher.told().phase, Phase::Waiting);
         let said = lines(fixture);
         assert!(
             said.iter().any(|line| line.ends_with("before it was ready; the older build keeps serving")),
             "{said:?}"
         );
-        assert_eq!(last(fixture), format!("try: {LOGS}"));
+        assert!(said.contains(&format!("try: {LOGS}")), "{said:?}");
+        assert_eq!(last(fixture), "it did not get ready; trying again in 500ms");
+    });
+}
+
+#[test]
+fn a_new_server_that_could_not_start_is_started_again_although_nothing_was_built_meanwhile() {
+    with_watcher(true, |fixture, mut watcher| {
+        watcher.serves();
+        let next = prepared(&watcher);
+        watcher.comes_to(Outcome::Prepared(next));
+        watcher.ended(2, "exit code 1").unwrap();
+        assert!(watcher.retry.is_some());
+        let again = Prepared { is_another_binary: false, ..prepared(&watcher) };
+        watcher.comes_to(Outcome::Prepared(again));
+        assert_eq!(watcher.told().phase, Phase::Starting, "{:?}", last(fixture));
+        watcher.take_over(3).unwrap();
+        assert_eq!((watcher.told().phase, watcher.told().problem), (Phase::Idle, None));
+        let same = Prepared { is_another_binary: false, ..prepared(&watcher) };
+        watcher.comes_to(Outcome::Prepared(same));
+        assert_eq!(last(fixture), "the build is the same; nothing to reload", "now it serves");
+    });
+}
+
+#[test]
+fn a_new_server_that_never_gets_ready_is_given_up_on_and_wrong_settings_are_at_once() {
+    with_watcher(true, |fixture, mut watcher| {
+        watcher.serves();
+        for attempt in 0..=RETRIES {
+            let next = Prepared { is_another_binary: attempt == 0, ..prepared(&watcher) };
+            watcher.comes_to(Outcome::Prepared(next));
+            watcher.ended(watcher.servers.last(), "exit code 1").unwrap();
+            assert_eq!(watcher.retry.is_some(), attempt < RETRIES, "attempt {attempt}: {}", last(fixture));
+            watcher.retry = None;
+        }
+        assert_eq!(watcher.told().phase, Phase::Idle);
+    });
+    with_watcher(true, |_, mut watcher| {
+        watcher.serves();
+        let next = prepared(&watcher);
+        watcher.comes_to(Outcome::Prepared(next));
+        watcher.ended(2, "exit code 3").unwrap();
+        assert!(watcher.retry.is_none() && watcher.told().phase == Phase::Idle);
     });
 }
 
