@@ -49,7 +49,7 @@ pub fn run(context: &Context, task: Option<Task>) -> Result<u8> {
         Task::Smoke(arguments) => smoke::run(context, &arguments),
         Task::Seed(_) => seed::run(context),
         Task::Bench(arguments) => bench::run(context, &arguments),
-        Task::Migrate(arguments) => migrate::run(context, arguments.command),
+        Task::Migrate(arguments) => migrate::run(context, arguments.command.as_ref()),
         Task::Db(arguments) => db::run(context, &arguments.command),
         Task::BuildProd(arguments) => build_prod::run(context, &arguments),
         Task::Ci(arguments) => ci::run(context, &arguments),

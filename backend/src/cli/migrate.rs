@@ -70,7 +70,7 @@ fn status(config: &Config, json: bool) -> Result<()> {
     if json {
         output::json(&json!({
             "schema_version": 1, "migrations": entries, "pending": count(State::Pending), "empty": count(State::Empty),
-            "altered": count(State::Altered), "unknown": count(State::Unknown),
+            "altered": count(State::Altered), "unknown": count(State::Unknown), "hints": hints(&entries),
         }))?;
     } else {
         output::text(&table(&entries))?;
@@ -86,20 +86,22 @@ fn table(entries: &[Entry]) -> String {
         let late = if entry.out_of_order { " (out of order)" } else { "" };
         text.push_str(&format!("{:8} {} {}{late}\n", entry.state, entry.version, entry.name));
     }
-    let is_there = |state: &State| entries.iter().any(|entry| entry.state == *state);
-    let hints: Vec<(State, &str)> =
-        State::ALL.into_iter().filter(is_there).filter_map(|state| Some((state, state.next()?))).collect();
-    let is_late = entries.iter().any(|entry| entry.out_of_order);
+    let hints = hints(entries);
     if !hints.is_empty() {
         text.push('\n');
     }
-    for (state, hint) in hints {
-        text.push_str(&format!("{state}: {hint}\n"));
-    }
-    if is_late {
-        text.push_str(
-            "out of order: give both of its files a newer time stamp; it is older than one that is applied\n",
+    hints.iter().fold(text, |text, hint| format!("{text}{hint}\n"))
+}
+
+/// A sentence for each state that asks for something.
+fn hints(entries: &[Entry]) -> Vec<String> {
+    let is_there = |state: &State| entries.iter().any(|entry| entry.state == *state);
+    let states = State::ALL.into_iter().filter(is_there);
+    let mut hints: Vec<String> = states.filter_map(|state| Some(format!("{state}: {}", state.next()?))).collect();
+    if entries.iter().any(|entry| entry.out_of_order) {
+        hints.push(
+            "out of order: give both of its files a newer time stamp; it is older than one that is applied".to_owned(),
         );
     }
-    text
+    hints
 }

@@ -42,7 +42,7 @@ Examples:
     },
     /// Find what a migration would do to a database that is in use
     Lint(Lint),
-    /// Show every migration; exits with 5 unless all are applied
+    /// Show every migration, and whether it is compatible with the version before; exits with 5 unless all are applied
     Status(Json),
 }
 

@@ -1,6 +1,7 @@
 //! Migrations of the local stack.
 
 pub mod lint;
+mod status;
 
 use std::path::Path;
 use std::time::SystemTime;
@@ -28,25 +29,23 @@ const UP: &str = "\
 const DOWN: &str = "-- Undoes what the file beside it does.\n";
 
 /// Applies what is pending, says where each migration stands, writes a new one, or applies the newest again.
-pub fn run(context: &Context, command: Option<MigrateCommand>) -> Result<u8> {
-    match &command {
+pub fn run(context: &Context, command: Option<&MigrateCommand>) -> Result<u8> {
+    match command {
         Some(MigrateCommand::Add { name }) => return add(context, name),
         Some(MigrateCommand::Lint(arguments)) => return lint::run(context, arguments),
+        Some(MigrateCommand::Status(arguments)) => return status::run(context, arguments.json),
         _ => {}
     }
     // Migrations are compiled into the binary, so that asking an old one would not tell of new files.
     let (program, build) = Stack::open(context)?.program(&[Service::Postgres])?;
     let step = match command {
-        None | Some(MigrateCommand::Run | MigrateCommand::Add { .. } | MigrateCommand::Lint(_)) => {
-            program.migrate(foundation::MIGRATION_TIMEOUT, &checkout::drafts(context))
-        }
-        Some(MigrateCommand::Status(arguments)) => program.migration_status(arguments.json),
         Some(MigrateCommand::Redo { yes }) => {
             if !yes && !context.dry_run {
                 context.confirm("Revert the newest migration, and lose what is in its tables and columns?", "--yes")?;
             }
             program.redo_migration(foundation::MIGRATION_TIMEOUT)
         }
+        _ => program.migrate(foundation::MIGRATION_TIMEOUT, &checkout::drafts(context)),
     };
     if context.dry_run {
         build.print(&context.terminal)?;
