@@ -44,6 +44,13 @@ pub fn committed_migrations(context: &Context) -> Option<Vec<String>> {
     output.is_success().then(|| versions(output.stdout.lines()))
 }
 
+/// The versions of the migrations that the origin has, as far as was fetched; none where it is not known.
+pub fn shared_migrations(context: &Context) -> Vec<String> {
+    let output = context.runner.read(&git::shared_files(context.project.root(), MIGRATIONS));
+    let output = output.ok().filter(Output::is_success);
+    output.map(|output| versions(output.stdout.lines())).unwrap_or_default()
+}
+
 /// The versions in the names of migrations, each once.
 fn versions<'a>(names: impl Iterator<Item = &'a str>) -> Vec<String> {
     let version = |name: &'a str| {

@@ -4,6 +4,7 @@
 //! Nothing here asks which engine runs the database: a [`target::Target`] reaches it.
 
 pub mod compatibility;
+pub mod difference;
 pub mod dump;
 pub mod dumps;
 pub mod lint;

@@ -39,7 +39,7 @@ pub const MIGRATIONS: &str = "backend/migrations";
 /// Where dumps of the database lie.
 pub const DUMPS: &str = "dumps";
 /// What the demo data is made from.
-pub const SEED: &[&str] = &["backend/src/seed.rs"];
+pub const SEED: &[&str] = &["backend/src/seed.rs", "backend/seeds/demo.json"];
 /// Migrations before this version were applied before anything linted them.
 pub const LINTED_SINCE: u64 = 20_261_125_000_000;
 /// What the queries were checked against.

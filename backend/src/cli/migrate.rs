@@ -31,6 +31,22 @@ enum Command {
     },
     /// Revert the newest applied migration and apply it as it is now; development only
     Redo,
+    /// Revert the newest applied migration, or all that are newer than a version; development only
+    Revert {
+        /// The newest that stays applied; 0 keeps none
+        #[arg(long, value_name = "VERSION")]
+        to: Option<i64>,
+    },
+    /// Applied migrations whose files were changed since, with both texts; as JSON
+    Altered,
+    /// Record that a file was changed on purpose since it was applied; `altered` shows how
+    Bless {
+        /// The migration
+        version: i64,
+        /// Only if the file still has this checksum, which `altered` tells
+        #[arg(long, value_name = "HEXADECIMAL")]
+        checksum: Option<String>,
+    },
 }
 
 pub fn run(arguments: Arguments) -> Result<()> {
@@ -40,11 +56,14 @@ pub fn run(arguments: Arguments) -> Result<()> {
         Command::Run { draft } if is_production && !draft.is_empty() => {
             Err(Refused("a migration that production has applied is no draft; write another one").into())
         }
-        Command::Redo if is_production => {
+        Command::Redo | Command::Revert { .. } if is_production => {
             Err(Refused("reverting a migration in production loses data; write another one").into())
         }
         Command::Run { draft } => apply(&config, draft),
         Command::Redo => redo(&config),
+        Command::Revert { to } => revert(&config, to),
+        Command::Altered => altered(&config),
+        Command::Bless { version, checksum } => bless(&config, version, checksum.as_deref()),
         Command::Status { json } => status(&config, json),
     }
 }
@@ -62,6 +81,27 @@ fn apply(config: &Config, mut drafts: Vec<i64>) -> Result<()> {
 fn redo(config: &Config) -> Result<()> {
     let change = connected(config, async |connection| Migrate::embedded(config).redo(connection).await)?;
     output::text(&format!("{change}\n"))
+}
+
+fn revert(config: &Config, to: Option<i64>) -> Result<()> {
+    let changes = connected(config, async |connection| Migrate::embedded(config).revert(connection, to).await)?;
+    if changes.is_empty() {
+        return output::text("nothing to revert\n");
+    }
+    output::text(&changes.iter().fold(String::new(), |text, change| format!("{text}{change}\n")))
+}
+
+fn altered(config: &Config) -> Result<()> {
+    let altered = connected(config, async |connection| migrations::altered(connection, &migrations::EMBEDDED).await)?;
+    output::json(&json!({ "schema_version": 1, "altered": altered }))
+}
+
+fn bless(config: &Config, version: i64, checksum: Option<&str>) -> Result<()> {
+    let migrate = Migrate::embedded(config);
+    let blessed = connected(config, async |connection| migrate.bless(connection, version, checksum).await)?;
+    let short = |checksum: &str| checksum.get(..12).unwrap_or(checksum).to_owned();
+    let (now, before) = (short(&blessed.checksum), short(&blessed.recorded_checksum));
+    output::text(&format!("{}: recorded the checksum {now}… in the place of {before}…\n", blessed.file))
 }
 
 fn status(config: &Config, json: bool) -> Result<()> {
@@ -100,7 +140,9 @@ fn hints(entries: &[Entry]) -> Vec<String> {
     let mut hints: Vec<String> = states.filter_map(|state| Some(format!("{state}: {}", state.next()?))).collect();
     if entries.iter().any(|entry| entry.out_of_order) {
         hints.push(
-            "out of order: give both of its files a newer time stamp; it is older than one that is applied".to_owned(),
+            "out of order: it is older than one that is applied; `migrate add --renumber` gives both of its files a newer \
+             time stamp"
+                .to_owned(),
         );
     }
     hints

@@ -133,6 +133,13 @@ fn exit_code(error: &anyhow::Error) -> u8 {
             | MigrationError::NothingToRedo(_)
             | MigrationError::NotReverted { .. },
         ) => 5,
-        Some(MigrationError::Failed { .. } | MigrationError::Database(_)) | None => 1,
+        Some(
+            MigrationError::NotApplied(_)
+            | MigrationError::NotAltered(_)
+            | MigrationError::ChangedMeanwhile(_)
+            | MigrationError::Failed { .. }
+            | MigrationError::Database(_),
+        )
+        | None => 1,
     }
 }

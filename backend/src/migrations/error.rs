@@ -39,6 +39,12 @@ pub enum MigrationError {
         /// Newer ones that were reverted before, and are pending now.
         reverted: Vec<String>,
     },
+    /// A version that was to stay, and is not applied.
+    NotApplied(i64),
+    /// A version that was to be blessed, and is not altered.
+    NotAltered(i64),
+    /// A file that is not any more what was looked at.
+    ChangedMeanwhile(String),
     /// A migration failed; those before it stay applied.
     Failed {
         /// The migration's version and name.
@@ -115,11 +121,8 @@ impl fmt::Display for MigrationError {
                     count(pending.len(), "migration is older", "migrations are older")
                 )?;
                 pending.iter().try_for_each(|name| write!(f, "\n  {name}"))?;
-                write!(
-                    f,
-                    "\ngive both of its files a newer time stamp, so that every database has them in one order; "
-                )?;
-                write!(f, "nothing was applied")
+                write!(f, "\ngive both of its files a newer time stamp, by `migrate add --renumber`, so that every ")?;
+                write!(f, "database has them in one order; nothing was applied")
             }
             Self::Empty(names) => {
                 write!(f, "{} without a statement:", count(names.len(), "migration is", "migrations are"))?;
@@ -148,6 +151,18 @@ impl fmt::Display for MigrationError {
                     ([], _) => Ok(()),
                     (names, _) => write!(f, "\nreverted before it, and pending now: {}", names.join(", ")),
                 }
+            }
+            Self::NotApplied(version) => {
+                write!(
+                    f,
+                    "{version} is not applied, so that nothing can be reverted to it; `migrate status` lists what is"
+                )
+            }
+            Self::NotAltered(version) => {
+                write!(f, "{version} is not applied in another form than its file has; `migrate status` lists what is")
+            }
+            Self::ChangedMeanwhile(file) => {
+                write!(f, "{file}.up.sql was changed since it was compared: look at it again; nothing was recorded")
             }
             Self::Failed { migration, error, applied, left, was_reverted } => {
                 write!(f, "migration {migration} {left} ({applied} applied before it): ")?;

@@ -4,8 +4,10 @@
 //! `MIGRATION_LOCK_TIMEOUT` is over, and the error names its holder.
 
 mod apply;
+mod bless;
 mod error;
 mod lock;
+mod revert;
 mod run;
 mod sql;
 mod status;
@@ -14,6 +16,7 @@ mod text;
 use sqlx::PgConnection;
 use sqlx::migrate::Migrator;
 
+pub use self::bless::{Altered, altered};
 pub use self::error::{Left, MigrationError, NotReverted};
 pub use self::lock::LOCK;
 pub use self::run::{Change, Migrate};

@@ -6,9 +6,10 @@ use std::time::Duration;
 use sqlx::PgConnection;
 use sqlx::migrate::{Migrate as _, Migration, Migrator};
 
-use super::error::{MigrationError, NotReverted};
+use super::error::MigrationError;
+use super::revert::revert;
 use super::status::{self, Entry, State, status};
-use super::{EMBEDDED, apply, lock, sql, text};
+use super::{EMBEDDED, apply, bless, lock, sql, text};
 use crate::config::Config;
 
 /// How a database is brought to a set of migrations.
@@ -31,6 +32,8 @@ pub enum Change {
     DraftAppliedAgain(String),
     /// That was asked for.
     AppliedAgain(String),
+    /// That was asked for, too.
+    Reverted(String),
 }
 
 impl fmt::Display for Change {
@@ -39,6 +42,7 @@ impl fmt::Display for Change {
             Self::Applied(name) => write!(f, "applied {name}"),
             Self::DraftAppliedAgain(name) => write!(f, "draft {name} changed: reverted, applied again"),
             Self::AppliedAgain(name) => write!(f, "{name}: reverted, applied again"),
+            Self::Reverted(name) => write!(f, "reverted {name}"),
         }
     }
 }
@@ -53,27 +57,36 @@ impl Migrate<'static> {
 impl Migrate<'_> {
     /// Applies what is pending, and drafts that were altered anew.
     pub async fn run(&self, connection: &mut PgConnection) -> Result<Vec<Change>, MigrationError> {
-        lock::take(connection, self.lock_timeout).await?;
-        let outcome = self.run_locked(connection).await;
-        let released = lock::release(connection).await;
-        let changes = outcome?;
-        released?;
-        Ok(changes)
+        self.locked(connection, async |connection| self.run_locked(connection).await).await
     }
 
     /// Reverts the newest applied migration and applies it as it is now.
     pub async fn redo(&self, connection: &mut PgConnection) -> Result<Change, MigrationError> {
+        self.locked(connection, async |connection| self.redo_locked(connection).await).await
+    }
+
+    /// Does something with the lock that one process at a time has.
+    pub(super) async fn locked<T>(
+        &self,
+        connection: &mut PgConnection,
+        work: impl AsyncFnOnce(&mut PgConnection) -> Result<T, MigrationError>,
+    ) -> Result<T, MigrationError> {
         lock::take(connection, self.lock_timeout).await?;
-        let outcome = self.redo_locked(connection).await;
+        let outcome = work(connection).await;
         let released = lock::release(connection).await;
-        let change = outcome?;
+        let value = outcome?;
         released?;
-        Ok(change)
+        Ok(value)
     }
 
     async fn run_locked(&self, connection: &mut PgConnection) -> Result<Vec<Change>, MigrationError> {
         let entries = status(connection, self.known).await?;
-        let drafts = self.altered_drafts(&entries)?;
+        let drafts = match self.altered_drafts(&entries) {
+            Err(MigrationError::Diverged(differences)) => {
+                return Err(MigrationError::Diverged(self.with_lines(connection, differences).await?));
+            }
+            outcome => outcome?,
+        };
         let pending = entries.iter().filter(|entry| matches!(entry.state, State::Pending | State::Empty));
         let mut wanted: Vec<&Entry> = pending.chain(drafts.iter().copied()).collect();
         wanted.retain(|entry| entry.state != State::Unknown);
@@ -135,7 +148,7 @@ impl Migrate<'_> {
         }
     }
 
-    fn up(&self, version: i64) -> Option<&Migration> {
+    pub(super) fn up(&self, version: i64) -> Option<&Migration> {
         status::up(self.known).find(|migration| migration.version == version)
     }
 
@@ -156,9 +169,28 @@ impl Migrate<'_> {
         if differences.is_empty() { Ok(newest) } else { Err(MigrationError::Diverged(differences)) }
     }
 
+    /// The differences, each followed by the first line that differs where what was applied is known.
+    async fn with_lines(
+        &self,
+        connection: &mut PgConnection,
+        differences: Vec<String>,
+    ) -> Result<Vec<String>, MigrationError> {
+        let altered = bless::altered(connection, self.known).await?;
+        let told = differences.into_iter().map(|difference| {
+            let own = altered.iter().find(|one| difference.starts_with(&one.file));
+            own.and_then(bless::Altered::first_difference)
+                .map_or_else(|| difference.clone(), |line| format!("{difference}: {line}"))
+        });
+        Ok(told.collect())
+    }
+
     /// Keeps the recorded texts as the files are, for as long as the up file is the one that was applied: a down file is
     /// often written after the migration was tried out.
-    async fn record_texts(&self, connection: &mut PgConnection, entries: &[Entry]) -> Result<(), MigrationError> {
+    pub(super) async fn record_texts(
+        &self,
+        connection: &mut PgConnection,
+        entries: &[Entry],
+    ) -> Result<(), MigrationError> {
         let recorded = text::all(connection).await?;
         for entry in entries.iter().filter(|entry| entry.state == State::Applied) {
             let Some(up) = self.up(entry.version) else { continue };
@@ -191,25 +223,4 @@ fn refuse_out_of_order(entries: &[Entry], reverted: &[&Entry]) -> Result<(), Mig
     let late = entries.iter().filter(|entry| entry.state == State::Pending && entry.version < newest.version);
     let pending: Vec<String> = late.map(Entry::file).collect();
     if pending.is_empty() { Ok(()) } else { Err(MigrationError::OutOfOrder { pending, newest: newest.file() }) }
-}
-
-/// Reverts these, newest first, by what was recorded of each; nothing happens unless something was recorded of all.
-async fn revert(connection: &mut PgConnection, entries: &[&Entry]) -> Result<(), MigrationError> {
-    let mut scripts = Vec::new();
-    for entry in entries {
-        let Some(script) = text::down(connection, entry.version).await? else {
-            let (migration, reason) = (entry.file(), NotReverted::NoDown);
-            return Err(MigrationError::NotReverted { migration, reason, reverted: Vec::new() });
-        };
-        scripts.push(script);
-    }
-    let mut reverted = Vec::new();
-    for (entry, script) in entries.iter().zip(scripts) {
-        if let Err((error, left)) = apply::down(connection, entry.version, script).await {
-            let (migration, reason) = (entry.file(), NotReverted::Failed { error, left });
-            return Err(MigrationError::NotReverted { migration, reason, reverted });
-        }
-        reverted.push(entry.file());
-    }
-    Ok(())
 }

@@ -5,8 +5,8 @@ use std::fmt;
 
 use anyhow::Result;
 use serde::Serialize;
-use sqlx::PgConnection;
 use sqlx::migrate::{Migration, Migrator};
+use sqlx::{AssertSqlSafe, PgConnection, SqlSafeStr as _};
 use time::OffsetDateTime;
 
 use super::sql;
@@ -68,7 +68,8 @@ impl State {
             }
             Self::Altered => Some(
                 "undo the edit, and put the change into a migration of its own; the newest, while it is only on your \
-                 machine, can be reverted and applied again by `migrate redo`",
+                 machine, can be reverted and applied again by `migrate redo`; `migrate bless` takes an edit that changes \
+                 nothing, such as a comment",
             ),
             Self::Unknown => {
                 Some("another version of the code applied it; nothing to do where that one is newer than this")
@@ -107,7 +108,7 @@ pub async fn status(connection: &mut PgConnection, known: &Migrator) -> Result<V
             let state = match row {
                 None if sql::has_statement(migration.sql.as_str()) => State::Pending,
                 None => State::Empty,
-                Some((_, _, checksum, _)) if *checksum == *migration.checksum => State::Applied,
+                Some((_, _, checksum, _)) if is_of(checksum, migration) => State::Applied,
                 Some(_) => State::Altered,
             };
             let name = migration.description.clone();
@@ -127,6 +128,22 @@ pub async fn status(connection: &mut PgConnection, known: &Migrator) -> Result<V
         entry.out_of_order = entry.state == State::Pending && newest.is_some_and(|newest| entry.version < newest);
     }
     Ok(entries)
+}
+
+/// Whether a checksum is that of the migration, whatever its lines end with: git may check a file out with other line
+/// endings than the one that was applied had.
+fn is_of(checksum: &[u8], migration: &Migration) -> bool {
+    let has = |text: String| *checksum == *with_text(migration, text).checksum;
+    let text = migration.sql.as_str();
+    *checksum == *migration.checksum || {
+        let plain = text.replace("\r\n", "\n");
+        has(plain.replace('\n', "\r\n")) || has(plain)
+    }
+}
+
+fn with_text(migration: &Migration, text: String) -> Migration {
+    let (description, kind) = (migration.description.clone(), migration.migration_type);
+    Migration::new(migration.version, description, kind, AssertSqlSafe(text).into_sql_str(), migration.no_tx)
 }
 
 pub(super) fn up(known: &Migrator) -> impl Iterator<Item = &Migration> {

@@ -41,6 +41,19 @@ pub async fn all(connection: &mut PgConnection) -> Result<Vec<Text>, sqlx::Error
     Ok(rows.into_iter().map(|(version, up, down)| Text { version, up, down }).collect())
 }
 
+/// The script that applied a migration, where it was recorded.
+pub async fn up(connection: &mut PgConnection, version: i64) -> Result<Option<String>, sqlx::Error> {
+    let exists: bool =
+        sqlx::query_scalar("SELECT to_regclass('_migration_texts') IS NOT NULL").fetch_one(&mut *connection).await?;
+    if !exists {
+        return Ok(None);
+    }
+    sqlx::query_scalar("SELECT up FROM _migration_texts WHERE version = $1")
+        .bind(version)
+        .fetch_optional(connection)
+        .await
+}
+
 /// Records what a migration is made of.
 pub async fn record(
     connection: &mut PgConnection,

@@ -15,7 +15,8 @@ use tokio::runtime::Runtime;
 use crate::support::{Database, Serving, agent, read, run, serve, settings, text, thunder};
 
 /// What production requires beyond what all environments do.
-const PRODUCTION: &[(&str, &str)] = &[("APP_ENV", "production"), ("HEALTH_TOKEN", "0123456789abcdef0123456789abcdef")];
+pub const PRODUCTION: &[(&str, &str)] =
+    &[("APP_ENV", "production"), ("HEALTH_TOKEN", "0123456789abcdef0123456789abcdef")];
 
 #[test]
 fn without_settings_it_names_all_that_are_missing_and_ends_with_3() {

@@ -29,11 +29,11 @@ pub enum MigrateCommand {
     #[command(after_help = "\
 Examples:
   cargo xtask migrate add report_severity
-  cargo xtask migrate add 'index reports by program'")]
-    Add {
-        /// What it does, in a few words
-        name: String,
-    },
+  cargo xtask migrate add 'index reports by program'
+  cargo xtask migrate add --renumber")]
+    Add(MigrateAdd),
+    /// Record that the file of an applied migration was changed on purpose, after showing how
+    Bless(MigrateBless),
     /// Revert the newest migration with its down file as it was applied, then apply it again; its data is lost
     Redo {
         /// Do not ask
@@ -42,8 +42,59 @@ Examples:
     },
     /// Find what a migration would do to a database that is in use
     Lint(Lint),
+    /// Revert the newest migration, or several, with their down files as they were applied
+    Revert(MigrateRevert),
     /// Show every migration, and whether it is compatible with the version before; exits with 5 unless all are applied
     Status(Json),
+}
+
+/// `migrate add`
+#[derive(Debug, Args)]
+pub struct MigrateAdd {
+    /// What it does, in a few words
+    #[arg(required_unless_present = "renumber")]
+    pub name: Option<String>,
+    /// Put pending migrations that are older than an applied one behind it, instead of writing a new one: their files get
+    /// newer time stamps
+    #[arg(long, conflicts_with = "name")]
+    pub renumber: bool,
+}
+
+/// `migrate bless`
+#[derive(Debug, Args)]
+#[command(after_help = "\
+For an edit that changes nothing, such as a comment: the database is not touched, only the checksum that is recorded of \
+the file. Every other database that has applied it needs the same.
+
+Examples:
+  cargo xtask migrate bless
+  cargo xtask migrate bless 20261201090000 --yes")]
+pub struct MigrateBless {
+    /// Which; all that are altered, one after the other, if left out
+    pub version: Option<u64>,
+    /// Do not ask
+    #[arg(short, long)]
+    pub yes: bool,
+}
+
+/// `migrate revert`
+#[derive(Debug, Args)]
+#[command(after_help = "\
+What is in their tables and columns is lost. A dump is made first, and its name printed, unless the database holds \
+nothing but the seed.
+
+Examples:
+  cargo xtask migrate revert
+  cargo xtask migrate revert --to 20261201090000")]
+pub struct MigrateRevert {
+    /// The newest that stays applied; 0 keeps none
+    #[arg(long, value_name = "VERSION")]
+    pub to: Option<u64>,
+    /// Do not ask
+    #[arg(short, long)]
+    pub yes: bool,
+    #[command(flatten)]
+    pub lock: Locked,
 }
 
 /// `migrate lint`

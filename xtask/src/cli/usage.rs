@@ -154,7 +154,7 @@ mod tests {
                     // Said of a task as a whole, such as `cargo xtask env`.
                     | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand
                     | ErrorKind::MissingRequiredArgument => true,
-                    ErrorKind::InvalidValue => has_placeholder,
+                    ErrorKind::InvalidValue | ErrorKind::ValueValidation => has_placeholder,
                     _ => false,
                 };
                 if !is_fine {

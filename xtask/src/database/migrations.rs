@@ -71,6 +71,15 @@ pub fn read(folder: &Path) -> Result<Migrations> {
     Ok(found)
 }
 
+/// The files of the migration of that version.
+pub fn files_of(folder: &Path, version: u64) -> Result<Vec<PathBuf>> {
+    let entries = std::fs::read_dir(folder).with_context(|| format!("cannot read {}", folder.display()))?;
+    let names = entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned());
+    let mut names: Vec<String> = names.filter(|name| parts(name).is_some_and(|(known, ..)| known == version)).collect();
+    names.sort();
+    Ok(names.into_iter().map(|name| folder.join(name)).collect())
+}
+
 /// The version, what stands before `.up.sql` or `.down.sql`, and whether it is the former.
 fn parts(name: &str) -> Option<(u64, &str, bool)> {
     let (stem, is_up) = match (name.strip_suffix(".up.sql"), name.strip_suffix(".down.sql")) {

@@ -72,7 +72,7 @@ fn chosen(file: &Path) -> Result<PathBuf> {
 }
 
 /// Prints the dump's path, and says what is in it.
-fn tell(context: &Context, path: &Path) -> Result<()> {
+pub fn tell(context: &Context, path: &Path) -> Result<()> {
     let manifest = Manifest::of(path)?;
     let rows = manifest.rows().map_or_else(
         || "somebody wrote meanwhile, so that its rows were not counted".to_owned(),
@@ -184,7 +184,7 @@ fn reset(context: &Context, arguments: &DbReset) -> Result<u8> {
 }
 
 /// Two tasks at once would use the same names.
-fn lock(context: &Context, arguments: &Locked) -> Result<Option<Lock>> {
+pub fn lock(context: &Context, arguments: &Locked) -> Result<Option<Lock>> {
     context.lock_stack(Duration::from_secs(arguments.lock_timeout))
 }
 
@@ -204,12 +204,12 @@ fn save_what_would_be_lost(context: &Context, target: &Target<'_>, template: &Te
     Ok(now)
 }
 
-fn ask_survey(context: &Context, target: &Target<'_>, database: &str) -> Result<Survey> {
+pub fn ask_survey(context: &Context, target: &Target<'_>, database: &str) -> Result<Survey> {
     Survey::parse(&runner::read_well(&*context.runner, &target.survey(database)?)?)
 }
 
 /// What reaches the stack's database, once its clients are there. Half of a dump that a killed task has left goes first.
-fn ready<'s>(context: &Context, stack: &'s Stack<'_>) -> Result<Target<'s>> {
+pub fn ready<'s>(context: &Context, stack: &'s Stack<'_>) -> Result<Target<'s>> {
     if !context.dry_run {
         file::remove_drafts(&dumps::folder(&context.project))?;
     }

@@ -105,6 +105,24 @@ impl Program {
         self.command("apply the newest migration again").args(["migrate", "redo"]).timeout(timeout)
     }
 
+    /// Reverts the newest migration, or all that are newer than that one.
+    pub fn revert_migrations(&self, timeout: Duration, to: Option<u64>) -> Step {
+        let step = self.command("revert migrations").args(["migrate", "revert"]).timeout(timeout);
+        let step = to.iter().fold(step, |step, to| step.args(["--to".to_owned(), to.to_string()]));
+        step.hint("cargo xtask migrate status")
+    }
+
+    /// Tells of each migration whose file was changed since it was applied, with both texts.
+    pub fn altered_migrations(&self) -> Step {
+        self.command("ask for altered migrations").args(["migrate", "altered"]).only_reads()
+    }
+
+    /// Records the file of a migration as what was applied, if it has that checksum.
+    pub fn bless_migration(&self, version: u64, checksum: &str) -> Step {
+        let words = ["migrate".to_owned(), "bless".to_owned(), version.to_string()];
+        self.command("record the checksum").args(words).args(["--checksum", checksum])
+    }
+
     /// Says where each migration stands.
     pub fn migration_status(&self, as_json: bool) -> Step {
         let step = self.command("ask for the migrations").args(["migrate", "status"]).only_reads();

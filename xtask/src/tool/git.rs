@@ -31,6 +31,18 @@ pub fn committed_files(root: &Path, folder: &str) -> Step {
     step("ask git for committed files", root).args(["ls-tree", "-r", "--name-only", "HEAD", "--", folder])
 }
 
+/// Asks for the files below a folder that the branch has which others start from.
+pub fn shared_files(root: &Path, folder: &str) -> Step {
+    step("ask git for files of the origin", root).args([
+        "ls-tree",
+        "-r",
+        "--name-only",
+        "refs/remotes/origin/HEAD",
+        "--",
+        folder,
+    ])
+}
+
 /// Asks for the tracked files with a line of that pattern.
 pub fn files_with(root: &Path, pattern: &str) -> Step {
     step("ask git for files", root).args(["grep", "--files-with-matches", "-I", "-E", pattern])

@@ -8,6 +8,7 @@ fn up() -> Checkout {
     let checkout = Checkout::new();
     copy_migrations(&checkout);
     checkout.write("backend/src/seed.rs", "");
+    checkout.write("backend/seeds/demo.json", "");
     checkout.xtask(&["up", "postgres"]).expect(0);
     checkout.xtask(&["migrate"]).expect(0);
     checkout
@@ -161,6 +162,23 @@ fn a_restore_that_is_killed_leaves_the_database_as_it_was_or_as_it_was_to_become
         checkout.xtask(&["db", "restore", &dump, "--yes"]).expect(0);
         assert_eq!(programs(&checkout), "5");
     }
+}
+
+#[test]
+fn a_revert_saves_what_would_be_lost_and_what_it_reverted_can_be_applied_again() {
+    let checkout = up();
+    let newest = "20261124090200";
+    checkout.xtask(&["db", "reset", "--seed"]).expect(0);
+    let ran = checkout.xtask(&["migrate", "revert", "--yes"]).expect(0);
+    assert!(!ran.stdout.contains("dumps/") && ran.stdout.contains(newest), "the seed can be had again: {}", ran.stdout);
+    checkout.xtask(&["migrate", "status"]).expect(5);
+    checkout.xtask(&["migrate"]).expect(0);
+    sql(&checkout, "UPDATE programs SET name = 'mine' WHERE slug = (SELECT min(slug) FROM programs)");
+    checkout.xtask(&["migrate", "revert", "--to", "0"]).expect(9).says(&["--yes"]);
+    let dump = printed(&checkout.xtask(&["migrate", "revert", "--to", "0", "--yes"]).expect(0).stdout);
+    assert_eq!(sql(&checkout, "SELECT count(*) FROM pg_tables WHERE tablename = 'programs'"), "0");
+    checkout.xtask(&["db", "restore", &dump, "--yes"]).expect(0);
+    assert_eq!(sql(&checkout, "SELECT count(*) FROM programs WHERE name = 'mine'"), "1");
 }
 
 #[test]

@@ -4,7 +4,7 @@ use crate::database::reset::Template;
 use crate::database::target::before;
 use crate::fixture::Fixture;
 use crate::fixture::docker::Daemon;
-use crate::product::DATABASE;
+use crate::product::{DATABASE, SEED};
 use crate::runner::{fails, says};
 
 /// A stack in containers with a template that is made already, whose databases hold so many programs.
@@ -24,6 +24,25 @@ fn stack(rows: u64, rows_when_replaced: u64) -> (Fixture, Daemon) {
         .on(&format!("exec postgres psql --dbname={}", before()), holds(rows_when_replaced))
         .on("exec postgres psql --command", says(""));
     (fixture, daemon)
+}
+
+#[test]
+fn a_template_is_made_again_when_a_migration_or_any_file_of_the_demo_data_changes() {
+    let fixture = Fixture::new(&[]);
+    let migration = "backend/migrations/20260101000000_a.up.sql";
+    let files: Vec<&str> = SEED.iter().copied().chain([migration]).collect();
+    for file in &files {
+        fixture.write(file, "SELECT 1;");
+    }
+    let name = |is_seeded: bool| Template::of(&fixture.context, is_seeded).unwrap().name;
+    for file in files {
+        let before = (name(true), name(false));
+        fixture.write(file, "SELECT 2;");
+        assert_ne!(name(true), before.0, "{file}");
+        assert_eq!(name(false) != before.1, file == migration, "{file}");
+    }
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    assert!(SEED.iter().all(|file| root.join(file).is_file()));
 }
 
 fn drops_the_one_before(fixture: &Fixture) -> bool {

@@ -1,0 +1,86 @@
+//! `migrate revert`: migrations taken back, after what they hold was saved.
+
+use anyhow::Result;
+
+use super::status::{self, Entry};
+use crate::cli::MigrateRevert;
+use crate::context::Context;
+use crate::database::reset::Template;
+use crate::database::survey::Survey;
+use crate::database::target::Target;
+use crate::database::{dump, dumps};
+use crate::failure::{Exit, Failure};
+use crate::interrupt::CancelToken;
+use crate::product::DATABASE;
+use crate::runner;
+use crate::stack::service::Service;
+use crate::stack::{Stack, foundation};
+use crate::task::db;
+
+/// Reverts what was asked for, newest first.
+pub fn run(context: &Context, arguments: &MigrateRevert) -> Result<u8> {
+    let lock = db::lock(context, &arguments.lock)?;
+    let stack = Stack::open_locked(context, lock.as_ref())?;
+    let target = db::ready(context, &stack)?;
+    let (program, build) = stack.program(&[Service::Postgres])?;
+    let step = program.revert_migrations(foundation::MIGRATION_TIMEOUT, arguments.to);
+    let path = dumps::new_path(&context.project);
+    if context.dry_run {
+        build.print(&context.terminal)?;
+        dump::dump(context, &target, &path)?;
+        context.terminal.data(step)?;
+        return Ok(0);
+    }
+    build.run(context).result?;
+    let entries = status::ask(context, &program.migration_status(true))?.entries;
+    let chosen = newer_than(&entries, arguments.to)?;
+    if chosen.is_empty() {
+        context.terminal.note("nothing to revert");
+        return Ok(0);
+    }
+    let holds = db::ask_survey(context, &target, DATABASE)?;
+    let is_worth_saving = holds.rows() > 0 && !is_seed(context, &target, &holds)?;
+    if !arguments.yes {
+        for entry in &chosen {
+            context.terminal.note(format!("  {} {}", entry.version, entry.name));
+        }
+        context.confirm(&question(chosen.len(), is_worth_saving), "--yes")?;
+    }
+    if is_worth_saving {
+        dump::dump(context, &target, &path)?;
+        db::tell(context, &path)?;
+    }
+    let code = context.runner.forward(&step, &CancelToken::on(&context.interrupt))?;
+    if code == 0 {
+        context.terminal.note("a backend that runs may need them; to apply them again: cargo xtask migrate");
+    }
+    Ok(code)
+}
+
+fn question(count: usize, is_dumped: bool) -> String {
+    let (what, whose) =
+        if count == 1 { ("this migration".to_owned(), "its") } else { (format!("these {count} migrations"), "their") };
+    let dump = if is_dumped { " A dump is made first." } else { "" };
+    format!("Revert {what}, and lose what is in {whose} tables and columns?{dump}")
+}
+
+/// The applied migrations that are newer than that one, newest first; only the newest, if none is named.
+fn newer_than(entries: &[Entry], to: Option<u64>) -> Result<Vec<&Entry>> {
+    let applied: Vec<&Entry> = entries.iter().rev().filter(|entry| entry.applied_at.is_some()).collect();
+    let Some(to) = to else { return Ok(applied.into_iter().take(1).collect()) };
+    if to != 0 && !applied.iter().any(|entry| entry.version == to) {
+        let what = format!("{to} is not applied, so that nothing can be reverted to it");
+        return Err(Failure::new(Exit::Failed, what).hint("cargo xtask migrate status").into());
+    }
+    Ok(applied.into_iter().filter(|entry| entry.version > to).collect())
+}
+
+/// Whether the database holds what a reset would make again.
+fn is_seed(context: &Context, target: &Target<'_>, holds: &Survey) -> Result<bool> {
+    let template = Template::of(context, true)?.name;
+    let databases = runner::lines(&*context.runner, &target.databases()?)?;
+    if !databases.contains(&template) {
+        return Ok(false);
+    }
+    Ok(holds.differences(&db::ask_survey(context, target, &template)?.tables).is_empty())
+}
