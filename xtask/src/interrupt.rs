@@ -13,6 +13,8 @@ use crate::terminal::Terminal;
 pub struct Interrupt {
     code: Arc<AtomicU8>,
     reaction: Arc<Mutex<Reaction>>,
+    /// Whether the user was told that this ends the task.
+    announced: Arc<AtomicBool>,
     listener: Arc<Mutex<Option<Listener>>>,
 }
 
@@ -28,6 +30,8 @@ pub enum Reaction {
     EndQuietly,
     /// Ends the process at once: it waits for an answer, and has changed nothing.
     Abort,
+    /// Nothing: the task is over, and its exit code is chosen.
+    Over,
 }
 
 /// Restores the reaction that was there before.
@@ -73,6 +77,36 @@ impl Interrupt {
         self.code.load(Ordering::Relaxed) != 0
     }
 
+    /// To be called when a task has done everything: what comes from now on changes nothing any more. A signal that was
+    /// announced before is a failure, because whoever typed it waits for its exit code.
+    pub fn finish(&self) -> Result<()> {
+        *lock(&self.reaction) = Reaction::Over;
+        if !self.announced.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        let (exit, word) = match self.code.load(Ordering::Relaxed) {
+            code if code == Exit::Interrupted as u8 => (Exit::Interrupted, "interrupted"),
+            _ => (Exit::Terminated, "terminated"),
+        };
+        Err(Failure::new(exit, format!("{word} too late: everything was done by then, and is not taken back")).into())
+    }
+
+    /// Notes a signal, and says what it does. Whether the process has to leave at once.
+    fn hear(&self, exit: Exit, terminal: &Terminal) -> bool {
+        // Held, so that `finish` comes before or after it as a whole.
+        let reaction = lock(&self.reaction);
+        let is_second = self.code.swap(exit as u8, Ordering::Relaxed) != 0;
+        match *reaction {
+            Reaction::Abort => terminal.note("\naborted: nothing was changed"),
+            Reaction::EndInOrder if !is_second => {
+                self.announced.store(true, Ordering::Relaxed);
+                terminal.note("interrupted: ending what this task has begun; Ctrl-C again leaves at once");
+            }
+            Reaction::EndInOrder | Reaction::EndQuietly | Reaction::Over => {}
+        }
+        is_second || *reaction == Reaction::Abort
+    }
+
     /// The failure to end with, once asked to stop.
     pub fn check(&self) -> Result<()> {
         let code = self.code.load(Ordering::Relaxed);
@@ -91,19 +125,11 @@ fn listen(interrupt: Interrupt, terminal: Arc<Terminal>) -> Result<()> {
     let mut signals = signal_hook::iterator::Signals::new([SIGINT, SIGTERM, SIGHUP])?;
     std::thread::spawn(move || {
         for signal in signals.forever() {
-            let code = if signal == SIGINT { Exit::Interrupted } else { Exit::Terminated } as u8;
-            let reaction = *lock(&interrupt.reaction);
-            let is_second = interrupt.code.swap(code, Ordering::Relaxed) != 0;
-            if reaction == Reaction::Abort {
-                terminal.note("\naborted: nothing was changed");
-            }
-            if is_second || reaction == Reaction::Abort {
+            let exit = if signal == SIGINT { Exit::Interrupted } else { Exit::Terminated };
+            if interrupt.hear(exit, &terminal) {
                 crate::process::kill_groups();
                 #[expect(clippy::exit, reason = "the second signal promises to leave without waiting for anything")]
-                std::process::exit(i32::from(code));
-            }
-            if reaction == Reaction::EndInOrder {
-                terminal.note("interrupted: ending what this task has begun; Ctrl-C again leaves at once");
+                std::process::exit(exit as i32);
             }
             if let Some(listener) = lock(&interrupt.listener).take() {
                 listener();

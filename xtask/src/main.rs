@@ -97,5 +97,9 @@ fn run(cli: Cli, name: String, terminal: &Arc<Terminal>) -> Result<u8> {
         dry_run: cli.dry_run,
         task: name,
     };
-    task::run(&context, cli.task)
+    let code = task::run(&context, cli.task)?;
+    if code == 0 {
+        context.interrupt.finish()?;
+    }
+    Ok(code)
 }

@@ -29,6 +29,32 @@ fn a_task_that_only_looks_ends_without_a_word() {
 }
 
 #[test]
+fn a_signal_that_was_announced_is_never_an_exit_code_of_0() {
+    for (exit, word) in [(Exit::Interrupted, "interrupted"), (Exit::Terminated, "terminated")] {
+        let (interrupt, terminal) = (Interrupt::default(), Terminal::kept());
+        assert!(!interrupt.hear(exit, &terminal));
+        assert!(terminal.printed().1.contains("ending what this task has begun"));
+        let error = interrupt.finish().unwrap_err();
+        assert_eq!(exit_code(&error), exit as u8);
+        assert_eq!(error.to_string(), format!("{word} too late: everything was done by then, and is not taken back"));
+        assert!(interrupt.hear(exit, &terminal), "the second one still leaves at once");
+    }
+}
+
+#[test]
+fn a_signal_after_the_end_or_while_looking_is_not_announced_and_fails_nothing() {
+    let (interrupt, terminal) = (Interrupt::default(), Terminal::kept());
+    assert!(interrupt.finish().is_ok());
+    assert!(!interrupt.hear(Exit::Interrupted, &terminal));
+    let looking = Interrupt::default();
+    let guard = looking.react(Reaction::EndQuietly);
+    assert!(!looking.hear(Exit::Interrupted, &terminal));
+    drop(guard);
+    assert!(looking.finish().is_ok());
+    assert_eq!(terminal.printed().1, "");
+}
+
+#[test]
 fn a_reaction_holds_as_long_as_its_guard_and_then_the_one_before_is_back() {
     let interrupt = Interrupt::default();
     let now = || *lock(&interrupt.reaction);

@@ -4,6 +4,7 @@ use anyhow::Result;
 
 use crate::cli::WatchBackend;
 use crate::context::Context;
+use crate::interrupt::Reaction;
 use crate::product::setting::WATCH_POLL;
 use crate::settings::Settings;
 use crate::stack::folder::StackFolder;
@@ -15,6 +16,8 @@ use crate::stack::watch::{self, Location, Start};
 
 /// Watches until it is told to stop.
 pub fn run(context: &Context, arguments: &WatchBackend) -> Result<u8> {
+    // Whoever stops it says so, and nobody reads the exit code.
+    let _reaction = context.interrupt.react(Reaction::EndQuietly);
     let root = context.project.root();
     let location = if arguments.in_container {
         Location::container(root, host::binary()?)

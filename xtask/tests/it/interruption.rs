@@ -1,6 +1,6 @@
 //! Ctrl-C, SIGTERM and SIGKILL at every stage, and two tasks at once.
 
-use crate::support::{Checkout, until};
+use crate::support::{Checkout, signal, until};
 
 #[test]
 fn ctrl_c_while_the_backend_compiles_stops_in_order() {
@@ -41,6 +41,20 @@ fn sigterm_is_told_from_ctrl_c_by_the_exit_code() {
     let up = checkout.start_until(&["up"], "✓ redis");
     up.signal("TERM");
     up.end().expect(143);
+    assert!(checkout.inhabitants().is_empty());
+}
+
+#[test]
+fn ctrl_c_in_the_last_moment_does_not_end_with_0() {
+    let checkout = Checkout::new();
+    checkout.xtask(&["up", "redis"]).expect(0);
+    let redis = checkout.pid("redis");
+    signal(redis, "STOP");
+    let mut down = checkout.start_until(&["down"], "stop redis");
+    down.signal("INT");
+    down.hear("Ctrl-C again leaves at once");
+    signal(redis, "CONT");
+    down.end().expect(130).says(&["the stack is down", "interrupted too late: everything was done by then"]);
     assert!(checkout.inhabitants().is_empty());
 }
 
@@ -102,7 +116,7 @@ fn a_killed_up_is_taken_down_and_cleaned_without_an_up_between() {
         // The build that the killed task had begun goes on; nobody but it may be there.
         until("the servers are gone", || checkout.inhabitants().iter().all(|pid| is_sleep(*pid)));
         for pid in checkout.inhabitants() {
-            crate::support::signal(pid, "KILL");
+            signal(pid, "KILL");
         }
     }
 }
