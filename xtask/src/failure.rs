@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use anyhow::Result;
+
 /// The exit codes of tasks; `docs/local-development.md` explains them to users.
 ///
 /// 0 is success, and 2 a command line that makes no sense (clap's).
@@ -106,6 +108,18 @@ impl fmt::Display for Failure {
 
 impl std::error::Error for Failure {}
 
+/// Adds to an interrupt what it has left, and what to type next, unless that was said already.
+pub fn when_interrupted<T>(outcome: Result<T>, left: &str, next: &str) -> Result<T> {
+    let is_interrupted = |failure: &Failure| matches!(failure.code, 130 | 143) && !failure.is_silent();
+    outcome.map_err(|error| match error.downcast::<Failure>() {
+        Ok(failure) if is_interrupted(&failure) && failure.hints.is_empty() => {
+            Failure { message: format!("{}: {left}", failure.message), ..failure }.hint(next).into()
+        }
+        Ok(failure) => failure.into(),
+        Err(error) => error,
+    })
+}
+
 /// The code to exit with for any error: that of the [`Failure`] inside, else 1.
 pub fn exit_code(error: &anyhow::Error) -> u8 {
     error.downcast_ref::<Failure>().map_or(Exit::Failed as u8, Failure::code)
@@ -140,6 +154,21 @@ mod tests {
         for (exit, code) in codes {
             assert_eq!(Failure::new(exit, "x").code(), code);
         }
+    }
+
+    #[test]
+    fn an_interrupt_says_once_what_is_left_and_nothing_else_is_touched() {
+        let interrupted = || Err::<(), _>(Failure::new(Exit::Interrupted, "interrupted").into());
+        let told = when_interrupted(interrupted(), "nothing is left", "cargo xtask up");
+        let told = when_interrupted(told, "something is left", "cargo xtask down").unwrap_err();
+        assert_eq!((told.to_string().as_str(), exit_code(&told)), ("interrupted: nothing is left", 130));
+        assert_eq!(told.downcast::<Failure>().unwrap().hints(), ["cargo xtask up"]);
+        let others = [Failure::new(Exit::Failed, "no luck"), Failure::passed_through(130)];
+        for (other, message) in others.into_iter().zip(["no luck", ""]) {
+            let error = when_interrupted(Err::<(), _>(other.into()), "nothing is left", "cargo xtask up").unwrap_err();
+            assert_eq!(error.to_string(), message);
+        }
+        assert!(when_interrupted(Err::<(), _>(anyhow::anyhow!("x")), "left", "next").unwrap_err().to_string() == "x");
     }
 
     #[test]

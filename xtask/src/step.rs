@@ -22,6 +22,7 @@ pub struct Step {
     stdin: Stdin,
     stdout: Option<PathBuf>,
     only_reads: bool,
+    is_indivisible: bool,
     timeout: Timeout,
     user: Option<User>,
     hints: Vec<String>,
@@ -92,6 +93,7 @@ impl Step {
             stdin: Stdin::Null,
             stdout: None,
             only_reads: false,
+            is_indivisible: false,
             timeout: Timeout::Usual,
             user: None,
             hints: Vec::new(),
@@ -170,6 +172,14 @@ impl Step {
     #[must_use]
     pub fn only_reads(mut self) -> Self {
         self.only_reads = true;
+        self
+    }
+
+    /// Lets it end although somebody has pressed Ctrl-C: it takes a moment, and half of it would leave nobody knowing
+    /// what is there now.
+    #[must_use]
+    pub fn indivisible(mut self) -> Self {
+        self.is_indivisible = true;
         self
     }
 
@@ -299,6 +309,11 @@ impl Step {
     /// Whether it changes nothing.
     pub fn is_read_only(&self) -> bool {
         self.only_reads
+    }
+
+    /// Whether it ends although somebody has pressed Ctrl-C.
+    pub fn is_indivisible(&self) -> bool {
+        self.is_indivisible
     }
 
     /// How long it may take; none where it goes on until it is cancelled.

@@ -84,7 +84,8 @@ impl Target<'_> {
     /// Puts a database in the place of the one that the backend uses, which is kept as [`before`]: both at once, or
     /// neither. Whoever is connected is disconnected, and finds the new one.
     pub fn swap(&self, new: &str) -> Result<Step> {
-        self.change(format!("put {new} in the place of {DATABASE}"), &[drop_statement(&before()), swap_statement(new)])
+        let statements = [drop_statement(&before()), swap_statement(new)];
+        Ok(self.change(format!("put {new} in the place of {DATABASE}"), &statements)?.indivisible())
     }
 
     /// Asks what a database holds; [`survey::Survey::parse`] reads the answer.

@@ -130,6 +130,10 @@ impl Run<'_> {
 
     fn action(&self, action: &Action, line: &terminal::Lane<'_>) -> Result<()> {
         match action {
+            Action::Run(step) if step.is_indivisible() => {
+                line.state(step.purpose());
+                self.runner.without_cancel().run(step, &CancelToken::never(), &|_, _| ())
+            }
             Action::Run(step) => {
                 line.state(step.purpose());
                 self.runner.run(step, &self.cancel, &|_, _| ())

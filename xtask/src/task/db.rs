@@ -13,7 +13,7 @@ use crate::database::reset::Template;
 use crate::database::survey::Survey;
 use crate::database::target::{Target, before};
 use crate::database::{dump, migrations, restore};
-use crate::failure::{Exit, Failure};
+use crate::failure::{Exit, Failure, when_interrupted};
 use crate::file::{self, human_size};
 use crate::lock::Lock;
 use crate::plan::{Action, Plan, Rollout};
@@ -24,16 +24,27 @@ use crate::stack::service::Service;
 use crate::task::exec;
 use crate::terminal::Table;
 
+/// What Ctrl-C leaves of a task that did not come to the moment at which the database is replaced.
+const AS_IT_WAS: &str = "the database is as it was";
+
 /// Does what was asked.
 pub fn run(context: &Context, command: &DbCommand) -> Result<u8> {
     match command {
         DbCommand::Shell => exec::shell(context, Service::Postgres),
         DbCommand::Url => url(context),
         DbCommand::Dumps(output) => list(context, output.json),
-        DbCommand::Dump(arguments) => save(context, arguments),
-        DbCommand::Restore(arguments) => put_back(context, arguments),
-        DbCommand::Reset(arguments) => reset(context, arguments),
-        DbCommand::Drill(arguments) => drill(context, arguments),
+        DbCommand::Dump(arguments) => {
+            when_interrupted(save(context, arguments), "there is no dump of it", "cargo xtask db dump")
+        }
+        DbCommand::Restore(arguments) => {
+            let next = format!("cargo xtask db restore {}", arguments.file.display());
+            when_interrupted(put_back(context, arguments), AS_IT_WAS, &next)
+        }
+        DbCommand::Reset(arguments) => {
+            let next = if arguments.seed { "cargo xtask db reset --seed" } else { "cargo xtask db reset" };
+            when_interrupted(reset(context, arguments), AS_IT_WAS, next)
+        }
+        DbCommand::Drill(arguments) => when_interrupted(drill(context, arguments), AS_IT_WAS, "cargo xtask db drill"),
     }
 }
 
@@ -173,14 +184,20 @@ fn reset(context: &Context, arguments: &DbReset) -> Result<u8> {
     }
     let saved = save_what_would_be_lost(context, &target, &template, arguments.yes)?;
     replace.run(context)?;
-    // Nobody reaches it any more: what was written since it was counted shows now, or never.
-    if ask_survey(context, &target, &before())?.differences(&saved.tables).is_empty() {
-        print_or_run(context, &remove)?;
-    } else {
-        let what = format!("somebody wrote until it was replaced, which no dump has: {} is kept", before());
-        context.terminal.warn(format!("{what} until the next reset or restore"));
-    }
+    let left = format!("the database is replaced, and the one before it is kept as {}", before());
+    when_interrupted(remove_before(context, &target, &saved, &remove), &left, "cargo xtask db dumps")?;
     Ok(0)
+}
+
+/// Removes the database that was replaced, unless it holds something that no dump has.
+fn remove_before(context: &Context, target: &Target<'_>, saved: &Survey, remove: &Plan) -> Result<()> {
+    // Nobody reaches it any more: what was written since it was counted shows now, or never.
+    if ask_survey(context, target, &before())?.differences(&saved.tables).is_empty() {
+        return print_or_run(context, remove);
+    }
+    let what = format!("somebody wrote until it was replaced, which no dump has: {} is kept", before());
+    context.terminal.warn(format!("{what} until the next reset or restore"));
+    Ok(())
 }
 
 /// Two tasks at once would use the same names.

@@ -11,6 +11,7 @@ use anyhow::Result;
 use crate::checkout;
 use crate::cli::MigrateCommand;
 use crate::context::Context;
+use crate::failure::when_interrupted;
 use crate::interrupt::CancelToken;
 use crate::plan::Plan;
 use crate::stack::service::Service;
@@ -50,8 +51,12 @@ fn forward(context: &Context, build: &Plan, step: &Step) -> Result<u8> {
         context.terminal.data(step)?;
         return Ok(0);
     }
-    build.run(context).result?;
-    context.runner.forward(step, &CancelToken::on(&context.interrupt))
+    let forward = || {
+        build.run(context).result?;
+        context.runner.forward(step, &CancelToken::on(&context.interrupt))
+    };
+    let left = "each migration is applied as a whole or not at all, unless it runs outside of a transaction";
+    when_interrupted(forward(), left, "cargo xtask migrate status")
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 use anyhow::Result;
 
 use crate::context::Context;
+use crate::failure::when_interrupted;
 use crate::plan::Action;
 use crate::stack::Stack;
 use crate::stack::service::Service;
@@ -16,8 +17,11 @@ pub fn run(context: &Context) -> Result<u8> {
         context.terminal.data(Action::Run(step))?;
         return Ok(0);
     }
-    build.run(context).result?;
-    let said = crate::runner::read_well(&*context.runner, &step)?;
-    context.terminal.note(said.trim());
+    let said = || {
+        build.run(context).result?;
+        crate::runner::read_well(&*context.runner, &step)
+    };
+    let left = "the demo data is added as a whole or not at all";
+    context.terminal.note(when_interrupted(said(), left, "cargo xtask seed")?.trim());
     Ok(0)
 }

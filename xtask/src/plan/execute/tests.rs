@@ -1,12 +1,13 @@
 //! Services that start, or do not, and files that are put in their places.
 
 use std::fmt;
+use std::sync::Arc;
 
 use super::*;
 use crate::failure::exit_code;
 use crate::fixture::Fixture;
 use crate::plan::{Probe, ServiceProcess};
-use crate::runner::{fails, says};
+use crate::runner::{Processes, fails, says};
 use crate::step::Step;
 use crate::supervise::Stop;
 
@@ -201,4 +202,31 @@ fn a_stop_is_done_also_after_everything_else_was_ended() {
     stop_all(&[Action::Run(Step::new("do it", "never")), Action::Stop(stop)], &|text| panic!("{text}")).unwrap();
     assert!(!fixture.root().join("run/redis.json").exists());
     assert!(fixture.runner.asked().is_empty(), "only what stops is done");
+}
+
+#[cfg(unix)]
+#[test]
+fn ctrl_c_waits_for_a_step_that_is_indivisible_and_for_no_other() {
+    for is_indivisible in [true, false] {
+        let mut fixture = Fixture::new(&[]);
+        let (interrupt, root) = (fixture.context.interrupt.clone(), fixture.root().to_owned());
+        fixture.context.runner =
+            Box::new(Processes::new(Arc::clone(&fixture.context.terminal), CancelToken::on(&interrupt), false));
+        let script = ": >begun; until [ -e go ]; do :; done; : >done";
+        let step = Step::new("wait", "sh").args(["-c", script]).folder(&root).timeout(LONG);
+        let step = if is_indivisible { step.indivisible() } else { step };
+        let outcome = std::thread::scope(|scope| {
+            scope.spawn(|| {
+                let has_begun =
+                    || Ok(if root.join("begun").exists() { Poll::Ready(()) } else { Poll::Pending(String::new()) });
+                wait::until(LONG, &CancelToken::never(), has_begun).unwrap();
+                interrupt.request(Exit::Interrupted);
+                if is_indivisible {
+                    std::fs::write(root.join("go"), "").unwrap();
+                }
+            });
+            run(&fixture, vec![Action::Run(step)])
+        });
+        assert_eq!((outcome.result.is_ok(), fixture.has("done")), (is_indivisible, is_indivisible));
+    }
 }

@@ -2,6 +2,7 @@
 
 use crate::database::reset::Template;
 use crate::database::target::before;
+use crate::failure::Exit;
 use crate::fixture::Fixture;
 use crate::fixture::docker::Daemon;
 use crate::product::{DATABASE, SEED};
@@ -82,4 +83,26 @@ fn a_count_that_was_not_answered_is_not_taken_for_empty() {
         .on(&format!("exec postgres psql --dbname={DATABASE}"), fails(2, "the database system is starting up"));
     fixture.xtask(&["db", "reset", "--yes"]).expect(1).says(&["starting up"]);
     assert!(!fixture.runner.was_asked("CREATE DATABASE"), "{:?}", fixture.runner.asked());
+}
+
+#[test]
+fn ctrl_c_says_what_is_left_and_what_to_type_next() {
+    let cases: [(&[&str], &str, &str, &str); 5] = [
+        (&["db", "dump"], "exec postgres pg_dump", "interrupted: there is no dump of it", "cargo xtask db dump"),
+        (
+            &["db", "reset"],
+            "CREATE DATABASE TEMPLATE",
+            "interrupted: the database is as it was",
+            "cargo xtask db reset",
+        ),
+        (&["db", "reset"], "DO $swap$", "the one before it is kept as ", "cargo xtask db dumps"),
+        (&["migrate"], "compose build", "applied as a whole or not at all", "cargo xtask migrate status"),
+        (&["seed"], "compose build", "added as a whole or not at all", "cargo xtask seed"),
+    ];
+    for (words, when, left, next) in cases {
+        let (mut fixture, _daemon) = stack(0, 0);
+        let interrupt = fixture.context.interrupt.clone();
+        fixture.runner.on_and(when, says(""), move || interrupt.request(Exit::Interrupted));
+        fixture.xtask(words).expect(130).says(&[left, &format!("next: {next}\n")]);
+    }
 }
