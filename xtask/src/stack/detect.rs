@@ -33,14 +33,16 @@ pub fn choose(
     runner: &dyn Runner,
     fetch: &dyn Fn() -> Result<()>,
 ) -> Result<(EngineKind, Option<String>)> {
-    let running = state.filter(|state| !state.wanted.is_empty()).map(|state| state.engine);
-    match (choice, running, state.map(|state| state.engine)) {
+    let before = state.map(|state| state.engine);
+    let running = before.filter(|_| state.is_some_and(|state| !state.wanted.is_empty()));
+    match (choice, running, before) {
         (EngineChoice::Docker, Some(EngineKind::Host), _) => Err(is_up(EngineKind::Host).into()),
         (EngineChoice::Host, Some(EngineKind::Docker), _) => Err(is_up(EngineKind::Docker).into()),
         (_, Some(engine), _) => Ok((engine, None)),
-        (EngineChoice::Host, None, _) => host(None),
+        (EngineChoice::Host, None, _) => host(moves(EngineKind::Host, before)),
         (EngineChoice::Docker, None, _) => {
-            look_for_docker(runner).map(|_| (EngineKind::Docker, None)).map_err(Into::into)
+            look_for_docker(runner)?;
+            Ok((EngineKind::Docker, moves(EngineKind::Docker, before)))
         }
         (EngineChoice::Auto, None, Some(engine)) => stay(engine, runner),
         (EngineChoice::Auto, None, None) => {
@@ -51,6 +53,12 @@ pub fn choose(
             }
         }
     }
+}
+
+/// What somebody has to know who asks for another engine than the one that this checkout had so far.
+fn moves(engine: EngineKind, before: Option<EngineKind>) -> Option<String> {
+    let other = before.filter(|before| *before != engine)?;
+    Some(format!("engine: {engine}, with data of its own; what was stored so far is kept for --engine {other}"))
 }
 
 /// Where this checkout's data is.

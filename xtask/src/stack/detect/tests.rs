@@ -200,6 +200,20 @@ fn a_stack_that_is_down_stays_where_its_data_is() {
 }
 
 #[test]
+fn whoever_asks_for_the_other_engine_is_told_that_its_data_is_separate() {
+    for (choice, before) in [(EngineChoice::Docker, EngineKind::Host), (EngineChoice::Host, EngineKind::Docker)] {
+        let (engine, why) = choose(choice, Some(&state(before, &[])), &docker(), &there).unwrap();
+        assert_eq!(engine, before.other());
+        let expected =
+            format!("engine: {engine}, with data of its own; what was stored so far is kept for --engine {before}");
+        assert_eq!(why, Some(expected));
+        let same = choose(choice, Some(&state(engine, &[])), &docker(), &there).unwrap();
+        assert_eq!(same, (engine, None), "nothing changes");
+        assert_eq!(choose(choice, None, &docker(), &there).unwrap(), (engine, None), "there was no data so far");
+    }
+}
+
+#[test]
 fn data_in_a_docker_that_does_not_answer_is_not_left_behind_in_silence() {
     let runner = Recorded::with(&[]);
     let down = state(EngineKind::Docker, &[]);
@@ -208,5 +222,5 @@ fn data_in_a_docker_that_does_not_answer_is_not_left_behind_in_silence() {
     assert_eq!(exit_code(&error), Exit::Missing as u8);
     assert!(!error.downcast::<Failure>().unwrap().hints().is_empty());
     // Somebody who means it goes on with new data.
-    assert_eq!(choose(EngineChoice::Host, Some(&down), &runner, &there).unwrap(), (EngineKind::Host, None));
+    assert_eq!(choose(EngineChoice::Host, Some(&down), &runner, &there).unwrap().0, EngineKind::Host);
 }
