@@ -35,17 +35,24 @@ pub struct Failure {
     details: Vec<String>,
     command: Option<String>,
     hints: Vec<String>,
+    is_answer: bool,
 }
 
 impl Failure {
     /// `message` says what failed and why, in a sentence without a full stop.
     pub fn new(exit: Exit, message: impl Into<String>) -> Self {
-        Self { code: exit as u8, message: message.into(), details: Vec::new(), command: None, hints: Vec::new() }
+        Self { message: message.into(), ..Self::passed_through(exit as u8) }
     }
 
     /// Ends the process with a child's own code; the child has said what there was to say.
     pub fn passed_through(code: u8) -> Self {
-        Self { code, message: String::new(), details: Vec::new(), command: None, hints: Vec::new() }
+        let (details, hints) = (Vec::new(), Vec::new());
+        Self { code, message: String::new(), details, command: None, hints, is_answer: false }
+    }
+
+    /// Somebody was asked, and did not say yes: that is what they wanted, and no error.
+    pub fn declined() -> Self {
+        Self { is_answer: true, ..Self::new(Exit::Refused, "not confirmed: nothing was changed") }
     }
 
     /// A failure that was told already, and whose code is a child's own.
@@ -92,6 +99,11 @@ impl Failure {
     /// What to do about it.
     pub fn hints(&self) -> &[String] {
         &self.hints
+    }
+
+    /// Whether it is what somebody has answered, and no error.
+    pub fn is_answer(&self) -> bool {
+        self.is_answer
     }
 
     /// Whether there is nothing to print.

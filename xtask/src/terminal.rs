@@ -242,7 +242,9 @@ impl Terminal {
         if failure.is_some_and(Failure::is_silent) {
             return;
         }
-        self.note_paragraph(format!("{BAD}error:{BAD:#} {error:#}"), 2);
+        let is_answer = failure.is_some_and(Failure::is_answer);
+        let label = if is_answer { String::new() } else { format!("{BAD}error:{BAD:#} ") };
+        self.note_paragraph(format!("{label}{error:#}"), 2);
         let Some(failure) = failure else { return };
         for line in failure.evidence() {
             self.note(format!("  {line}"));
@@ -283,7 +285,7 @@ impl Terminal {
     /// Asks, with No as what Enter means. Without a terminal to ask on it is a refusal that names `flag`.
     pub fn confirm(&self, question: &str, flag: &str) -> Result<()> {
         if !self.input.is_there() {
-            return Err(Failure::new(Exit::Refused, "refused: there is no terminal to ask on")
+            return Err(Failure::new(Exit::Refused, "nothing was changed: there is no terminal to ask on")
                 .hint(format!("add {flag} if you mean it"))
                 .into());
         }
@@ -293,7 +295,7 @@ impl Terminal {
         }
         match self.input.line()?.trim().to_ascii_lowercase().as_str() {
             "y" | "yes" => Ok(()),
-            _ => Err(Failure::new(Exit::Refused, "refused: nothing was changed").into()),
+            _ => Err(Failure::declined().into()),
         }
     }
 

@@ -54,9 +54,11 @@ fn everything_that_goes_is_named_first_and_gone_afterwards() {
 fn no_answer_but_yes_removes_anything() {
     for typed in [None, Some(""), Some("\n"), Some("n\n"), Some("yep\n")] {
         let (mut fixture, daemon) = up();
-        let ran = fixture.xtask_answered(&["clean"], typed).expect(9).says(&["refused: "]);
+        let ran = fixture.xtask_answered(&["clean"], typed).expect(9);
         if typed.is_none() {
-            ran.says(&["there is no terminal to ask on", "add --yes if you mean it"]);
+            ran.says(&["error: nothing was changed: there is no terminal to ask on", "add --yes if you mean it"]);
+        } else {
+            ran.says(&["not confirmed: nothing was changed"]).keeps_silent_about(&["error"]);
         }
         assert_eq!(daemon.running(), Service::ALL, "{typed:?}");
         assert_eq!(fixture.runner.changes(), Vec::<String>::new(), "{typed:?}");
