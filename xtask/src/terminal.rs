@@ -208,6 +208,11 @@ impl Terminal {
         self.note_paragraph(format!("{NOTICE}warning:{NOTICE:#} {line}"), 2);
     }
 
+    /// What to do next, on stderr.
+    pub fn next(&self, hint: impl Display) {
+        self.note_paragraph(format!("{STRONG}next:{STRONG:#} {hint}"), 2);
+    }
+
     /// A line of another program's stdout, with what ends it, on ours.
     pub fn relay_data(&self, line: &str) -> Result<()> {
         self.has_json.store(true, Ordering::Relaxed);

@@ -52,6 +52,11 @@ fn add(context: &Context, words: &str) -> Result<u8> {
             context.terminal.data(shown)?;
         }
     }
+    if !context.dry_run {
+        context.terminal.next(
+            "write the SQL into both files, then cargo xtask migrate; while the stack is up, saving the first is enough",
+        );
+    }
     Ok(0)
 }
 
@@ -126,6 +131,18 @@ fn refuse_shared(context: &Context, entries: &[Entry], late: &[&Entry]) -> Resul
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fixture::Fixture;
+
+    #[test]
+    fn whoever_has_added_a_migration_is_told_what_comes_next() {
+        let mut fixture = Fixture::new(&[]);
+        fixture.write(&format!("{MIGRATIONS}/20260101000000_a.up.sql"), "");
+        let ran = fixture.xtask(&["migrate", "add", "report severity"]).expect(0);
+        assert_eq!(ran.stdout.lines().count(), 2, "stdout has the files alone: {}", ran.stdout);
+        assert!(ran.stderr.starts_with("next: write the SQL") && ran.stderr.contains("cargo xtask migrate"));
+        let dry = fixture.xtask(&["migrate", "add", "x", "--dry-run"]).expect(0);
+        assert_eq!(dry.stderr, "");
+    }
 
     #[test]
     fn a_name_is_made_of_the_words() {
