@@ -55,9 +55,12 @@ fn step(purpose: &str, binary: &Path, environment: &[Variable]) -> Step {
 pub const EXIT_CODES: &[(i32, Exit)] =
     &[(3, Exit::Missing), (4, Exit::Unhealthy), (5, Exit::Migrations), (6, Exit::Locked), (9, Exit::Refused)];
 
+/// The subcommand that serves.
+pub const SERVE: &str = "serve";
+
 /// Serves until SIGTERM.
 pub fn serve(binary: &Path, environment: &[Variable], folder: &Path) -> Step {
-    step("start the backend", binary, environment).arg("serve").env("RUST_BACKTRACE", "1").folder(folder)
+    step("start the backend", binary, environment).arg(SERVE).env("RUST_BACKTRACE", "1").folder(folder)
 }
 
 /// The backend's own program with an environment to run in: on this machine, or inside of a container.

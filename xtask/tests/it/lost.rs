@@ -61,6 +61,21 @@ fn a_stack_whose_folder_was_removed_while_it_ran_is_found_by_every_task() {
 }
 
 #[test]
+fn a_migration_that_a_watcher_runs_is_no_server_that_was_lost() {
+    let checkout = with_data();
+    // The system knows it by the name and the folder of the watcher's program.
+    let program = checkout.path(".stack/run/thunder");
+    std::fs::copy("/bin/sleep", &program).unwrap();
+    #[expect(clippy::disallowed_methods, reason = "it stands for what a watcher starts")]
+    let mut migration = std::process::Command::new(&program).arg("600").spawn().unwrap();
+    checkout.xtask(&["status"]).expect(0);
+    checkout.xtask(&["up", "postgres"]).expect(0);
+    assert!(is_alive(migration.id()), "nobody ends it");
+    migration.kill().unwrap();
+    migration.wait().unwrap();
+}
+
+#[test]
 fn settings_that_are_gone_while_the_stack_runs_are_made_again_as_they_were() {
     let checkout = with_data();
     let settings = |checkout: &Checkout| -> Vec<String> {

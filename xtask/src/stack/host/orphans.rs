@@ -9,6 +9,7 @@ use crate::process::{self, Record};
 use crate::product::BINARY;
 use crate::stack::service::Service;
 use crate::supervise;
+use crate::tool::backend::SERVE;
 
 /// The programs that a stack runs, as the system names them, and the service that each is.
 const PROGRAMS: [(&str, Option<Service>); 5] = [
@@ -44,6 +45,10 @@ impl Host<'_> {
             let words = process::words(pid);
             let folder = self.folder.watch().folder().to_owned();
             return words.windows(2).any(|pair| pair[0] == "--folder" && Path::new(&pair[1]) == folder);
+        }
+        // A watcher's migration is no server: it ends by itself, and an end from outside would cut it in half.
+        if name == BINARY && !process::words(pid).iter().any(|word| word == SERVE) {
+            return false;
         }
         [process::working_folder(pid), process::program(pid)].iter().flatten().any(|path| is_inside(path))
     }
