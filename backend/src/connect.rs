@@ -151,6 +151,12 @@ pub async fn redis(config: &Config) -> Result<ConnectionManager> {
     Ok(connection)
 }
 
+/// Whether a command failed because the database is away, and may come back: nothing is wrong with what was asked.
+pub fn is_away(error: &anyhow::Error) -> bool {
+    // The context is not a part of the chain that can be searched for it.
+    error.is::<NotYet>() || error.chain().filter_map(|cause| cause.downcast_ref()).any(database_may_come)
+}
+
 /// What was waited for is not there, and may still come.
 #[derive(Debug)]
 struct NotYet {
@@ -164,7 +170,8 @@ impl std::fmt::Display for NotYet {
     }
 }
 
-fn database_may_come(error: &sqlx::Error) -> bool {
+/// Whether the database is away, and may come back.
+pub fn database_may_come(error: &sqlx::Error) -> bool {
     match error {
         sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut => true,
         // What sqlx makes of a server that goes away before it answers the first byte.
@@ -232,6 +239,14 @@ mod tests {
         })
         .await;
         assert_eq!((answer.unwrap(), tries.load(Ordering::Relaxed)), (7, 5));
+    }
+
+    #[test]
+    fn a_database_that_is_away_is_told_from_one_that_refuses() {
+        let broken = || sqlx::Error::Io(std::io::ErrorKind::UnexpectedEof.into());
+        assert!(is_away(&anyhow::Error::new(broken()).context("seeding")));
+        assert!(is_away(&anyhow::anyhow!("refused").context(NotYet { what: "PostgreSQL", seconds: 1 }).context("x")));
+        assert!(!is_away(&sqlx::Error::RowNotFound.into()) && !is_away(&anyhow::anyhow!("no luck")));
     }
 
     #[tokio::test]

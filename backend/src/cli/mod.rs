@@ -21,7 +21,7 @@ use crate::config::{Config, ConfigError};
 use crate::migrations::MigrationError;
 use crate::seed::Busy;
 use crate::server::End;
-use crate::{boot, logging};
+use crate::{boot, connect, logging};
 
 /// Thunder Security's API. Settings come from the environment; `thunder config` describes them.
 #[derive(Parser)]
@@ -123,7 +123,11 @@ fn exit_code(error: &anyhow::Error) -> u8 {
     if error.is::<Busy>() {
         return 6;
     }
+    if connect::is_away(error) {
+        return 4;
+    }
     match error.downcast_ref::<MigrationError>() {
+        Some(error) if error.is_of_a_lost_connection() => 4,
         Some(MigrationError::Locked { .. }) => 6,
         Some(
             MigrationError::Diverged(_)

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use sqlx::migrate::MigrateError;
 
+use crate::connect;
+
 /// Why migrations were not applied.
 #[derive(Debug)]
 pub enum MigrationError {
@@ -182,6 +184,19 @@ fn count(count: usize, one: &str, more: &str) -> String {
 }
 
 impl std::error::Error for MigrationError {}
+
+impl MigrationError {
+    /// Whether the database went away meanwhile: then nothing is wrong with the migrations.
+    pub fn is_of_a_lost_connection(&self) -> bool {
+        match self {
+            Self::Failed { error, .. } | Self::NotReverted { reason: NotReverted::Failed { error, .. }, .. } => {
+                connect::database_may_come(error)
+            }
+            Self::Database(error) => connect::is_away(error),
+            _ => false,
+        }
+    }
+}
 
 /// PostgreSQL's message with what helps to find the place: SQLSTATE, detail, hint.
 fn describe(f: &mut fmt::Formatter<'_>, error: &sqlx::Error) -> fmt::Result {

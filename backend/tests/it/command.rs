@@ -162,9 +162,25 @@ fn it_waits_for_a_database_that_is_not_there_yet_and_not_for_ever() {
     let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let absent = format!("postgres://u:p@{nobody}/d");
     let output = run(&["serve"], &settings(&database, &[("DATABASE_URL", &absent), ("STARTUP_TIMEOUT", "1")]));
-    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(output.status.code(), Some(4));
     assert!(text(&output.stdout).contains("waiting for PostgreSQL"), "{}", text(&output.stdout));
     assert!(text(&output.stderr).contains("PostgreSQL did not answer within 1 s"), "{}", text(&output.stderr));
+}
+
+#[test]
+fn a_database_that_goes_away_while_it_migrates_is_no_fault_of_a_migration() {
+    let runtime = Runtime::new().unwrap();
+    let database = Database::empty(&runtime);
+    let mut other = runtime.block_on(database.connect());
+    let lock = sqlx::query("SELECT pg_advisory_lock($1)").bind(backend::migrations::LOCK);
+    runtime.block_on(lock.execute(&mut other)).unwrap();
+    let mut migrate = thunder(&["migrate", "run"], &settings(&database, &[])).stderr(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(migrate.stderr.take().unwrap()).lines();
+    assert!(lines.any(|line| line.unwrap().contains("waiting for the migration lock")));
+    database.close(&runtime);
+    assert_eq!(migrate.wait().unwrap().code(), Some(4));
+    database.open(&runtime);
+    assert_eq!(run(&["migrate", "run"], &settings(&database, &[])).status.code(), Some(0));
 }
 
 #[test]

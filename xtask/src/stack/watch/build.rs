@@ -180,8 +180,13 @@ fn migrate(
     let Some(words) = start.map(|start| &said[start..]) else { return Err(error.into()) };
     let summary = words[0].trim_start_matches(&mark).trim_end_matches(':').to_owned();
     let problem = Problem::of_source(summary, words.to_vec()).hint("cargo xtask migrate status");
+    let code = exit_code(&error);
+    // The database is away, or somebody else migrates: no edit helps, and time does.
+    if code == Exit::Unhealthy as u8 || code == Exit::Locked as u8 {
+        return Err(Problem { needs_edit: false, ..problem.hint("cargo xtask status") });
+    }
     // Only what was applied and differs now is in the way of every other edit.
-    let differs = exit_code(&error) == Exit::Migrations as u8 && problem.summary.contains("differ");
+    let differs = code == Exit::Migrations as u8 && problem.summary.contains("differ");
     Err(if differs {
         problem
             .hint("cargo xtask migrate redo, where it is the newest and its down script works")

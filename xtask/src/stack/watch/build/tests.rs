@@ -99,6 +99,17 @@ fn a_migration_that_fails_is_told_in_the_databases_words() {
 }
 
 #[test]
+fn a_migration_that_failed_because_the_database_went_away_is_tried_again_and_needs_no_edit() {
+    let (fixture, location) = checkout();
+    for code in [4, 6] {
+        fixture.runner.on("migrate run", fails(code, &format!("{BINARY}: migration 2_b failed: end of file\n")));
+        let problem = failed(run(&fixture, &location, job(false, true)));
+        assert_eq!((problem.summary.as_str(), problem.needs_edit), ("migration 2_b failed: end of file", false));
+        assert_eq!(problem.hints, ["cargo xtask migrate status", "cargo xtask status"]);
+    }
+}
+
+#[test]
 fn a_migration_that_was_applied_and_differs_is_told_with_both_ways_out() {
     let (fixture, location) = checkout();
     fixture.runner.on("migrate run", fails(5, &format!("{BINARY}: migrations differ from their files: 1_a\n")));
