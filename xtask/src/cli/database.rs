@@ -138,10 +138,10 @@ pub enum DbCommand {
     Url,
     /// Save everything in the database into a file
     Dump(DbDump),
-    /// Put a dump in the place of the database
+    /// Put a dump, or the database that was replaced last, in the place of the database
     Restore(DbRestore),
-    /// List the dumps, the newest first
-    Dumps(Json),
+    /// List the dumps, the newest first, or remove old ones
+    Dumps(DbDumps),
     /// Replace the database by one that is migrated and empty, or seeded
     Reset(DbReset),
     /// Try whether a dump can be restored, in a database of its own
@@ -160,6 +160,28 @@ Examples:
 pub struct DbDump {
     /// The file; by default one in dumps/ that is named by the time
     pub file: Option<PathBuf>,
+    #[command(flatten)]
+    pub lock: Locked,
+}
+
+/// `db dumps`
+#[derive(Debug, Args)]
+#[command(after_help = "\
+`--keep` removes all but the newest dumps, after a question that names them. A dump that you have named yourself stays, \
+and so does what cannot be restored.
+
+Examples:
+  cargo xtask db dumps
+  cargo xtask db dumps --keep 5")]
+pub struct DbDumps {
+    /// Remove all but the newest N
+    #[arg(long, value_name = "N", conflicts_with = "json")]
+    pub keep: Option<usize>,
+    /// Do not ask
+    #[arg(short, long, requires = "keep")]
+    pub yes: bool,
+    #[command(flatten)]
+    pub output: Json,
     #[command(flatten)]
     pub lock: Locked,
 }
@@ -188,10 +210,15 @@ database before is kept until the next restore or reset. An older schema is migr
 
 Examples:
   cargo xtask db restore dumps/20261125T101500Z.dump
-  cargo xtask db restore before-the-demo.dump --yes")]
+  cargo xtask db restore before-the-demo.dump --yes
+  cargo xtask db restore --before")]
 pub struct DbRestore {
     /// The dump, or its name in dumps/; `db dumps` lists them
-    pub file: PathBuf,
+    #[arg(required_unless_present = "before")]
+    pub file: Option<PathBuf>,
+    /// The database that the last restore or reset has kept; what is there now is kept in its place
+    #[arg(long, conflicts_with = "file")]
+    pub before: bool,
     /// Do not ask
     #[arg(short, long)]
     pub yes: bool,

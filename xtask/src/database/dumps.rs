@@ -1,5 +1,6 @@
 //! Dumps as files: what they are called, what is in them, and which there are.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
@@ -109,6 +110,14 @@ pub fn new_path(project: &Project) -> PathBuf {
     paths.find(|path| !is_taken(path)).unwrap_or_default()
 }
 
+/// Whether a dump has the name that [`new_path`] gives: one that somebody has named is one that they want to keep.
+pub fn is_named_by_its_time(dump: &Path) -> bool {
+    let name = dump.file_stem().unwrap_or_default().to_string_lossy();
+    let time = name.split('-').next().unwrap_or_default().as_bytes();
+    let is_digit = |place: usize| time.get(place).is_some_and(u8::is_ascii_digit);
+    time.len() == 16 && time[8] == b'T' && time[15] == b'Z' && (0..15).all(|place| place == 8 || is_digit(place))
+}
+
 /// Whether there is a dump of that name, or a file where its manifest would be.
 pub fn is_taken(path: &Path) -> bool {
     path.exists() || manifest_of(path).exists()
@@ -128,8 +137,15 @@ pub fn all(project: &Project) -> Vec<(PathBuf, Result<Manifest>)> {
     let entries = std::fs::read_dir(folder(project)).into_iter().flatten().flatten();
     let mut paths: Vec<PathBuf> = entries.map(|entry| entry.path()).collect();
     paths.retain(|path| path.extension().is_some_and(|extension| extension == "dump"));
-    paths.sort();
-    paths.into_iter().rev().map(|path| (path.clone(), Manifest::of(&path))).collect()
+    let mut all: Vec<(PathBuf, Result<Manifest>)> =
+        paths.into_iter().map(|path| (path.clone(), Manifest::of(&path))).collect();
+    // Of two that were made in one second the number in the name tells; nobody knows the age of what is not whole.
+    all.sort_by_cached_key(|(path, manifest)| {
+        let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        let number = name.rsplit_once('-').and_then(|(_, number)| number.parse().ok()).unwrap_or(1_u32);
+        Reverse((manifest.as_ref().map(|manifest| manifest.created.clone()).unwrap_or_default(), number, name))
+    });
+    all
 }
 
 #[cfg(test)]
@@ -189,6 +205,41 @@ mod tests {
         assert_eq!(named(&project, Path::new(first.file_name().unwrap())).unwrap(), *first, "a bare name is enough");
         let error = named(&project, Path::new("nosuch.dump")).unwrap_err();
         assert_eq!(error.downcast_ref::<Failure>().unwrap().hints(), ["cargo xtask db dumps"]);
+    }
+
+    #[test]
+    fn the_newest_dump_is_the_first_also_of_several_in_one_second() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir_all(folder.path().join("xtask")).unwrap();
+        std::fs::write(folder.path().join("xtask/Cargo.toml"), "").unwrap();
+        let project = Project::at(folder.path()).unwrap();
+        std::fs::create_dir_all(super::folder(&project)).unwrap();
+        let expected = ["20260102T000000Z-10", "20260102T000000Z-2", "20260102T000000Z", "named", "broken"];
+        let times = ["2026-01-02", "2026-01-02", "2026-01-02", "2026-01-01"];
+        for (name, time) in expected.iter().zip(times) {
+            let path = super::folder(&project).join(format!("{name}.dump"));
+            let manifest = Manifest::new(String::new(), 0, &survey(1), &survey(1));
+            let manifest = Manifest { created: format!("{time}T00:00:00Z"), ..manifest };
+            std::fs::write(&path, "").unwrap();
+            std::fs::write(manifest_of(&path), serde_json::to_string(&manifest).unwrap()).unwrap();
+        }
+        std::fs::write(super::folder(&project).join("broken.dump"), "").unwrap();
+        let names: Vec<String> =
+            all(&project).iter().map(|(path, _)| path.file_stem().unwrap().to_string_lossy().into_owned()).collect();
+        assert_eq!(names, expected);
+    }
+
+    #[test]
+    fn a_name_that_somebody_chose_is_told_from_a_time() {
+        for (name, is_time) in [
+            ("20261125T101500Z.dump", true),
+            ("20261125T101500Z-12.dump", true),
+            ("before-the-demo.dump", false),
+            ("20261125.dump", false),
+            ("20261125T10150xZ.dump", false),
+        ] {
+            assert_eq!(is_named_by_its_time(Path::new(name)), is_time, "{name}");
+        }
     }
 
     #[test]

@@ -23,10 +23,7 @@ pub fn restore(target: &Target<'_>, dump: &Path, manifest: &Manifest, known: &[u
     let new = format!("{DATABASE}_restored");
     let mut phases = into_new(target, dump, manifest, known, &new)?;
     if is_older(manifest, known) {
-        let migrate = (target.program)(&new)?.migrate(MIGRATION_TIMEOUT, &[]);
-        phases.push(Phase::new("migrate", "bring the older schema up to this checkout's", move |_| {
-            Ok(Plan::of("migrate", vec![Action::Run(migrate.clone())], "migrated"))
-        }));
+        phases.push(migrate(target, &new)?);
     }
     let swap = target.swap(&new)?;
     let result = format!("the database before is kept as {}", before());
@@ -34,6 +31,34 @@ pub fn restore(target: &Target<'_>, dump: &Path, manifest: &Manifest, known: &[u
         Ok(Plan::of("swap", vec![Action::Run(swap.clone())], &result))
     }));
     Ok(phases)
+}
+
+/// The phases that put the database that was replaced last in the place of the one that is there, and the other way
+/// round. Its migrations are those, and this checkout's those that are known.
+pub fn exchange(target: &Target<'_>, applied: &[u64], known: &[u64]) -> Result<Vec<Phase>> {
+    let unknown = unknown(applied, known);
+    if !unknown.is_empty() {
+        let what = format!("{} cannot be brought back: its schema is not this checkout's", before());
+        return Err(Failure::new(Exit::Migrations, what).details(unknown).into());
+    }
+    let mut phases = Vec::new();
+    if known.iter().any(|version| !applied.contains(version)) {
+        phases.push(migrate(target, &before())?);
+    }
+    let exchange = target.exchange()?;
+    let result = format!("the database that was there is {} now", before());
+    phases.push(Phase::new("swap", "exchange the two", move |_| {
+        Ok(Plan::of("swap", vec![Action::Run(exchange.clone())], &result))
+    }));
+    Ok(phases)
+}
+
+/// The phase that applies what is pending in a database which is not in its place yet.
+fn migrate(target: &Target<'_>, database: &str) -> Result<Phase> {
+    let migrate = (target.program)(database)?.migrate(MIGRATION_TIMEOUT, &[]);
+    Ok(Phase::new("migrate", "bring the older schema up to this checkout's", move |_| {
+        Ok(Plan::of("migrate", vec![Action::Run(migrate.clone())], "migrated"))
+    }))
 }
 
 /// The phases that restore a dump into a database of its own, which is gone at the end.
@@ -87,14 +112,15 @@ fn is_older(manifest: &Manifest, known: &[u64]) -> bool {
     known.iter().any(|version| !manifest.migrations.contains(version))
 }
 
+/// A sentence for each migration that this checkout does not have.
+fn unknown(applied: &[u64], known: &[u64]) -> Vec<String> {
+    let unknown = applied.iter().filter(|version| !known.contains(version));
+    unknown.map(|version| format!("{version} is not among this checkout's migrations")).collect()
+}
+
 /// A dump with migrations that this checkout does not have is of a newer schema, or of another branch.
 fn expect_known(dump: &Path, manifest: &Manifest, known: &[u64]) -> Result<()> {
-    let unknown: Vec<String> = manifest
-        .migrations
-        .iter()
-        .filter(|version| !known.contains(version))
-        .map(|version| format!("{version} is not among this checkout's migrations"))
-        .collect();
+    let unknown = unknown(&manifest.migrations, known);
     if unknown.is_empty() {
         return Ok(());
     }

@@ -84,8 +84,18 @@ impl Target<'_> {
     /// Puts a database in the place of the one that the backend uses, which is kept as [`before`]: both at once, or
     /// neither. Whoever is connected is disconnected, and finds the new one.
     pub fn swap(&self, new: &str) -> Result<Step> {
-        let statements = [drop_statement(&before()), swap_statement(new)];
+        let renames = [(DATABASE, before()), (new, DATABASE.to_owned())];
+        let renames = renames.each_ref().map(|(from, to)| (*from, to.as_str()));
+        let statements = [drop_statement(&before()), rename_statement(&renames)];
         Ok(self.change(format!("put {new} in the place of {DATABASE}"), &statements)?.indivisible())
+    }
+
+    /// Exchanges the database that the backend uses and [`before`]: both at once, or neither.
+    pub fn exchange(&self) -> Result<Step> {
+        let aside = format!("{DATABASE}_exchanged");
+        let renames = [(DATABASE, aside.as_str()), (&before(), DATABASE), (&aside, &before())];
+        let statements = [rename_statement(&renames)];
+        Ok(self.change(format!("exchange {DATABASE} and {}", before()), &statements)?.indivisible())
     }
 
     /// Asks what a database holds; [`survey::Survey::parse`] reads the answer.
@@ -110,15 +120,17 @@ fn drop_statement(database: &str) -> String {
 
 /// A database can be renamed while nobody is connected. A pool that connects again at once may be faster than the
 /// rename, which is why it is tried again.
-fn swap_statement(new: &str) -> String {
-    let rename = |from: &str, to: &str| format!("ALTER DATABASE {} RENAME TO {}", identifier(from), identifier(to));
+fn rename_statement(renames: &[(&str, &str)]) -> String {
+    let rename = |(from, to): &(&str, &str)| {
+        let statement = format!("ALTER DATABASE {} RENAME TO {}", identifier(from), identifier(to));
+        format!("EXECUTE {}; ", literal(&statement))
+    };
+    let names = renames.iter().map(|(from, _)| literal(from)).collect::<Vec<_>>().join(", ");
     format!(
         "DO $swap$ BEGIN FOR attempt IN 1..5 LOOP BEGIN \
-         PERFORM pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = {} AND usename = current_user; \
-         EXECUTE {}; EXECUTE {}; RETURN; \
+         PERFORM pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname IN ({names}) AND usename = \
+         current_user; {}RETURN; \
          EXCEPTION WHEN object_in_use THEN IF attempt = 5 THEN RAISE; END IF; END; END LOOP; END $swap$",
-        literal(DATABASE),
-        literal(&rename(DATABASE, &before())),
-        literal(&rename(new, DATABASE)),
+        renames.iter().map(rename).collect::<String>(),
     )
 }

@@ -1,18 +1,21 @@
 //! The data of the local stack as a whole: looked at, saved, restored, and made again.
 
+mod dumps;
+mod restore;
+
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Result;
-use serde_json::json;
 
-use crate::cli::{DbCommand, DbDrill, DbDump, DbReset, DbRestore, Locked};
+use crate::cli::{DbCommand, DbDrill, DbDump, DbReset, Locked};
 use crate::context::Context;
-use crate::database::dumps::{self, Manifest};
+use crate::database::dumps::{Manifest, all, folder, is_taken, named, new_path};
 use crate::database::reset::Template;
+use crate::database::restore::drill as phases_of_drill;
 use crate::database::survey::Survey;
 use crate::database::target::{Target, before};
-use crate::database::{dump, migrations, restore};
+use crate::database::{dump, migrations};
 use crate::failure::{Exit, Failure, when_interrupted};
 use crate::file::{self, human_size};
 use crate::lock::Lock;
@@ -22,8 +25,9 @@ use crate::runner;
 use crate::stack::Stack;
 use crate::stack::service::Service;
 use crate::task::exec;
-use crate::terminal::Table;
 
+/// What brings back the database that was replaced last.
+const BRING_BACK: &str = "cargo xtask db restore --before";
 /// What Ctrl-C leaves of a task that did not come to the moment at which the database is replaced.
 const AS_IT_WAS: &str = "the database is as it was";
 
@@ -32,13 +36,13 @@ pub fn run(context: &Context, command: &DbCommand) -> Result<u8> {
     match command {
         DbCommand::Shell => exec::shell(context, Service::Postgres),
         DbCommand::Url => url(context),
-        DbCommand::Dumps(output) => list(context, output.json),
+        DbCommand::Dumps(arguments) => dumps::run(context, arguments),
         DbCommand::Dump(arguments) => {
             when_interrupted(save(context, arguments), "there is no dump of it", "cargo xtask db dump")
         }
         DbCommand::Restore(arguments) => {
-            let next = format!("cargo xtask db restore {}", arguments.file.display());
-            when_interrupted(put_back(context, arguments), AS_IT_WAS, &next)
+            let next = format!("cargo xtask db restore {}", restore::words(arguments));
+            when_interrupted(restore::run(context, arguments), AS_IT_WAS, &next)
         }
         DbCommand::Reset(arguments) => {
             let next = if arguments.seed { "cargo xtask db reset --seed" } else { "cargo xtask db reset" };
@@ -58,7 +62,7 @@ fn save(context: &Context, arguments: &DbDump) -> Result<u8> {
     let lock = lock(context, &arguments.lock)?;
     let stack = Stack::open_locked(context, lock.as_ref())?;
     let target = ready(context, &stack)?;
-    let path = path.unwrap_or_else(|| dumps::new_path(&context.project));
+    let path = path.unwrap_or_else(|| new_path(&context.project));
     dump::dump(context, &target, &path)?;
     if !context.dry_run {
         tell(context, &path)?;
@@ -76,7 +80,7 @@ fn chosen(file: &Path) -> Result<PathBuf> {
     if path.extension().is_none() {
         path.set_extension("dump");
     }
-    if dumps::is_taken(&path) {
+    if is_taken(&path) {
         return Err(dump::taken(&path).into());
     }
     Ok(path)
@@ -93,69 +97,17 @@ pub fn tell(context: &Context, path: &Path) -> Result<()> {
     context.terminal.data(context.project.relative(path))
 }
 
-fn list(context: &Context, as_json: bool) -> Result<u8> {
-    let all = dumps::all(&context.project);
-    if as_json {
-        let document: Vec<_> = all
-            .iter()
-            .map(|(path, manifest)| match manifest {
-                Ok(manifest) => json!({ "file": path, "manifest": manifest }),
-                Err(error) => json!({ "file": path, "error": format!("{error:#}") }),
-            })
-            .collect();
-        context.terminal.json(&json!({ "schema_version": 1, "dumps": document }))?;
-        return Ok(0);
-    }
-    if all.is_empty() {
-        context.terminal.note("there is no dump yet: cargo xtask db dump");
-    }
-    let mut table = Table::default();
-    if !all.is_empty() {
-        table.row(["file", "size", "holds", "newest migration"]);
-    }
-    for (path, manifest) in &all {
-        let name = context.project.relative(path).to_string();
-        table.row(match manifest {
-            Ok(manifest) => {
-                let rows = manifest.rows().map_or_else(|| "?".to_owned(), |rows| rows.to_string());
-                let newest = manifest.migrations.last().map(u64::to_string).unwrap_or_default();
-                [name, human_size(manifest.bytes), format!("{rows} rows"), newest]
-            }
-            Err(error) => [name, String::new(), String::new(), format!("{error:#}")],
-        });
-    }
-    context.terminal.table(&table)?;
-    Ok(0)
-}
-
-fn put_back(context: &Context, arguments: &DbRestore) -> Result<u8> {
-    let path = dumps::named(&context.project, &arguments.file)?;
-    let manifest = Manifest::of(&path)?;
-    let known = versions(context)?;
-    let lock = lock(context, &arguments.lock)?;
-    let stack = Stack::open_locked(context, lock.as_ref())?;
-    let target = ready(context, &stack)?;
-    let phases = restore::restore(&target, &path, &manifest, &known)?;
-    if !arguments.yes && !context.dry_run {
-        let place = format!("in the place of the database, which is kept as {}", before());
-        context.confirm(&format!("Put the dump of {} {place}?", manifest.created), "--yes")?;
-    }
-    build(context, &stack)?;
-    Rollout::new(phases)?.run(context)?;
-    Ok(0)
-}
-
 fn drill(context: &Context, arguments: &DbDrill) -> Result<u8> {
     let newest = || {
-        let newest = dumps::all(&context.project).into_iter().next().map(|(path, _)| path);
+        let newest = all(&context.project).into_iter().next().map(|(path, _)| path);
         newest.ok_or_else(|| Failure::new(Exit::Missing, "there is no dump to try").hint("cargo xtask db dump").into())
     };
-    let path = arguments.file.as_ref().map_or_else(newest, |file| dumps::named(&context.project, file))?;
+    let path = arguments.file.as_ref().map_or_else(newest, |file| named(&context.project, file))?;
     let manifest = Manifest::of(&path)?;
     let lock = lock(context, &arguments.lock)?;
     let stack = Stack::open_locked(context, lock.as_ref())?;
     let target = ready(context, &stack)?;
-    let phases = restore::drill(&target, &path, &manifest, &versions(context)?)?;
+    let phases = phases_of_drill(&target, &path, &manifest, &versions(context)?)?;
     build(context, &stack)?;
     Rollout::new(phases)?.run(context)?;
     if !context.dry_run {
@@ -185,7 +137,7 @@ fn reset(context: &Context, arguments: &DbReset) -> Result<u8> {
     let saved = save_what_would_be_lost(context, &target, &template, arguments.yes)?;
     replace.run(context)?;
     let left = format!("the database is replaced, and the one before it is kept as {}", before());
-    when_interrupted(remove_before(context, &target, &saved, &remove), &left, "cargo xtask db dumps")?;
+    when_interrupted(remove_before(context, &target, &saved, &remove), &left, BRING_BACK)?;
     Ok(0)
 }
 
@@ -196,7 +148,7 @@ fn remove_before(context: &Context, target: &Target<'_>, saved: &Survey, remove:
         return print_or_run(context, remove);
     }
     let what = format!("somebody wrote until it was replaced, which no dump has: {} is kept", before());
-    context.terminal.warn(format!("{what} until the next reset or restore"));
+    context.terminal.warn(format!("{what} until the next reset or restore; {BRING_BACK} brings it back"));
     Ok(())
 }
 
@@ -215,7 +167,7 @@ fn save_what_would_be_lost(context: &Context, target: &Target<'_>, template: &Te
         let question = format!("Replace {} rows? A dump of them is made first.", now.rows());
         context.confirm(&question, "--yes")?;
     }
-    let path = dumps::new_path(&context.project);
+    let path = new_path(&context.project);
     dump::dump(context, target, &path)?;
     tell(context, &path)?;
     Ok(now)
@@ -228,7 +180,7 @@ pub fn ask_survey(context: &Context, target: &Target<'_>, database: &str) -> Res
 /// What reaches the stack's database, once its clients are there. Half of a dump that a killed task has left goes first.
 pub fn ready<'s>(context: &Context, stack: &'s Stack<'_>) -> Result<Target<'s>> {
     if !context.dry_run {
-        file::remove_drafts(&dumps::folder(&context.project))?;
+        file::remove_drafts(&folder(&context.project))?;
     }
     let (target, fetch) = stack.database()?;
     print_or_run(context, &fetch)?;

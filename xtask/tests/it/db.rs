@@ -123,6 +123,60 @@ fn a_reset_saves_what_would_be_lost_and_nothing_else() {
 }
 
 #[test]
+fn the_database_that_was_replaced_last_comes_back_and_goes_again() {
+    let checkout = up();
+    checkout.xtask(&["db", "restore", "--before", "--yes"]).expect(1).says(&["there is no thunder_before", "db dumps"]);
+    checkout.xtask(&["seed"]).expect(0);
+    let dump = printed(&checkout.xtask(&["db", "dump"]).expect(0).stdout);
+    sql(&checkout, "DELETE FROM reports; DELETE FROM programs");
+    checkout.xtask(&["db", "restore", &dump, "--yes"]).expect(0).says(&["cargo xtask db restore --before"]);
+    checkout.xtask(&["db", "restore", "--before"]).expect(9).says(&["--yes"]);
+    for expected in ["0", "5"] {
+        checkout.xtask(&["db", "restore", "--before", "--yes"]).expect(0);
+        let now = (programs(&checkout), databases(&checkout));
+        assert_eq!((now.0.as_str(), now.1.as_str()), (expected, "thunder thunder_before"));
+        checkout.xtask(&["migrate", "status"]).expect(0);
+    }
+    let unknown = "INSERT INTO _sqlx_migrations SELECT 20991231000000, description, installed_on, success, checksum, \
+                   execution_time FROM _sqlx_migrations LIMIT 1";
+    sql(&checkout, unknown);
+    checkout.xtask(&["db", "restore", "--before", "--yes"]).expect(0);
+    let ran = checkout.xtask(&["db", "restore", "--before", "--yes"]).expect(5);
+    ran.says(&["thunder_before cannot be brought back", "20991231000000 is not among this checkout's migrations"]);
+    assert_eq!(programs(&checkout), "0");
+}
+
+#[test]
+fn old_dumps_go_and_those_with_a_name_of_their_own_stay() {
+    let checkout = up();
+    for name in ["dumps/20260101T000000Z.dump", "dumps/20260102T000000Z.dump", "dumps/mine.dump"] {
+        checkout.write("dumps/.keep", "");
+        checkout.xtask(&["db", "dump", name]).expect(0);
+    }
+    checkout.write("dumps/20250101T000000Z.dump", "half of one");
+    let left = || -> Vec<String> {
+        let document = checkout.xtask(&["db", "dumps", "--json"]).expect(0).json();
+        let dumps = document["dumps"].as_array().unwrap().iter();
+        let mut names: Vec<String> =
+            dumps.map(|dump| dump["file"].as_str().unwrap().rsplit('/').next().unwrap().to_owned()).collect();
+        names.sort();
+        names
+    };
+    checkout.xtask(&["db", "dumps"]).expect(0).says(&[" in all; cargo xtask db dumps --keep N"]);
+    checkout
+        .xtask(&["db", "dumps", "--keep", "1"])
+        .expect(9)
+        .says(&["removes  dumps/20260101T000000Z.dump (", "--yes"]);
+    let ran = checkout.xtask(&["db", "dumps", "--keep", "1", "--dry-run"]).expect(0);
+    assert!(ran.stdout.contains("20260101T000000Z.dump.json") && !ran.stdout.contains("20260102"), "{}", ran.stdout);
+    assert_eq!(left().len(), 4, "a refusal and a dry run change nothing");
+    checkout.xtask(&["db", "dumps", "--keep", "1", "--yes"]).expect(0).says(&["freed"]);
+    assert_eq!(left(), ["20250101T000000Z.dump", "20260102T000000Z.dump", "mine.dump"]);
+    assert!(!checkout.exists("dumps/20260101T000000Z.dump.json"), "its manifest goes with it");
+    checkout.xtask(&["db", "dumps", "--keep", "1", "--yes"]).expect(0).says(&["there is nothing to remove"]);
+}
+
+#[test]
 fn a_dump_that_does_not_fit_is_refused_and_changes_nothing() {
     let checkout = up();
     checkout.xtask(&["seed"]).expect(0);

@@ -95,7 +95,7 @@ fn ctrl_c_says_what_is_left_and_what_to_type_next() {
             "interrupted: the database is as it was",
             "cargo xtask db reset",
         ),
-        (&["db", "reset"], "DO $swap$", "the one before it is kept as ", "cargo xtask db dumps"),
+        (&["db", "reset"], "DO $swap$", "the one before it is kept as ", "cargo xtask db restore --before"),
         (&["migrate"], "compose build", "applied as a whole or not at all", "cargo xtask migrate status"),
         (&["seed"], "compose build", "added as a whole or not at all", "cargo xtask seed"),
     ];
