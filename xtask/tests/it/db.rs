@@ -162,7 +162,7 @@ fn old_dumps_go_and_those_with_a_name_of_their_own_stay() {
         names.sort();
         names
     };
-    checkout.xtask(&["db", "dumps"]).expect(0).says(&[" in all; cargo xtask db dumps --keep N"]);
+    checkout.xtask(&["db", "dumps"]).expect(0).says(&[" in all; cargo xtask db dumps --keep 5"]);
     checkout
         .xtask(&["db", "dumps", "--keep", "1"])
         .expect(9)

@@ -55,7 +55,7 @@ fn list(context: &Context, as_json: bool) -> Result<u8> {
     context.terminal.table(&table)?;
     context
         .terminal
-        .note(format!("{} in all; cargo xtask db dumps --keep N removes all but the newest", human_size(total)));
+        .note(format!("{} in all; cargo xtask db dumps --keep 5, which removes the older ones", human_size(total)));
     Ok(0)
 }
 
