@@ -95,6 +95,12 @@ pub enum Task {
 
     /// Build the production image, inspect it, and boot it as production would
     BuildProd(BuildProd),
+    /// Deploy what is checked out, and come back when it answers
+    Deploy(Deploy),
+    /// Go back to a version that was live before
+    Rollback(Rollback),
+    /// Show what was released, by whom, and what came of it
+    Releases(Releases),
     /// Do everything that CI does, in its order
     Ci(Ci),
 

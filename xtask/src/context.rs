@@ -1,5 +1,6 @@
 //! What every task is given.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,14 +27,28 @@ pub struct Context {
     pub dry_run: bool,
     /// The task's name, for others who wait for it.
     pub task: String,
+    /// The variables of our own environment.
+    pub variables: BTreeMap<String, String>,
 }
 
 impl Context {
+    /// A variable of our own environment; none where it is empty.
+    pub fn variable(&self, name: &str) -> Option<String> {
+        self.variables.get(name).filter(|value| !value.is_empty()).cloned()
+    }
+
     /// Asks, with No as what Enter means. Without a terminal to ask on it is a refusal that names `flag`; Ctrl-C ends the
     /// task at once.
     pub fn confirm(&self, question: &str, flag: &str) -> Result<()> {
         let _reaction = self.interrupt.react(Reaction::Abort);
         self.terminal.confirm(question, flag)
+    }
+
+    /// Asks for a word to be typed: for what many people would notice. Without a terminal to ask on it is a refusal that
+    /// names `flag`; Ctrl-C ends the task at once.
+    pub fn confirm_word(&self, question: &str, word: &str, flag: &str) -> Result<()> {
+        let _reaction = self.interrupt.react(Reaction::Abort);
+        self.terminal.confirm_word(question, word, flag)
     }
 
     /// The lock of the checkout's stack; none in a dry run, which changes nothing.

@@ -19,6 +19,10 @@ pub enum Exit {
     Migrations = 5,
     /// Somebody else is changing the same thing.
     Locked = 6,
+    /// A deploy failed, and the version before is still live.
+    StillLive = 7,
+    /// A deploy failed, and the version before was put back.
+    PutBack = 8,
     /// Not confirmed, so nothing was done.
     Refused = 9,
     /// Ctrl-C.
@@ -42,6 +46,20 @@ impl Failure {
     /// `message` says what failed and why, in a sentence without a full stop.
     pub fn new(exit: Exit, message: impl Into<String>) -> Self {
         Self { message: message.into(), ..Self::passed_through(exit as u8) }
+    }
+
+    /// The same failure with another code.
+    #[must_use]
+    pub fn with_exit(self, exit: Exit) -> Self {
+        Self { code: exit as u8, ..self }
+    }
+
+    /// The same failure with another code and a sentence before its own.
+    #[must_use]
+    pub fn within(mut self, exit: Exit, what: &str) -> Self {
+        self.code = exit as u8;
+        self.message = format!("{what}: {}", self.message);
+        self
     }
 
     /// Ends the process with a child's own code; the child has said what there was to say.
@@ -159,6 +177,8 @@ mod tests {
             (Exit::Unhealthy, 4),
             (Exit::Migrations, 5),
             (Exit::Locked, 6),
+            (Exit::StillLive, 7),
+            (Exit::PutBack, 8),
             (Exit::Refused, 9),
             (Exit::Interrupted, 130),
             (Exit::Terminated, 143),

@@ -4,6 +4,8 @@
 pub mod docker;
 pub mod host;
 mod installed;
+pub mod platform;
+pub mod railway;
 mod ran;
 pub mod servers;
 
@@ -70,6 +72,7 @@ impl Fixture {
             interrupt,
             dry_run: false,
             task: "test".to_owned(),
+            variables: std::collections::BTreeMap::new(),
         };
         Self { context, runner, folder, block: Cell::new(None) }
     }

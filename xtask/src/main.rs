@@ -1,6 +1,6 @@
 //! `cargo xtask`: runs, migrates, tests and ships the backend from its own repository.
 //!
-//! Imports point one way: `task` → `image`, `stack` → `plan`, `supervise` → `tool` → `runner`, `step` → `product`,
+//! Imports point one way: `task` → `release`, `database`, `image`, `stack` → `plan`, `supervise` → `tool` → `runner`, `step` → `product`,
 //! `project`, `settings`, `terminal`, `failure`.
 
 mod checkout;
@@ -20,6 +20,7 @@ mod plan;
 mod process;
 mod product;
 mod project;
+mod release;
 mod runner;
 mod settings;
 mod stack;
@@ -96,6 +97,10 @@ fn run(cli: Cli, name: String, terminal: &Arc<Terminal>) -> Result<u8> {
         interrupt,
         dry_run: cli.dry_run,
         task: name,
+        // A name or a value that is no text is none of ours.
+        variables: std::env::vars_os()
+            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+            .collect(),
     };
     let code = task::run(&context, cli.task)?;
     if code == 0 {

@@ -88,9 +88,10 @@ impl Plan {
                 terminal.data(format!("{STRONG}# {number}{}{after}{STRONG:#}", lane.name))?;
             }
             for action in lane.actions.iter().filter(|action| !matches!(action, Action::After(_))) {
-                let line = action.to_string();
-                let is_comment = line.starts_with('#');
-                terminal.data(if is_comment { format!("{FAINT}{line}{FAINT:#}") } else { line })?;
+                for line in action.to_string().lines() {
+                    let is_comment = line.starts_with('#');
+                    terminal.data(if is_comment { format!("{FAINT}{line}{FAINT:#}") } else { line.to_owned() })?;
+                }
             }
         }
         Ok(())

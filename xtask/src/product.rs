@@ -62,6 +62,17 @@ pub const UNWATCHED: &str = "cargo run --quiet --locked --package backend --bin 
 /// The variable of the compose file that names the image which ships.
 pub const IMAGE_VARIABLE: &str = "THUNDER_IMAGE";
 
+/// The shared variable of an environment that says who is deploying to it.
+pub const DEPLOY_LOCK: &str = "THUNDER_DEPLOY_LOCK";
+/// The shared variable of an environment that says what was released to it.
+pub const RELEASES: &str = "THUNDER_RELEASES";
+/// The environment whose name has to be typed before it is changed.
+pub const PRODUCTION: &str = "production";
+/// Where the builder of a platform finds the commit, which it is told by nothing else.
+pub const COMMIT_FILE: &str = "backend/COMMIT";
+/// What says which files an image is made from.
+pub const IMAGE_FILES: &str = ".dockerignore";
+
 /// The settings that the stack itself knows.
 pub mod setting {
     /// Where the database is.

@@ -7,6 +7,7 @@ pub mod ci;
 pub mod clean;
 pub mod completions;
 pub mod db;
+pub mod deploy;
 pub mod doctor;
 pub mod down;
 pub mod env;
@@ -15,7 +16,9 @@ pub mod launch_service;
 pub mod logs;
 pub mod migrate;
 pub mod overview;
+pub mod releases;
 pub mod restart;
+pub mod rollback;
 pub mod seed;
 pub mod smoke;
 pub mod status;
@@ -52,6 +55,9 @@ pub fn run(context: &Context, task: Option<Task>) -> Result<u8> {
         Task::Migrate(arguments) => migrate::run(context, arguments.command.as_ref()),
         Task::Db(arguments) => db::run(context, &arguments.command),
         Task::BuildProd(arguments) => build_prod::run(context, &arguments),
+        Task::Deploy(arguments) => deploy::run(context, &arguments),
+        Task::Rollback(arguments) => rollback::run(context, &arguments),
+        Task::Releases(arguments) => releases::run(context, &arguments),
         Task::Ci(arguments) => ci::run(context, &arguments),
         Task::WatchBackend(arguments) => watch_backend::run(context, &arguments),
         Task::Completions(_) | Task::LaunchService(_) => Ok(0),

@@ -243,12 +243,21 @@ impl Terminal {
 
     /// A failure: what, the evidence, and what to do next.
     pub fn failure(&self, error: &anyhow::Error) {
+        self.explain(&format!("{BAD}error:{BAD:#}"), error);
+    }
+
+    /// A failure that another one is more important than, in the same words.
+    pub fn warn_failure(&self, error: &anyhow::Error) {
+        self.explain(&format!("{NOTICE}warning:{NOTICE:#}"), error);
+    }
+
+    fn explain(&self, label: &str, error: &anyhow::Error) {
         let failure = error.downcast_ref::<Failure>();
         if failure.is_some_and(Failure::is_silent) {
             return;
         }
         let is_answer = failure.is_some_and(Failure::is_answer);
-        let label = if is_answer { String::new() } else { format!("{BAD}error:{BAD:#} ") };
+        let label = if is_answer { String::new() } else { format!("{label} ") };
         self.note_paragraph(format!("{label}{error:#}"), 2);
         let Some(failure) = failure else { return };
         for line in failure.evidence() {
@@ -302,6 +311,25 @@ impl Terminal {
             "y" | "yes" => Ok(()),
             _ => Err(Failure::declined().into()),
         }
+    }
+
+    /// Asks for a word to be typed. Without a terminal to ask on it is a refusal that names `flag`.
+    pub fn confirm_word(&self, question: &str, word: &str, flag: &str) -> Result<()> {
+        if !self.input.is_there() {
+            return Err(Failure::new(Exit::Refused, "refused: there is no terminal to ask on")
+                .hint(format!("add {flag} if you mean it"))
+                .into());
+        }
+        {
+            let mut err = lock(&self.err);
+            write!(err, "{STRONG}{question}{STRONG:#} Type {word} to go on: ")
+                .and_then(|()| err.flush())
+                .context("cannot ask")?;
+        }
+        if self.input.line()?.trim() == word {
+            return Ok(());
+        }
+        Err(Failure::new(Exit::Refused, format!("refused: that is not {word}, and nothing was changed")).into())
     }
 
     /// Lines that show what goes on at the same time, one for each name.

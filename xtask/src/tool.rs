@@ -12,6 +12,7 @@ pub mod npm;
 pub mod pip;
 pub mod postgres;
 pub mod postgres_clients;
+pub mod railway;
 pub mod redis;
 pub mod shellcheck;
 pub mod squawk;

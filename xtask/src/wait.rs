@@ -27,7 +27,13 @@ pub enum Poll<T> {
 }
 
 /// Looks again and again until the condition is true, the time is over or `cancel` was asked for.
-pub fn until<T>(
+pub fn until<T>(timeout: Duration, cancel: &CancelToken, look: impl FnMut() -> Result<Poll<T>>) -> Result<Waited<T>> {
+    until_every(POLL_INTERVAL, timeout, cancel, look)
+}
+
+/// The same for a look that costs something: `interval` passes between two of them. A wish to stop is noticed at once.
+pub fn until_every<T>(
+    interval: Duration,
     timeout: Duration,
     cancel: &CancelToken,
     mut look: impl FnMut() -> Result<Poll<T>>,
@@ -42,7 +48,20 @@ pub fn until<T>(
         if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
             return Ok(Waited::TimedOut(last_seen));
         }
-        pause(POLL_INTERVAL);
+        rest(interval, cancel)?;
+    }
+}
+
+/// Lets that time pass, unless `cancel` is asked for.
+pub fn rest(duration: Duration, cancel: &CancelToken) -> Result<()> {
+    let end = Instant::now() + duration;
+    loop {
+        cancel.check()?;
+        let left = end.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Ok(());
+        }
+        pause(left.min(POLL_INTERVAL));
     }
 }
 
@@ -82,6 +101,19 @@ mod tests {
         cancel.cancel();
         let waited = until(Duration::from_hours(1), &cancel, || Ok(Poll::<()>::Pending(String::new())));
         assert!(waited.is_err());
+    }
+
+    #[test]
+    fn a_look_that_costs_something_is_rare_and_a_request_to_stop_waits_for_none() {
+        let cancel = CancelToken::never();
+        let mut looks = 0;
+        let waited = until_every(Duration::from_hours(1), Duration::from_hours(2), &cancel, || {
+            looks += 1;
+            cancel.cancel();
+            Ok(Poll::<()>::Pending(String::new()))
+        });
+        assert!(waited.is_err());
+        assert_eq!(looks, 1);
     }
 
     #[test]

@@ -1,8 +1,10 @@
 //! The arguments of the set-up tasks.
 
+use std::path::PathBuf;
+
 use clap::{Args, Subcommand};
 
-use super::Json;
+use super::{Confirm, Environment, Json};
 
 /// `doctor`
 #[derive(Debug, Args)]
@@ -23,9 +25,10 @@ pub struct Doctor {
 Examples:
   cargo xtask env init --add-missing
   cargo xtask env check
-  cargo xtask env show")]
+  cargo xtask env show
+  cargo xtask env diff --environment staging")]
 pub struct Env {
-    /// Which of the three
+    /// Which of them
     #[command(subcommand)]
     pub command: EnvCommand,
 }
@@ -56,6 +59,47 @@ Examples:
         #[command(flatten)]
         output: Json,
     },
+    /// Compare the names of variables with those of an environment; exits with 3 if one that is needed is missing there
+    #[command(after_help = "\
+Asks for names only: no value leaves the environment.
+
+Examples:
+  cargo xtask env diff --environment staging
+  cargo xtask env diff --file .env.production --json")]
+    Diff(EnvDiff),
+    /// Set variables of an environment from a file, in one request and without a deployment
+    #[command(after_help = "\
+The values go through stdin, and appear in no argument and no output. Variables that the file does not name stay as \
+they are.
+
+Examples:
+  cargo xtask env push --environment staging
+  cargo xtask env push --file secrets.env --confirm production")]
+    Push(EnvPush),
+}
+
+/// `env diff`
+#[derive(Debug, Args)]
+pub struct EnvDiff {
+    #[command(flatten)]
+    pub to: Environment,
+    /// The file to compare with; .env.NAME of the environment, if it is there
+    #[arg(long, value_name = "FILE")]
+    pub file: Option<PathBuf>,
+    #[command(flatten)]
+    pub output: Json,
+}
+
+/// `env push`
+#[derive(Debug, Args)]
+pub struct EnvPush {
+    #[command(flatten)]
+    pub to: Environment,
+    #[command(flatten)]
+    pub confirm: Confirm,
+    /// The file with the values; .env.NAME of the environment, if left out
+    #[arg(long, value_name = "FILE")]
+    pub file: Option<PathBuf>,
 }
 
 /// `completions`

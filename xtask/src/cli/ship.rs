@@ -1,9 +1,12 @@
 //! The arguments of the tasks that build and ship.
 
+use std::path::PathBuf;
+use std::time::Duration;
+
 use clap::{Args, ValueEnum};
 
 use super::Json;
-use crate::product::SLUG;
+use crate::product::{PRODUCTION, SLUG};
 use crate::stack::detect::EngineChoice;
 use crate::stack::servers::Origin;
 
@@ -30,6 +33,130 @@ pub struct BuildProd {
     /// Ask the registry for newer base images
     #[arg(long)]
     pub pull: bool,
+    #[command(flatten)]
+    pub output: Json,
+}
+
+/// Which environment of which project.
+#[derive(Debug, Args)]
+pub struct Environment {
+    /// The environment's name at Railway
+    #[arg(short, long, default_value = PRODUCTION, value_name = "NAME")]
+    pub environment: String,
+    /// The project's id; needed unless `RAILWAY_TOKEN` or infra/railway.json says it
+    #[arg(long, value_name = "ID")]
+    pub project: Option<String>,
+}
+
+/// What says that production is meant.
+#[derive(Debug, Args)]
+pub struct Confirm {
+    /// The environment's name, instead of typing it: for CI
+    #[arg(long, value_name = "NAME")]
+    pub confirm: Option<String>,
+}
+
+/// `deploy`
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Comes back with 0 only when this commit answers in the environment and works. Exits with 3, 5, 6 or 9 if something is \
+in the way and nothing was changed, with 7 if it failed and the version before is still live, with 8 if it was live, \
+failed, and the version before was put back. A dry run asks everything and changes nothing.
+
+Examples:
+  cargo xtask deploy --environment staging
+  cargo xtask deploy --dry-run
+  cargo xtask deploy --confirm production --json --receipt receipt.json
+  cargo xtask deploy --environment staging --unlock")]
+pub struct Deploy {
+    #[command(flatten)]
+    pub to: Environment,
+    #[command(flatten)]
+    pub confirm: Confirm,
+    /// Verify at this address instead of at the service's own domain
+    #[arg(long, value_name = "URL")]
+    pub url: Option<String>,
+    #[command(flatten)]
+    pub overrides: Overrides,
+    /// Watch the share of 5xx for so long after the switch; 0s leaves it out
+    #[arg(long, default_value = "2m", value_name = "TIME", value_parser = humantime::parse_duration)]
+    pub watch: Duration,
+    /// How long each service may take to be built and to serve
+    #[arg(long, default_value_t = 1800, value_name = "SECONDS")]
+    pub timeout: u64,
+    /// How long to wait for another deploy to the same environment
+    #[arg(long, default_value_t = 600, value_name = "SECONDS")]
+    pub lock_timeout: u64,
+    /// Write what came of it into this file, for CI to keep
+    #[arg(long, value_name = "FILE")]
+    pub receipt: Option<PathBuf>,
+    /// Give back the lock that a killed deploy has left, and do nothing else
+    #[arg(long)]
+    pub unlock: bool,
+    #[command(flatten)]
+    pub output: Json,
+}
+
+/// What a deploy does although preflight would refuse it.
+#[derive(Debug, Args)]
+pub struct Overrides {
+    /// Deploy files that are in no commit, or a commit that no remote has
+    #[arg(long)]
+    pub allow_dirty: bool,
+    /// Deploy a commit that was put back before
+    #[arg(long)]
+    pub again: bool,
+    /// Go without a backup where a migration rules out a way back
+    #[arg(long)]
+    pub without_backup: bool,
+}
+
+/// `rollback`
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Goes back to a deployment whose image Railway still keeps, with the variables that it had, and sees that it answers. \
+Refuses where migrations came since that it cannot go on with.
+
+Examples:
+  cargo xtask rollback --list
+  cargo xtask rollback --environment staging
+  cargo xtask rollback --to 4f1c2d3e-0000-4000-8000-000000000000 --confirm production")]
+pub struct Rollback {
+    #[command(flatten)]
+    pub environment: Environment,
+    #[command(flatten)]
+    pub confirm: Confirm,
+    /// The deployment's id, or its commit; the newest that was live before, if left out
+    #[arg(long, value_name = "ID")]
+    pub to: Option<String>,
+    /// Which service, where infra/railway.json declares several
+    #[arg(long, value_name = "NAME")]
+    pub service: Option<String>,
+    /// Show what can be gone back to, and do nothing
+    #[arg(long)]
+    pub list: bool,
+    /// Go back although nobody knows whether that version can live with the schema
+    #[arg(long)]
+    pub without_check: bool,
+    /// Ask this address for its health instead of the service's own domain
+    #[arg(long, value_name = "URL")]
+    pub url: Option<String>,
+    /// How long to wait for another deploy to the same environment
+    #[arg(long, default_value_t = 600, value_name = "SECONDS")]
+    pub lock_timeout: u64,
+    #[command(flatten)]
+    pub output: Json,
+}
+
+/// `releases`
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  cargo xtask releases
+  cargo xtask releases --environment staging --json | jq '.releases[0]'")]
+pub struct Releases {
+    #[command(flatten)]
+    pub to: Environment,
     #[command(flatten)]
     pub output: Json,
 }

@@ -62,6 +62,8 @@ pub enum Action {
 pub struct Check {
     /// What is done, as the beginning of a sentence: "inspect every layer".
     pub what: String,
+    /// The commands that it takes, as far as they are known before.
+    pub commands: Vec<Step>,
     /// Does it.
     pub run: Examine,
 }
@@ -151,7 +153,16 @@ pub struct Write {
 impl Action {
     /// A [`Check`].
     pub fn check(what: impl Into<String>, run: impl Fn(&Access<'_>) -> Result<()> + Send + Sync + 'static) -> Self {
-        Self::Check(Check { what: what.into(), run: Box::new(run) })
+        Self::drive(what, Vec::new(), run)
+    }
+
+    /// Work that takes several commands, of which each depends on what the ones before it said.
+    pub fn drive(
+        what: impl Into<String>,
+        commands: Vec<Step>,
+        run: impl Fn(&Access<'_>) -> Result<()> + Send + Sync + 'static,
+    ) -> Self {
+        Self::Check(Check { what: what.into(), commands, run: Box::new(run) })
     }
 
     /// Runs a command and keeps what `parse` finds in what it printed; an error where that is nothing.
@@ -175,7 +186,10 @@ impl fmt::Display for Action {
         match self {
             Self::Run(step) | Self::Follow(step, _) | Self::Read(step, _) => write!(f, "{step}"),
             Self::Timed(_, action) => action.fmt(f),
-            Self::Check(check) => write!(f, "# {}", check.what),
+            Self::Check(check) => {
+                write!(f, "# {}", check.what)?;
+                check.commands.iter().try_for_each(|step| write!(f, "\n{step}"))
+            }
             Self::Start(launch) => match &launch.log {
                 Some(log) => write!(f, "{} >>{} 2>&1 &", launch.step, shell(log)),
                 None => write!(f, "{} &", launch.step),

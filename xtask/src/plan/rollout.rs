@@ -17,10 +17,11 @@ pub struct Rollout {
 
 /// One phase of a rollout.
 pub struct Phase {
-    name: &'static str,
+    name: String,
     purpose: String,
     plan: PlanOf,
     undo: Option<Undo>,
+    only_reads: bool,
 }
 
 /// Makes a phase's plan when its turn has come: the values of the phases before it are known by then.
@@ -58,6 +59,11 @@ impl<T> Value<T> {
         drop(self.cell.set(value));
     }
 
+    /// What was found out, if that phase has run.
+    pub fn known(&self) -> Option<&T> {
+        self.cell.get()
+    }
+
     /// What was found out; an error where that phase has not run.
     pub fn get(&self) -> Result<&T> {
         let value = self.cell.get();
@@ -77,11 +83,18 @@ impl<T: fmt::Display> fmt::Display for Value<T> {
 impl Phase {
     /// `purpose` completes the sentence "this phase is there to …".
     pub fn new(
-        name: &'static str,
+        name: impl Into<String>,
         purpose: impl Into<String>,
         plan: impl Fn(&Context) -> Result<Plan> + 'static,
     ) -> Self {
-        Self { name, purpose: purpose.into(), plan: Box::new(plan), undo: None }
+        Self { name: name.into(), purpose: purpose.into(), plan: Box::new(plan), undo: None, only_reads: false }
+    }
+
+    /// Changes nothing, so that a dry run does it as well: the phases after it are shown with what it found out.
+    #[must_use]
+    pub fn only_reads(mut self) -> Self {
+        self.only_reads = true;
+        self
     }
 
     /// Undoes it when it, or a later phase, fails or is interrupted.
@@ -119,8 +132,8 @@ impl Rollout {
             if let Err(error) = outcome {
                 let failures = undo(context, &self.phases[..=index], |_| true);
                 // Why it was undone matters more than what went wrong with that.
-                for failure in failures {
-                    context.terminal.warn(format!("{failure:#}"));
+                for failure in &failures {
+                    context.terminal.warn_failure(failure);
                 }
                 return Err(error);
             }
@@ -135,7 +148,11 @@ impl Rollout {
                 terminal.data("")?;
             }
             terminal.data(format!("{STRONG}# phase {}, {}: {}{STRONG:#}", index + 1, phase.name, phase.purpose))?;
-            (phase.plan)(context)?.print_phase(terminal)?;
+            let plan = (phase.plan)(context)?;
+            plan.print_phase(terminal)?;
+            if phase.only_reads {
+                plan.run(context).result?;
+            }
         }
         for (phase, undo) in self.phases.iter().rev().filter_map(|phase| Some((phase, phase.undo.as_ref()?))) {
             let when = if undo.always { "at the end, whatever came of it" } else { "if a later phase fails" };

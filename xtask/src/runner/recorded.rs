@@ -27,6 +27,8 @@ struct Tape {
     /// What of that may change something.
     changes: Vec<String>,
     cancel: CancelToken,
+    /// What happens before a command is answered, by its words.
+    before: Vec<(String, Box<dyn Fn() + Send>)>,
     /// What was started, by its command.
     children: Vec<(String, Arc<Life>)>,
     /// What ends, by words of its command, and how.
@@ -88,9 +90,15 @@ impl Recorded {
         })
     }
 
-    fn answer(&self, words: &str, say: impl Fn(&Step) -> Output + Send + 'static) -> &Self {
+    /// Answers with what the function makes of the whole command, what it reads included. It must not ask the runner.
+    pub fn answer(&self, words: &str, say: impl Fn(&Step) -> Output + Send + 'static) -> &Self {
         self.tape().answers.push(Answer { words: words.to_owned(), say: Box::new(say) });
         self
+    }
+
+    /// Does something whenever a command that reads like this was asked; how it is answered stays as it is.
+    pub fn before(&self, words: &str, effect: impl Fn() + Send + 'static) {
+        self.tape().before.push((words.to_owned(), Box::new(effect)));
     }
 
     /// From now on the programs that are on PATH lie in this folder.
@@ -148,6 +156,7 @@ impl Recorded {
         if !step.is_read_only() {
             tape.changes.push(command.clone());
         }
+        tape.before.iter().filter(|(words, _)| reads_like(&command, words)).for_each(|(_, effect)| effect());
         let suits = |answer: &Answer| reads_like(&command, &answer.words);
         let Some(answer) = tape.answers.iter().rev().find(|answer| suits(answer)) else {
             bail!("nothing is recorded for {command}");

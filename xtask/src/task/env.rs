@@ -1,4 +1,6 @@
-//! The local settings.
+//! The local settings, and the variables of an environment.
+
+mod remote;
 
 use anyhow::{Context as _, Result};
 use serde::Deserialize;
@@ -25,6 +27,8 @@ pub fn run(context: &Context, command: EnvCommand) -> Result<u8> {
         EnvCommand::Init { force, add_missing: false } => init(context, force),
         EnvCommand::Check(arguments) => check(context, arguments.json),
         EnvCommand::Show { reveal, output } => show(context, reveal, output.json),
+        EnvCommand::Diff(arguments) => remote::diff(context, &arguments),
+        EnvCommand::Push(arguments) => remote::push(context, &arguments),
     }
 }
 

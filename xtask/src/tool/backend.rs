@@ -137,6 +137,12 @@ impl Program {
         self.command("add demo data").arg("seed").timeout(Duration::from_mins(2))
     }
 
+    /// Asks the service at `url` for its health, and prints what it says.
+    pub fn health(&self, url: &str) -> Step {
+        let step = self.command("ask the service for its health").args(["healthcheck", "--url", url]);
+        step.only_reads().timeout(Duration::from_secs(15))
+    }
+
     /// Walks through the service at `url`.
     pub fn smoke(&self, url: &str, as_json: bool) -> Step {
         let step = self.command("walk through the service").args(["smoke", "--url", url]).timeout(SMOKE_TIMEOUT);

@@ -61,6 +61,31 @@ pub fn remote(root: &Path) -> Step {
     step("ask git for the origin", root).args(["remote", "get-url", "origin"])
 }
 
+/// Asks for the first line of the message of the commit that is checked out.
+pub fn subject(root: &Path) -> Step {
+    step("ask git for the commit's message", root).args(["log", "-1", "--format=%s"])
+}
+
+/// Asks for the branches of remotes that have the commit which is checked out.
+pub fn remote_branches(root: &Path) -> Step {
+    step("ask git where the commit is", root).args(["branch", "--remotes", "--contains", "HEAD"])
+}
+
+/// Asks for the files below a folder that a commit has.
+pub fn files_of(root: &Path, commit: &str, folder: &str) -> Step {
+    step("ask git for the files of a commit", root).args(["ls-tree", "-r", "--name-only", commit, "--", folder])
+}
+
+/// Asks for the tracked files below these paths.
+pub fn tracked_files(root: &Path, paths: &[String]) -> Step {
+    step("ask git for tracked files", root).args(["ls-files", "--cached", "-z", "--"]).args(paths)
+}
+
+/// Asks for the name of whoever commits here.
+pub fn user(root: &Path) -> Step {
+    step("ask git who this is", root).args(["config", "user.name"])
+}
+
 /// Asks for git's version.
 pub fn version() -> Step {
     Step::new("ask for the version of git", "git").arg("--version").only_reads()

@@ -55,6 +55,9 @@ Database
 
 Ship
   build-prod   Build the production image, inspect it, and boot it as production would
+  deploy       Deploy what is checked out, and come back when it answers
+  rollback     Go back to a version that was live before
+  releases     Show what was released, by whom, and what came of it
   ci           Do everything that CI does, in its order
 
 The stack is down: cargo xtask up

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The rooms of `xtask/src`, from the bottom up: each may use what stands before it, and nothing else.
-const ORDER: [&str; 25] = [
+const ORDER: [&str; 26] = [
     "product",
     "failure",
     "process",
@@ -26,6 +26,7 @@ const ORDER: [&str; 25] = [
     "pinned",
     "database",
     "image",
+    "release",
     "stack",
     "cli",
     "task",

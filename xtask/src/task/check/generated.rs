@@ -11,6 +11,7 @@ use crate::database::lint::advice::{ALL, Advice};
 use crate::failure::{Exit, Failure};
 use crate::product::setting::SET_BY_THE_STACK;
 use crate::product::{BINARY, PACKAGE};
+use crate::release::declaration;
 use crate::runner;
 use crate::settings::{Declared, Settings, parse_declaration};
 use crate::stack::host;
@@ -39,6 +40,7 @@ pub fn check(context: &Context, fix: bool) -> Result<Verdict> {
         ("docs/settings.md", settings_page(&declaration)),
         ("docs/tasks.md", tasks_page()),
         ("docs/migration-rules.md", rules_page()),
+        (declaration::SCHEMA, declaration::schema()),
     ];
     for (name, text) in pages {
         let path = root.join(name);

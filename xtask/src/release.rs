@@ -1,0 +1,281 @@
+//! Releases: a commit becomes what answers in production, and where it does not, the one before is put back.
+//!
+//! A deploy is a rollout of phases: preflight, lock, record, back up, settings, ship, verify, watch. Up to ship nothing
+//! of what serves is touched; after it, a failure puts the version before back.
+
+mod backup;
+mod bundle;
+pub mod declaration;
+mod ledger;
+mod lock;
+mod outcome;
+mod phases;
+mod platform;
+mod preflight;
+mod put_back;
+mod receipt;
+pub mod rollback;
+mod settings;
+mod ship;
+mod target;
+pub mod variables;
+mod verify;
+mod watch;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
+
+use anyhow::Result;
+
+use crate::checkout;
+use crate::context::Context;
+use crate::failure::{Exit, Failure};
+use crate::interrupt::CancelToken;
+use crate::plan::{Access, Rollout, Value};
+use crate::product::DEPLOY_LOCK;
+use crate::settings as local_settings;
+use crate::tool::backend::Variable;
+use crate::tool::git;
+use crate::tool::railway::{PASSED_ON, Railway, TOKENS};
+
+use self::declaration::Declaration;
+use self::ledger::Ledger;
+use self::lock::{Lock, Owner};
+use self::outcome::Outcome;
+use self::platform::Platform;
+use self::preflight::{Finding, Found};
+use self::ship::Shipped;
+
+pub use self::receipt::Receipt;
+
+/// What is asked for.
+#[derive(Debug, Clone)]
+pub struct Request {
+    /// The environment's name.
+    pub environment: String,
+    /// The project's id, for tokens that are good for several.
+    pub project: Option<String>,
+    /// The environment's name as somebody has typed it, to say that it is meant.
+    pub confirmed: Option<String>,
+    /// The address that is verified instead of the service's own domain.
+    pub url: Option<String>,
+    /// Release what is in no commit, or in none that others have.
+    pub allow_dirty: bool,
+    /// Release a commit that was put back before.
+    pub again: bool,
+    /// Go without a backup where a migration is not compatible.
+    pub without_backup: bool,
+    /// How long to wait for whoever has the lock.
+    pub lock_timeout: Duration,
+    /// How long each service may take from its upload until it serves.
+    pub timeout: Duration,
+    /// How long the error rate is watched; zero leaves it out.
+    pub watch: Duration,
+    /// The backend's program, which asks the service for its health and walks through it.
+    pub program: PathBuf,
+}
+
+impl Request {
+    /// To that environment, with nothing said besides.
+    pub fn of(environment: &str, project: Option<String>, program: PathBuf) -> Self {
+        Self {
+            environment: environment.to_owned(),
+            project,
+            confirmed: None,
+            url: None,
+            allow_dirty: false,
+            again: false,
+            without_backup: false,
+            lock_timeout: Duration::ZERO,
+            timeout: Duration::ZERO,
+            watch: Duration::ZERO,
+            program,
+        }
+    }
+}
+
+/// The commit that is released.
+#[derive(Debug, Clone)]
+pub struct Commit {
+    /// Its short hash, with `-dirty` where files differ from it.
+    pub id: String,
+    /// The first line of its message.
+    pub subject: String,
+}
+
+/// A release on its way: what is asked for, and what is known of it so far.
+pub struct Release {
+    /// What is asked for.
+    pub request: Request,
+    /// What is declared, or what is wrong with it.
+    declaration: Result<Declaration, Vec<Finding>>,
+    railway: Railway,
+    commit: Commit,
+    owner: Owner,
+    lock: Lock,
+    found: Value<Found>,
+    backup: OnceLock<String>,
+    shipped: Mutex<BTreeMap<String, Shipped>>,
+    outcome: Mutex<Outcome>,
+    /// Whether the settings of the environment may be others than before.
+    settings_begun: AtomicBool,
+    seconds: Mutex<BTreeMap<String, u64>>,
+    /// When it began, in seconds since 1970.
+    began: u64,
+    /// How this machine reaches others.
+    network: Vec<Variable>,
+}
+
+impl Release {
+    /// A release of what is checked out. An error where there is no CLI.
+    pub fn of(context: &Context, request: Request) -> Result<Self> {
+        let railway = railway(context)?;
+        let root = context.project.root();
+        let subject = context.runner.read(&git::subject(root)).unwrap_or_default().stdout.trim().to_owned();
+        let declaration = Declaration::load(&context.project).map_err(|error| match error.downcast::<Failure>() {
+            Ok(failure) => {
+                let evidence: Vec<String> = failure.evidence().to_vec();
+                if evidence.is_empty() { vec![failure.to_string()] } else { evidence }
+            }
+            Err(error) => vec![format!("{error:#}")],
+        });
+        let declaration = declaration.map_err(|problems| {
+            let place = |problem: String| Finding::new(Exit::Missing, format!("{}: {problem}", declaration::FILE));
+            problems.into_iter().map(place).collect()
+        });
+        Ok(Self {
+            commit: Commit { id: checkout::commit(context), subject },
+            owner: owner(context)?,
+            declaration,
+            railway,
+            request,
+            lock: Lock::default(),
+            found: Value::new("result of preflight"),
+            backup: OnceLock::new(),
+            shipped: Mutex::default(),
+            outcome: Mutex::default(),
+            settings_begun: AtomicBool::new(false),
+            seconds: Mutex::default(),
+            began: lock::now(),
+            network: PASSED_ON
+                .into_iter()
+                .filter_map(|name| Some(Variable::plain(name, context.variable(name)?)))
+                .collect(),
+        })
+    }
+
+    /// Its commit.
+    pub fn commit(&self) -> &Commit {
+        &self.commit
+    }
+
+    fn platform<'a>(&'a self, access: &Access<'a>) -> Platform<'a> {
+        Platform::of(&self.railway, access)
+    }
+
+    fn by<'a>(&'a self, context: &'a Context, cancel: &'a CancelToken) -> Platform<'a> {
+        Platform { railway: &self.railway, runner: &*context.runner, cancel }
+    }
+
+    fn declared(&self) -> Result<&Declaration> {
+        self.declaration.as_ref().map_err(|_| anyhow::anyhow!("the declaration is wrong"))
+    }
+
+    /// How a dry run and the log name an upload.
+    fn message(&self) -> String {
+        let text = format!("{} {}", self.commit.id, self.commit.subject);
+        text.chars().filter(|letter| !letter.is_control()).take(120).collect::<String>().trim().to_owned()
+    }
+
+    /// The names of the services; what is wrong with the declaration is preflight's to tell.
+    fn services(&self) -> Vec<String> {
+        let declared = self.declaration.as_ref().map(|declaration| declaration.services.as_slice()).unwrap_or_default();
+        declared.iter().map(|service| service.name.clone()).collect()
+    }
+
+    fn shipped(&self) -> MutexGuard<'_, BTreeMap<String, Shipped>> {
+        self.shipped.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn outcome(&self) -> MutexGuard<'_, Outcome> {
+        self.outcome.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn seconds(&self) -> MutexGuard<'_, BTreeMap<String, u64>> {
+        self.seconds.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The CLI, with the token of our own environment; the token is hidden from now on.
+pub fn railway(context: &Context) -> Result<Railway> {
+    let program = context
+        .runner
+        .find("railway")
+        .ok_or_else(|| Failure::new(Exit::Missing, "the Railway CLI is not on PATH").hint(preflight::INSTALL))?;
+    let railway = Railway::new(&program, |name| context.variable(name));
+    for (name, _) in TOKENS {
+        context.terminal.hide(&context.variable(name).unwrap_or_default());
+    }
+    Ok(railway)
+}
+
+/// Who is releasing: in CI, whoever began the run.
+fn owner(context: &Context) -> Result<Owner> {
+    let variable = |name: &str| context.variable(name).filter(|value| !value.is_empty());
+    let of_git = || {
+        let said = context.runner.read(&git::user(context.project.root())).unwrap_or_default().stdout;
+        Some(said.trim().to_owned()).filter(|name| !name.is_empty())
+    };
+    let name = variable("GITHUB_ACTOR").or_else(of_git).or_else(|| variable("USER"));
+    let run = (|| {
+        let (server, repository) = (variable("GITHUB_SERVER_URL")?, variable("GITHUB_REPOSITORY")?);
+        Some(format!("{server}/{repository}/actions/runs/{}", variable("GITHUB_RUN_ID")?))
+    })();
+    Ok(Owner { name: name.unwrap_or_else(|| "somebody".to_owned()), run, nonce: local_settings::secret()? })
+}
+
+/// Releases what is checked out, or in a dry run says how.
+pub fn deploy(context: &Context, release: &Arc<Release>) -> Result<Receipt> {
+    let outcome = Rollout::new(phases::all(release))?.run(context);
+    let verdict = *release.outcome();
+    match outcome {
+        Ok(()) => Ok(Receipt::of(release)),
+        Err(error) => Err(verdict.explain(error, release)),
+    }
+}
+
+/// What was released to the environment.
+pub fn ledger(context: &Context, release: &Release) -> Result<Ledger> {
+    rollback::look(release, release.by(context, &CancelToken::on(&context.interrupt))).map(|(_, ledger)| ledger)
+}
+
+/// Gives back the lock that a deploy has left: that of this run of CI, or another one after asking.
+pub fn unlock(context: &Context, release: &Release) -> Result<u8> {
+    let cancel = CancelToken::on(&context.interrupt);
+    let platform = release.by(context, &cancel);
+    let (target, _) = rollback::look(release, platform)?;
+    let environment = &release.request.environment;
+    let Some(held) = lock::held(platform, target.any())? else {
+        context.terminal.note(format!("nobody has the deploy lock of {environment}"));
+        return Ok(0);
+    };
+    let is_ours = held.run.is_some() && held.run == release.owner.run;
+    if !is_ours && release.owner.run.is_some() {
+        context.terminal.note(format!("the deploy lock is another run's and stays: {}", held.describe(lock::now())));
+        return Ok(0);
+    }
+    if context.dry_run {
+        context.terminal.data(format!("# give {DEPLOY_LOCK} back, which {} has", held.owner))?;
+        return Ok(0);
+    }
+    if !is_ours && release.request.confirmed.as_deref() != Some(environment) {
+        let question = format!("{}. A deploy that still runs will fail.", held.describe(lock::now()));
+        context.confirm_word(&question, environment, &format!("--confirm {environment}"))?;
+    }
+    lock::break_open(platform, target.any())?;
+    context.terminal.note(format!("gave back the deploy lock of {}", held.owner));
+    Ok(0)
+}

@@ -1,0 +1,154 @@
+//! What was released to an environment: a shared variable that the newest releases stand in, the newest first, so that
+//! every checkout and every run of CI reads the same.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context as _, Result};
+use serde::{Deserialize, Serialize};
+
+use super::platform::Platform;
+use crate::product::RELEASES;
+use crate::tool::railway::Destination;
+
+/// How many are kept: variables have to be small.
+const KEPT: usize = 20;
+
+/// What came of a release.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    /// It was verified, and serves until the next.
+    Live,
+    /// It failed before it served.
+    Failed,
+    /// It served, failed, and the one before was put back.
+    PutBack,
+    /// It serves although it failed: the one before could not be put back.
+    Broken,
+    /// Somebody went back to it by hand.
+    RolledBack,
+}
+
+impl Verdict {
+    /// In words.
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Live => "live",
+            Self::Failed => "failed",
+            Self::PutBack => "failed, put back",
+            Self::Broken => "failed, still live",
+            Self::RolledBack => "rolled back to",
+        }
+    }
+}
+
+/// One release.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Entry {
+    /// Seconds since 1970.
+    pub at: u64,
+    /// Who did it.
+    pub owner: String,
+    /// Where it can be looked at.
+    pub run: Option<String>,
+    /// The commit.
+    pub commit: String,
+    /// The first line of its message.
+    pub subject: String,
+    /// The id of each service's deployment.
+    pub deployments: BTreeMap<String, String>,
+    /// The newest migration that it has.
+    pub migration: Option<u64>,
+    /// The migrations that it brought and that the version before it cannot live with.
+    #[serde(default)]
+    pub incompatible: Vec<u64>,
+    /// The backup that was made before.
+    pub backup: Option<String>,
+    /// How long each phase took, in seconds.
+    #[serde(default)]
+    pub seconds: BTreeMap<String, u64>,
+    /// What came of it.
+    pub verdict: Verdict,
+}
+
+/// The newest releases.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Ledger {
+    /// The newest first.
+    pub entries: Vec<Entry>,
+}
+
+impl Ledger {
+    /// What the environment remembers. What stands there and is not ours is an error: it would be written over.
+    pub fn load(platform: Platform<'_>, to: &Destination) -> Result<Self> {
+        match platform.shared(to, RELEASES)?.filter(|text| !text.trim().is_empty()) {
+            None => Ok(Self::default()),
+            Some(text) => {
+                serde_json::from_str(&text).with_context(|| format!("the shared variable {RELEASES} cannot be read"))
+            }
+        }
+    }
+
+    /// Writes a release down, before all others.
+    pub fn add(platform: Platform<'_>, to: &Destination, entry: Entry) -> Result<()> {
+        let mut ledger = Self::load(platform, to)?;
+        ledger.entries.insert(0, entry);
+        ledger.entries.truncate(KEPT);
+        platform.set_shared(to, RELEASES, &serde_json::to_string(&ledger)?)
+    }
+
+    /// The release that this deployment of a service belongs to.
+    pub fn of_deployment(&self, id: &str) -> Option<&Entry> {
+        self.entries.iter().find(|entry| entry.deployments.values().any(|deployment| deployment == id))
+    }
+
+    /// The newest word on a commit.
+    pub fn of_commit(&self, commit: &str) -> Option<&Entry> {
+        self.entries.iter().find(|entry| entry.commit == commit)
+    }
+
+    /// The migrations that releases newer than this one brought, and that it cannot live with. None where the release is
+    /// not known: nobody knows then.
+    pub fn incompatible_since(&self, entry: &Entry) -> Option<Vec<u64>> {
+        let place = self.entries.iter().position(|other| other == entry)?;
+        Some(self.entries[..place].iter().flat_map(|newer| newer.incompatible.clone()).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(commit: &str, incompatible: &[u64]) -> Entry {
+        Entry {
+            at: 0,
+            owner: "me".to_owned(),
+            run: None,
+            commit: commit.to_owned(),
+            subject: String::new(),
+            deployments: BTreeMap::from([("backend".to_owned(), format!("d-{commit}"))]),
+            migration: None,
+            incompatible: incompatible.to_vec(),
+            backup: None,
+            seconds: BTreeMap::new(),
+            verdict: Verdict::Live,
+        }
+    }
+
+    #[test]
+    fn every_release_since_counts_and_an_unknown_one_is_not_taken_for_harmless() {
+        let ledger = Ledger { entries: vec![entry("c", &[3]), entry("b", &[2]), entry("a", &[1])] };
+        assert_eq!(ledger.incompatible_since(&ledger.entries[2]), Some(vec![3, 2]));
+        assert_eq!(ledger.incompatible_since(&ledger.entries[0]), Some(vec![]));
+        assert_eq!(ledger.incompatible_since(&entry("z", &[])), None);
+        assert_eq!(ledger.of_deployment("d-b").unwrap().commit, "b");
+        assert!(ledger.of_deployment("d-z").is_none());
+    }
+
+    #[test]
+    fn a_ledger_of_a_later_version_with_more_in_it_is_read() {
+        let mut value = serde_json::to_value(Ledger { entries: vec![entry("a", &[])] }).unwrap();
+        value["entries"][0]["later"] = serde_json::json!(1);
+        assert_eq!(serde_json::from_value::<Ledger>(value).unwrap().entries.len(), 1);
+    }
+}

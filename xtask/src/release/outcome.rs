@@ -1,0 +1,104 @@
+//! How far a release came, and what that means for whoever asked for it.
+
+use std::sync::atomic::Ordering;
+
+use anyhow::Error;
+
+use super::Release;
+use super::preflight::Found;
+use crate::failure::{Exit, Failure, exit_code};
+use crate::terminal::{GOOD, STRONG, Terminal};
+
+/// How far a release came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Outcome {
+    /// Nothing was changed.
+    #[default]
+    Untouched,
+    /// Something was changed, but not what serves.
+    StillLive,
+    /// The new version serves.
+    Switched,
+    /// The version before serves again.
+    PutBack,
+    /// The new version serves, failed, and stays.
+    Stays,
+}
+
+impl Outcome {
+    /// The error of a release that came this far. An interruption keeps its code.
+    pub fn explain(self, error: Error, release: &Release) -> Error {
+        let commit = &release.commit.id;
+        let (exit, what) = match self {
+            Self::Untouched => return error,
+            Self::StillLive => {
+                (Exit::StillLive, format!("{commit} was not deployed, and {} is still live", before(release)))
+            }
+            Self::PutBack => {
+                (Exit::PutBack, format!("{commit} was live, failed, and {} was put back", before(release)))
+            }
+            Self::Switched | Self::Stays => (Exit::Failed, format!("{commit} is live, failed, and was not put back")),
+        };
+        let code = exit_code(&error);
+        let failure = match error.downcast::<Failure>() {
+            Ok(failure) => failure,
+            Err(error) => Failure::new(Exit::Failed, format!("{error:#}")),
+        };
+        let exit = match code {
+            130 => Exit::Interrupted,
+            143 => Exit::Terminated,
+            _ => exit,
+        };
+        let failure = failure.within(exit, &what);
+        let failure = if self == Self::StillLive && release.settings_begun.load(Ordering::Relaxed) {
+            failure.details(["the declared settings may be applied: the next deployment runs with them, by whomever"])
+        } else {
+            failure
+        };
+        let environment = &release.request.environment;
+        failure.hint(format!("cargo xtask releases --environment {environment}")).into()
+    }
+}
+
+/// What was live before.
+fn before(release: &Release) -> String {
+    let live = release.found.known().and_then(|found| found.live.iter().find(|live| live.deployment.is_some()));
+    match live {
+        Some(live) => live.commit.clone().unwrap_or_else(|| "the version before".to_owned()),
+        None => "nothing".to_owned(),
+    }
+}
+
+/// Tells what preflight has found.
+pub fn tell(release: &Release, found: &Found, terminal: &Terminal) {
+    let target = &found.target;
+    let commit = &release.commit;
+    terminal.note(format!(
+        "{STRONG}{}{STRONG:#} {} → {} of {}",
+        commit.id, commit.subject, target.environment, target.project
+    ));
+    for ((to, live), changes) in target.services.iter().zip(&found.live).zip(&found.changes) {
+        let now = match (&live.deployment, &live.commit) {
+            (None, _) => "nothing is live".to_owned(),
+            (Some(_), Some(commit)) if live.is_healthy => format!("{commit} is live"),
+            (Some(_), Some(commit)) => format!("{commit} is live and does not answer"),
+            (Some(one), None) => format!("{} is live and does not say its commit", one.id),
+        };
+        terminal.note(format!("  {}: {now}", to.service_name));
+        for change in changes {
+            terminal.note(format!("    {}.{}: {} → {}", change.section, change.key, change.live, change.declared));
+        }
+    }
+    let brought = &found.brought;
+    match brought.new.len() {
+        0 => {}
+        1 => terminal.note(format!("  one migration: {}", brought.new[0])),
+        count => terminal.note(format!("  {count} migrations, the last {}", brought.new[count - 1])),
+    }
+    for (version, why) in &brought.incompatible {
+        terminal.warn(format!(
+            "the live version cannot go on with migration {version} ({why}): there is no way back by a rollback"
+        ));
+    }
+    terminal.note(format!("{GOOD}✓{GOOD:#} preflight: nothing is in the way"));
+}

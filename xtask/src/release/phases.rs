@@ -1,0 +1,149 @@
+//! The phases of a release, in their order.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use anyhow::Result;
+
+use super::ledger::Ledger;
+use super::outcome::{self, Outcome};
+use super::{Release, backup, preflight, receipt, settings, ship, verify, watch};
+use crate::plan::{Access, Action, Phase, Plan};
+use crate::product::{DEPLOY_LOCK, PRODUCTION, RELEASES};
+use crate::step::Step;
+
+/// Those of a deploy.
+pub fn all(release: &Arc<Release>) -> Vec<Phase> {
+    let services = release.services();
+    let mut phases = vec![look(release)];
+    phases.extend(confirm(release));
+    phases.extend([take_lock(release), record(release)]);
+    phases.push(conditional(
+        release,
+        "back-up",
+        "keep the data, where a migration rules out a way back",
+        backup::actions,
+    ));
+    phases.push(conditional(
+        release,
+        "settings",
+        "have the declared settings, without a deployment",
+        settings::actions,
+    ));
+    for (index, name) in services.iter().enumerate() {
+        phases.push(ship::phase(release, index, name));
+        phases.push(verify::phase(release, index, name));
+    }
+    if !release.request.watch.is_zero() {
+        phases.push(conditional(release, "watch", "see that it answers no worse than the one before", watch::actions));
+    }
+    phases
+}
+
+/// A phase whose actions depend on what preflight has found.
+fn conditional(
+    release: &Arc<Release>,
+    name: &'static str,
+    purpose: &str,
+    actions: fn(&Arc<Release>) -> Vec<Action>,
+) -> Phase {
+    let release = Arc::clone(release);
+    Phase::new(name, purpose, move |_| Ok(Plan::of(name, actions(&release), "done")))
+}
+
+/// An action that drives several commands and keeps how long that took.
+pub fn timed(
+    release: &Arc<Release>,
+    name: impl Into<String>,
+    what: impl Into<String>,
+    commands: Vec<Step>,
+    run: impl Fn(&Release, &Access<'_>) -> Result<()> + Send + Sync + 'static,
+) -> Action {
+    let (release, name) = (Arc::clone(release), name.into());
+    Action::drive(what, commands, move |access| {
+        let begun = Instant::now();
+        let outcome = run(&release, access);
+        *release.seconds().entry(name.clone()).or_default() += begun.elapsed().as_secs();
+        outcome
+    })
+}
+
+fn look(release: &Arc<Release>) -> Phase {
+    let release = Arc::clone(release);
+    Phase::new("preflight", "find everything that is in the way, before anything is changed", move |_| {
+        let found = release.found.clone();
+        let look = timed(&release, "preflight", "look at the checkout, the project and what is live", vec![], {
+            move |release, access| {
+                let seen = preflight::look(release, access)?;
+                outcome::tell(release, &seen, &access.context.terminal);
+                found.set(seen);
+                Ok(())
+            }
+        });
+        Ok(Plan::of("preflight", vec![look], "nothing is in the way"))
+    })
+    .only_reads()
+}
+
+/// Asks for the environment's name, once it is known what would happen to it.
+pub fn confirm(release: &Arc<Release>) -> Option<Phase> {
+    let environment = release.request.environment.clone();
+    if environment != PRODUCTION || release.request.confirmed.as_deref() == Some(PRODUCTION) {
+        return None;
+    }
+    Some(Phase::new("confirm", format!("have the word {PRODUCTION} typed"), move |context| {
+        if !context.dry_run {
+            let question = format!("This changes what everybody gets from {environment}.");
+            context.confirm_word(&question, PRODUCTION, &format!("--confirm {PRODUCTION}"))?;
+        }
+        Ok(Plan::default())
+    }))
+}
+
+pub fn take_lock(release: &Arc<Release>) -> Phase {
+    let (taking, releasing) = (Arc::clone(release), Arc::clone(release));
+    Phase::new("lock", "be the only one who deploys there", move |_| {
+        let what = format!("set {DEPLOY_LOCK}, wait, and read it back");
+        let take = timed(&taking, "lock", what, vec![], |release, access| {
+            let to = release.found.get()?.target.any();
+            let terminal = &access.context.terminal;
+            release.lock.take(release.platform(access), to, &release.owner, release.request.lock_timeout, terminal)?;
+            // From here on a failure is that of a deploy, and no longer that of getting to it.
+            *release.outcome() = Outcome::StillLive;
+            Ok(())
+        });
+        Ok(Plan::of("lock", vec![take], "ours"))
+    })
+    .finally(move || {
+        let release = Arc::clone(&releasing);
+        let what = format!("give {DEPLOY_LOCK} back");
+        let give_back = Action::check(what, move |access| {
+            let Some(found) = release.found.known() else { return Ok(()) };
+            // A lock that stays ends by itself; the release is what it is.
+            if let Err(error) = release.lock.release(release.platform(access), found.target.any()) {
+                access.context.terminal.warn(format!("the deploy lock could not be given back: {error:#}"));
+            }
+            Ok(())
+        });
+        Ok(Plan::of("unlock", vec![give_back], "given back"))
+    })
+}
+
+/// Writes the release down, whatever came of it: while it has the lock.
+fn record(release: &Arc<Release>) -> Phase {
+    let release = Arc::clone(release);
+    Phase::new("record", "have it written down, whatever comes of it", |_| Ok(Plan::default())).finally(move || {
+        let release = Arc::clone(&release);
+        let what = format!("write it down in {RELEASES}");
+        let write = Action::check(what, move |access| {
+            let Some(entry) = receipt::entry(&release) else { return Ok(()) };
+            let Some(found) = release.found.known() else { return Ok(()) };
+            // A release that is live stays green; the next one says less about it.
+            if let Err(error) = Ledger::add(release.platform(access), found.target.any(), entry) {
+                access.context.terminal.warn(format!("the release could not be written down: {error:#}"));
+            }
+            Ok(())
+        });
+        Ok(Plan::of("record", vec![write], "written down"))
+    })
+}

@@ -1,0 +1,231 @@
+//! Preflight: everything that can be known before anything is changed. It only reads, and tells all that it finds at
+//! once.
+
+mod checkout;
+mod live;
+mod migrations;
+
+use std::fmt::Write as _;
+
+use anyhow::Result;
+
+use super::Release;
+use super::declaration::{Change, Declaration};
+use super::ledger::{Ledger, Verdict};
+use super::lock;
+use super::platform::Platform;
+use super::target::{self, Target};
+use crate::failure::{Exit, Failure};
+use crate::plan::Access;
+use crate::product::DECLARATION;
+use crate::product::setting::GENERATED;
+use crate::settings::parse_declaration;
+use crate::tool::railway::answer::{Deployment, UNDER_WAY, VariableName};
+use crate::tool::railway::{self, Destination, MINIMUM, Railway};
+
+pub use self::live::{Live, address};
+pub use self::migrations::Brought;
+
+/// Something that is in the way of a deployment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    exit: Exit,
+    text: String,
+    hints: Vec<String>,
+}
+
+impl Finding {
+    /// `text` is a sentence without a full stop.
+    pub fn new(exit: Exit, text: impl Into<String>) -> Self {
+        Self { exit, text: text.into(), hints: Vec::new() }
+    }
+
+    /// Adds what helps.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hints.push(hint.into());
+        self
+    }
+}
+
+/// What preflight found out, where nothing is in the way.
+#[derive(Debug)]
+pub struct Found {
+    /// Where the release goes.
+    pub target: Target,
+    /// What differs in each service's settings.
+    pub changes: Vec<Vec<Change>>,
+    /// What is live of each service.
+    pub live: Vec<Live>,
+    /// The migrations that the release brings.
+    pub brought: Brought,
+}
+
+/// Looks at everything.
+pub fn look(release: &Release, access: &Access<'_>) -> Result<Found> {
+    let platform = Platform::of(&release.railway, access);
+    let mut findings = version(&release.railway, access)?;
+    findings.extend(checkout::look(release, access));
+    let declaration = match &release.declaration {
+        Ok(declaration) => declaration,
+        Err(problems) => {
+            findings.extend(problems.iter().cloned());
+            return Err(refuse(findings).into());
+        }
+    };
+    // Without a usable CLI there is nobody to ask.
+    if findings.iter().any(|finding| finding.text.starts_with("railway ")) {
+        return Err(refuse(findings).into());
+    }
+    let request = &release.request;
+    let target = match target::resolve(platform, declaration, request.project.as_deref(), &request.environment)? {
+        Ok(target) => target,
+        Err(more) => {
+            findings.extend(more);
+            return Err(refuse(findings).into());
+        }
+    };
+    let (changes, more) = services(release, declaration, platform, &target, access)?;
+    findings.extend(more);
+    findings.extend(others(platform, &target)?);
+    let ledger = Ledger::load(platform, target.any())?;
+    let was_put_back = ledger.of_commit(&release.commit.id).is_some_and(|entry| entry.verdict == Verdict::PutBack);
+    if was_put_back && !request.again {
+        let what = format!("{} was released before, failed, and was put back", release.commit.id);
+        findings.push(Finding::new(Exit::Refused, what).hint("--again, if the reason was another one"));
+    }
+    let mut live = Vec::new();
+    for service in &target.services {
+        live.push(live::look(release, platform, service, &ledger, access)?);
+    }
+    let (brought, more) = migrations::look(&live, &ledger, access)?;
+    findings.extend(more);
+    let must_back_up = !brought.incompatible.is_empty() && live.iter().any(|live| live.deployment.is_some());
+    if must_back_up && target.database.is_none() && !request.without_backup {
+        let named = declaration.database.as_ref();
+        let why = named.map_or_else(
+            || "infra/railway.json names no database".to_owned(),
+            |name| format!("the project has no service {name}"),
+        );
+        let what = format!("a migration is not compatible with the live version, and nothing can be backed up: {why}");
+        findings.push(Finding::new(Exit::Refused, what).hint("--without-backup, if you have made one"));
+    }
+    if !findings.is_empty() {
+        return Err(refuse(findings).into());
+    }
+    Ok(Found { target, changes, live, brought })
+}
+
+/// One failure of all findings. Its code is the one that they share, else that of a missing prerequisite.
+pub fn refuse(findings: Vec<Finding>) -> Failure {
+    let first = findings.first().map_or(Exit::Failed, |finding| finding.exit);
+    let exit = if findings.iter().all(|finding| finding.exit == first) { first } else { Exit::Missing };
+    let count = findings.len();
+    let what = if count == 1 { "one thing is".to_owned() } else { format!("{count} things are") };
+    let mut failure = Failure::new(exit, format!("{what} in the way of this deployment, and nothing was changed"));
+    for finding in findings {
+        let mut text = format!("• {}", finding.text);
+        if count > 1 {
+            for hint in &finding.hints {
+                let _ = write!(text, "\n    {hint}");
+            }
+        }
+        failure = failure.details(text.lines().map(str::to_owned));
+        if count == 1 {
+            failure = finding.hints.into_iter().fold(failure, Failure::hint);
+        }
+    }
+    failure
+}
+
+fn version(railway: &Railway, access: &Access<'_>) -> Result<Vec<Finding>> {
+    let (version, numbers) = railway::parse_version(&access.runner.read(&railway.version())?)?;
+    if numbers >= MINIMUM {
+        return Ok(Vec::new());
+    }
+    let (major, minor) = MINIMUM;
+    let what = format!("railway {version} is too old: {major}.{minor} is the oldest that has everything");
+    Ok(vec![Finding::new(Exit::Missing, what).hint(INSTALL)])
+}
+
+/// How the CLI is installed.
+pub const INSTALL: &str = "npm install --global @railway/cli, or cargo install --locked railwayapp";
+
+/// What of each service differs, and what of it is in the way.
+fn services(
+    release: &Release,
+    declaration: &Declaration,
+    platform: Platform<'_>,
+    target: &Target,
+    access: &Access<'_>,
+) -> Result<(Vec<Vec<Change>>, Vec<Finding>)> {
+    let (mut changes, mut findings) = (Vec::new(), Vec::new());
+    let variables = platform.variable_names(&target.any().environment)?;
+    for (service, to) in declaration.services.iter().zip(&target.services) {
+        findings.extend(missing_variables(&variables, to, &target.environment)?);
+        if let Some(file) = platform.service(to)?.service_instance.railway_config_file.filter(|file| !file.is_empty()) {
+            let what = format!("{} still reads {file}, which overrides what is declared", to.service_name);
+            findings.push(Finding::new(Exit::Missing, what).hint("remove that path in the service's settings"));
+        }
+        if platform.deploys_by_itself(to)? {
+            access.context.terminal.warn(format!(
+                "{} also deploys by itself when somebody pushes: turn that off, or two deployments will race",
+                to.service_name
+            ));
+        }
+        changes.push(service.changes(&release.request.environment, &platform.settings(to)?));
+    }
+    Ok((changes, findings))
+}
+
+/// The variables that a service needs and does not have. Only names are looked at.
+fn missing_variables(there: &[VariableName], to: &Destination, environment: &str) -> Result<Vec<Finding>> {
+    let declared = parse_declaration(DECLARATION)?;
+    let needed = declared.iter().filter(|one| one.required || GENERATED.contains(&one.name.as_str()));
+    let is_there =
+        |name: &str| there.iter().any(|one| one.name == name && one.service_id.as_deref() == Some(to.service.as_str()));
+    let missing: Vec<&str> = needed.map(|one| one.name.as_str()).filter(|name| !is_there(name)).collect();
+    if missing.is_empty() {
+        return Ok(Vec::new());
+    }
+    let what = format!("{} has no {} in {environment}", to.service_name, missing.join(", "));
+    let hint = format!("cargo xtask env diff --environment {environment}, and env push to set them");
+    Ok(vec![Finding::new(Exit::Missing, what).hint(hint)])
+}
+
+/// What somebody else is doing there.
+fn others(platform: Platform<'_>, target: &Target) -> Result<Vec<Finding>> {
+    let mut findings = Vec::new();
+    let staged = platform.staged(&target.any().environment)?;
+    if !staged.is_empty() {
+        let shown: Vec<&str> = staged.iter().map(String::as_str).take(5).collect();
+        let what = format!("somebody has staged changes that would be applied with ours: {}", shown.join(", "));
+        findings
+            .push(Finding::new(Exit::Refused, what).hint("apply or discard them in the dashboard, then deploy again"));
+    }
+    // Under our lock, a deployment under way is that of whoever holds it; the lock's own wait says so.
+    if lock::held(platform, target.any())?.is_some() {
+        return Ok(findings);
+    }
+    for to in &target.services {
+        findings.extend(under_way(&platform.deployments(to, &UNDER_WAY, 5)?, to));
+    }
+    Ok(findings)
+}
+
+/// The finding that deployments are under way which take no lock of ours.
+pub fn under_way(deployments: &[Deployment], to: &Destination) -> Option<Finding> {
+    let first = deployments.first()?;
+    let who = first.creator.as_ref().and_then(|creator| creator.name.clone()).unwrap_or_else(|| "somebody".to_owned());
+    let what = format!(
+        "a deployment of {} that takes no lock is under way: {} of {who}, {}, begun {}",
+        to.service_name, first.id, first.status, first.created_at
+    );
+    Some(Finding::new(Exit::Locked, what).hint("wait until it has ended, or stop it in the dashboard"))
+}
+
+impl From<Finding> for Failure {
+    fn from(finding: Finding) -> Self {
+        finding.hints.into_iter().fold(Self::new(finding.exit, finding.text), Self::hint)
+    }
+}

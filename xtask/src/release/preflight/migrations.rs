@@ -1,0 +1,89 @@
+//! Which migrations a release brings, and whether the version that is live can go on with them.
+
+use std::path::Path;
+
+use anyhow::Result;
+
+use super::{Finding, Live};
+use crate::database::lint;
+use crate::database::migrations::{self, Migration};
+use crate::failure::Exit;
+use crate::plan::Access;
+use crate::product::MIGRATIONS;
+use crate::release::ledger::Ledger;
+use crate::tool::git;
+
+/// The migrations that a release brings.
+#[derive(Debug, Clone, Default)]
+pub struct Brought {
+    /// The newest of all.
+    pub newest: Option<u64>,
+    /// Those that the live version does not have.
+    pub new: Vec<u64>,
+    /// Those of them that the live version cannot go on with, and why.
+    pub incompatible: Vec<(u64, String)>,
+    /// Whether it is known what the live version has.
+    pub is_known: bool,
+}
+
+/// Compares the migrations with those of the live version, and lints the new ones.
+pub fn look(live: &[Live], ledger: &Ledger, access: &Access<'_>) -> Result<(Brought, Vec<Finding>)> {
+    let folder = access.context.project.root().join(MIGRATIONS);
+    let found = migrations::read(&folder)?;
+    let mut findings: Vec<Finding> = found
+        .problems
+        .iter()
+        .map(|problem| Finding::new(Exit::Migrations, problem.clone()).hint("cargo xtask migrate lint"))
+        .collect();
+    let mut brought = Brought { newest: found.all.last().map(|last| last.version), ..Brought::default() };
+    let Some(serving) = live.iter().find(|live| live.deployment.is_some()) else {
+        // The first release: there is nothing that has to go on.
+        brought.new = found.all.iter().map(|one| one.version).collect();
+        brought.is_known = true;
+        return Ok((brought, findings));
+    };
+    let Some(has) = versions_of(serving, ledger, access)? else {
+        access.context.terminal.warn(
+            "the live version does not say which migrations it has: nobody knows whether it can go on with the new ones",
+        );
+        return Ok((brought, findings));
+    };
+    let new: Vec<Migration> = found.all.into_iter().filter(|one| !has(one.version)).collect();
+    brought.is_known = true;
+    brought.new = new.iter().map(|one| one.version).collect();
+    for verdict in lint::lint(access.context, &new)? {
+        // What the live version cannot go on with is no mistake: it takes a backup, and rules out a rollback.
+        for finding in verdict.open().filter(|finding| finding.compatible) {
+            let what = format!("{}:{} {}: {}", verdict.file, finding.line, finding.rule, finding.effect);
+            findings.push(Finding::new(Exit::Migrations, what).hint("cargo xtask migrate lint"));
+        }
+        if !verdict.compatible {
+            let why = verdict.findings.iter().find(|one| !one.compatible && one.accepted.is_none());
+            let why = why.map_or_else(String::new, |finding| finding.rule.clone());
+            brought.incompatible.push((verdict.version, why));
+        }
+    }
+    Ok((brought, findings))
+}
+
+type Has = Box<dyn Fn(u64) -> bool>;
+
+/// Which migrations the live version has: as its commit says, else as its release was written down.
+fn versions_of(live: &Live, ledger: &Ledger, access: &Access<'_>) -> Result<Option<Has>> {
+    if let Some(commit) = live.commit.as_deref().filter(|commit| *commit != "unknown") {
+        let commit = commit.trim_end_matches("-dirty");
+        let step = git::files_of(access.context.project.root(), commit, MIGRATIONS);
+        let output = access.runner.read(&step)?;
+        if output.is_success() {
+            let versions: Vec<u64> = output.stdout.lines().filter_map(version_of).collect();
+            return Ok(Some(Box::new(move |version| versions.contains(&version))));
+        }
+    }
+    let recorded = live.deployment.as_ref().and_then(|one| ledger.of_deployment(&one.id));
+    Ok(recorded.and_then(|entry| entry.migration).map(|newest| -> Has { Box::new(move |version| version <= newest) }))
+}
+
+fn version_of(path: &str) -> Option<u64> {
+    let name = Path::new(path).file_name()?.to_str()?;
+    name.strip_suffix(".up.sql")?.split('_').next()?.parse().ok()
+}

@@ -1,0 +1,251 @@
+//! Ship: the upload, and what becomes of the deployment that it starts.
+//!
+//! The CLI would wait as well, but its wait has no end where a deployment is skipped or removed, and is over too early
+//! where a stream breaks. So the upload comes back at once, and the deployment is asked for by its id.
+
+mod logs;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use anyhow::{Result, anyhow};
+
+use self::logs::Logs;
+use super::outcome::Outcome;
+use super::phases::timed;
+use super::platform::Platform;
+use super::preflight::{self, Live};
+use super::{Release, bundle, put_back};
+use crate::failure::{Exit, Failure};
+use crate::plan::{Access, Phase, Plan};
+use crate::runner::{self, Output};
+use crate::step::Step;
+use crate::tool::railway::answer::{Deployment, Status, UNDER_WAY};
+use crate::tool::railway::{self, Destination};
+use crate::wait::{self, Poll, Waited};
+
+/// How often a deployment is asked for.
+pub const LOOK: Duration = Duration::from_millis(if cfg!(test) { 1 } else { 2_000 });
+
+/// An upload of a service, and how far it came.
+#[derive(Debug, Clone)]
+pub struct Shipped {
+    /// The id of the deployment.
+    pub deployment: String,
+    /// Whether it serves.
+    pub is_live: bool,
+    /// Whether the platform has ended it.
+    pub has_failed: bool,
+}
+
+/// The phase that ships a service; undone, the version before serves again.
+pub fn phase(release: &Arc<Release>, index: usize, name: &str) -> Phase {
+    let (shipping, undoing) = (Arc::clone(release), Arc::clone(release));
+    let (lane, service) = (format!("ship {name}"), name.to_owned());
+    Phase::new(format!("ship-{name}"), format!("have {name} built and started"), move |_| {
+        let commands = upload_step(&shipping, index, "<folder>".as_ref()).into_iter().collect();
+        let what = format!("upload {service} and wait until it serves");
+        let service = service.clone();
+        let ship = timed(&shipping, format!("ship {service}"), what, commands, move |release, access| {
+            ship(release, access, index, &service)
+        });
+        Ok(Plan::of(&lane, vec![ship], "it serves"))
+    })
+    .undo(put_back::plan(&undoing, index, name))
+}
+
+fn upload_step(release: &Release, index: usize, folder: &std::path::Path) -> Option<Step> {
+    let to = release.found.known()?.target.services.get(index)?;
+    Some(release.railway.up(folder, to, &release.message()))
+}
+
+fn ship(release: &Release, access: &Access<'_>, index: usize, service: &str) -> Result<()> {
+    let platform = release.platform(access);
+    let found = release.found.get()?;
+    let (to, live) = (&found.target.services[index], &found.live[index]);
+    release.lock.confirm(platform, to)?;
+    if let Some(finding) = preflight::under_way(&platform.deployments(to, &UNDER_WAY, 5)?, to) {
+        return Err(Failure::from(finding).into());
+    }
+    let known: Vec<String> = platform.deployments(to, &[], 5)?.into_iter().map(|one| one.id).collect();
+    access.line.state("upload what the image is made from");
+    let deployment = upload(release, access, index, &known)?;
+    let shipped = Shipped { deployment: deployment.clone(), is_live: false, has_failed: false };
+    release.shipped().insert(service.to_owned(), shipped);
+    access.context.terminal.note(format!("  {service}: deployment {deployment}"));
+    let mut logs = Logs::of(service, &deployment);
+    let verdict = follow(release, access, to, &deployment, &mut logs);
+    if let Some(shipped) = release.shipped().get_mut(service) {
+        match &verdict {
+            Ok(Ended::Serves) => shipped.is_live = true,
+            Ok(Ended::Failed(_)) => shipped.has_failed = true,
+            // Nobody knows: it may still be under way.
+            Err(_) => {}
+        }
+    }
+    match verdict? {
+        Ended::Serves => {
+            *release.outcome() = Outcome::Switched;
+            Ok(())
+        }
+        Ended::Failed(last) => Err(failure(release, access, to, live, &last, &mut logs).into()),
+    }
+}
+
+/// Uploads, and gives back the deployment's id: what the CLI says of it, or what is there that was not before.
+fn upload(release: &Release, access: &Access<'_>, index: usize, known: &[String]) -> Result<String> {
+    let platform = release.platform(access);
+    let found = release.found.get()?;
+    let to = &found.target.services[index];
+    let service = &release.declared()?.services[index];
+    let dockerfile = service.setting(&release.request.environment, "build", "dockerfilePath");
+    let dockerfile = dockerfile.as_ref().and_then(|path| path.as_str()).unwrap_or("Dockerfile").to_owned();
+    let folder = bundle::make(access.context, access.runner, &dockerfile, &release.commit.id)?;
+    let step = release.railway.up(folder.path(), to, &release.message());
+    let output = platform.upload(&step)?;
+    if let Some(id) = railway::parse_up(&output) {
+        return Ok(id);
+    }
+    // The upload may have arrived although its answer did not.
+    access.cancel.check()?;
+    let new = platform.deployments(to, &[], 5)?.into_iter().find(|one| !known.contains(&one.id));
+    if let Some(new) = new {
+        let what = format!("the upload was not answered, but has begun the deployment {}", new.id);
+        access.context.terminal.warn(what);
+        return Ok(new.id);
+    }
+    Err(refused_upload(&step, &output).into())
+}
+
+fn refused_upload(step: &Step, output: &Output) -> Failure {
+    let failure = runner::failure(step, output.code, &output.lines());
+    let said = output.lines().join(" ");
+    if said.contains("413") || said.to_lowercase().contains("too large") {
+        return failure.hint("the upload is too large: .dockerignore says what belongs to it");
+    }
+    failure
+}
+
+/// How a deployment ended.
+enum Ended {
+    Serves,
+    Failed(Box<Deployment>),
+}
+
+/// Asks for the deployment until it has ended, one way or the other. Where Railway does not answer, that is no verdict.
+fn follow(release: &Release, access: &Access<'_>, to: &Destination, id: &str, logs: &mut Logs) -> Result<Ended> {
+    let platform = release.platform(access);
+    let terminal = &access.context.terminal;
+    let (mut told, mut silent_since) = (String::new(), None::<Instant>);
+    let waited = wait::until_every(LOOK, release.request.timeout, access.cancel, || {
+        release.lock.keep(platform, to)?;
+        let deployment = match platform.look_at(id)? {
+            Ok(deployment) => deployment,
+            Err(refusal) => {
+                let since = *silent_since.get_or_insert_with(Instant::now);
+                access.line.detail(&format!("Railway does not answer: {}", refusal.text()));
+                return Ok(Poll::Pending(format!(
+                    "Railway has not answered for {}: {}",
+                    humantime::format_duration(Duration::from_secs(since.elapsed().as_secs())),
+                    refusal.text()
+                )));
+            }
+        };
+        silent_since = None;
+        logs.show(platform, terminal);
+        if told != deployment.status {
+            told.clone_from(&deployment.status);
+            access.line.state(&told.to_lowercase().replace('_', " "));
+        }
+        match deployment.verdict() {
+            Status::Good => Ok(Poll::Ready(Ended::Serves)),
+            Status::Bad => Ok(Poll::Ready(Ended::Failed(Box::new(deployment)))),
+            Status::NeedsApproval => {
+                access.line.detail("somebody has to approve it in the dashboard");
+                Ok(Poll::Pending("it needs an approval in the dashboard".to_owned()))
+            }
+            Status::UnderWay => Ok(Poll::Pending(deployment.status)),
+            Status::Unknown => {
+                access.line.detail("a status that is not known here");
+                Ok(Poll::Pending(format!("{}, which is not known here", deployment.status)))
+            }
+        }
+    })?;
+    match waited {
+        Waited::Done(ended) => Ok(ended),
+        Waited::TimedOut(seen) => {
+            let timeout = humantime::format_duration(release.request.timeout);
+            let what = format!("the deployment {id} of {} did not end within {timeout}: {seen}", to.service_name);
+            Err(Failure::new(Exit::Unhealthy, what)
+                .hint("--timeout SECONDS, if it only needs more time")
+                .hint(format!("railway logs {id} --build"))
+                .into())
+        }
+    }
+}
+
+/// Why a deployment failed: the step, what Railway makes of it, who overtook it, and the last lines of its log again.
+fn failure(
+    release: &Release,
+    access: &Access<'_>,
+    to: &Destination,
+    live: &Live,
+    deployment: &Deployment,
+    logs: &mut Logs,
+) -> Failure {
+    let platform = release.platform(access);
+    let (id, name) = (&deployment.id, &to.service_name);
+    let what = match deployment.status.as_str() {
+        "CANCELLED" | "REMOVED" | "REMOVING" | "SKIPPED" => {
+            let newer = newer_than(platform, to, deployment);
+            let by = newer.map_or_else(String::new, |newer| format!(": {newer} is newer"));
+            format!("the deployment {id} of {name} was {}{by}", deployment.status.to_lowercase())
+        }
+        status => {
+            let step = platform.failed_step(id);
+            let why = step.map_or_else(String::new, |step| format!(": {step}"));
+            format!("the deployment {id} of {name} {}{why}", status.to_lowercase())
+        }
+    };
+    let mut failure = Failure::new(Exit::StillLive, what);
+    match &deployment.diagnosis {
+        serde_json::Value::Null => {}
+        serde_json::Value::String(text) => failure = failure.details(text.lines().map(str::to_owned)),
+        other => failure = failure.details([other.to_string()]),
+    }
+    let failure = failure.details(logs.last_words(platform)).hint(format!("railway logs {id} --build"));
+    if live.deployment.is_none() { failure.details(["nothing was live before".to_owned()]) } else { failure }
+}
+
+fn newer_than(platform: Platform<'_>, to: &Destination, deployment: &Deployment) -> Option<String> {
+    let all = platform.deployments(to, &[], 5).ok()?;
+    all.into_iter().find(|one| one.created_at > deployment.created_at).map(|one| one.id)
+}
+
+/// Now, in RFC 3339.
+pub fn timestamp(time: SystemTime) -> String {
+    humantime::format_rfc3339_seconds(time).to_string()
+}
+
+/// Waits until a deployment serves that was begun in another way than by an upload; its failure is an error.
+pub fn until_it_serves(platform: Platform<'_>, access: &Access<'_>, id: &str, timeout: Duration) -> Result<()> {
+    let waited = wait::until_every(LOOK, timeout, access.cancel, || match platform.look_at(id)? {
+        Ok(deployment) => match deployment.verdict() {
+            Status::Good => Ok(Poll::Ready(())),
+            Status::Bad => Err(anyhow!("the deployment {id} has ended as {}", deployment.status)),
+            _ => {
+                access.line.detail(&deployment.status.to_lowercase());
+                Ok(Poll::Pending(deployment.status))
+            }
+        },
+        Err(refusal) => Ok(Poll::Pending(refusal.text().to_owned())),
+    })?;
+    match waited {
+        Waited::Done(()) => Ok(()),
+        Waited::TimedOut(seen) => {
+            let timeout = humantime::format_duration(timeout);
+            Err(Failure::new(Exit::Unhealthy, format!("the deployment {id} did not serve within {timeout}: {seen}"))
+                .into())
+        }
+    }
+}

@@ -1,0 +1,74 @@
+//! What is checked out becomes what answers.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+
+use crate::cli::Deploy;
+use crate::context::Context;
+use crate::file;
+use crate::release::{self, Receipt, Release, Request};
+use crate::stack::host::{self, Host};
+use crate::terminal::{GOOD, STRONG};
+
+/// Deploys, and comes back with 0 only when this commit answers and works.
+pub fn run(context: &Context, arguments: &Deploy) -> Result<u8> {
+    let request = Request {
+        confirmed: arguments.confirm.confirm.clone(),
+        url: arguments.url.as_deref().map(|url| url.trim_end_matches('/').to_owned()),
+        allow_dirty: arguments.overrides.allow_dirty,
+        again: arguments.overrides.again,
+        without_backup: arguments.overrides.without_backup,
+        lock_timeout: Duration::from_secs(arguments.lock_timeout),
+        timeout: Duration::from_secs(arguments.timeout),
+        watch: arguments.watch,
+        ..Request::of(&arguments.to.environment, arguments.to.project.clone(), host::binary()?)
+    };
+    let release = Arc::new(Release::of(context, request)?);
+    if arguments.unlock {
+        return release::unlock(context, &release);
+    }
+    // It asks the service for its health and walks through it.
+    let build = Host::open(context).build()?;
+    if context.dry_run {
+        build.print(&context.terminal)?;
+        context.terminal.data("")?;
+    } else {
+        build.run(context).result?;
+    }
+    let outcome = release::deploy(context, &release);
+    if context.dry_run {
+        return outcome.map(|_| 0);
+    }
+    // What came of it is kept also where it failed.
+    let receipt = Receipt::of(&release);
+    if let Some(path) = &arguments.receipt {
+        keep(path, &receipt)?;
+    }
+    outcome?;
+    if arguments.output.json {
+        context.terminal.json(&receipt)?;
+        return Ok(0);
+    }
+    let commit = release.commit();
+    context.terminal.data(format!(
+        "{GOOD}✓{GOOD:#} {STRONG}{}{STRONG:#} answers in {}, {} s after its beginning",
+        commit.id,
+        arguments.to.environment,
+        receipt.total()
+    ))?;
+    for url in receipt.urls() {
+        context.terminal.data(format!("  {url}"))?;
+    }
+    Ok(0)
+}
+
+fn keep(path: &Path, receipt: &Receipt) -> Result<()> {
+    let text = serde_json::to_string_pretty(receipt)?;
+    file::write(path, format!("{text}\n").as_bytes(), 0o644).with_context(|| format!("cannot write {}", path.display()))
+}
+
+#[cfg(test)]
+mod tests;
