@@ -12,7 +12,7 @@ use crate::failure::{Exit, Failure};
 use crate::interrupt::CancelToken;
 use crate::step::Step;
 use crate::terminal::{BAD, GOOD, NOTICE, Table};
-use crate::tool::cargo;
+use crate::tool::{cargo, version};
 
 /// What came of a check.
 enum Verdict {
@@ -116,7 +116,22 @@ fn format(context: &Context, fix: bool) -> Result<Verdict> {
 }
 
 fn lint(context: &Context, _: bool) -> Result<Verdict> {
-    run_step(context, "lint", &cargo::clippy(context.project.root(), context.terminal.is_colored()))
+    let verdict = run_step(context, "lint", &cargo::clippy(context.project.root(), context.terminal.is_colored()))?;
+    let Verdict::Failed(error) = verdict else { return Ok(verdict) };
+    Ok(Verdict::Failed(match (error.downcast::<Failure>(), newer_rust(context)) {
+        (Ok(failure), Some(hint)) => failure.hint(hint).into(),
+        (Ok(failure), None) => failure.into(),
+        (Err(error), _) => error,
+    }))
+}
+
+/// What helps where this Rust is newer than the one that CI has: each version brings lints of its own.
+fn newer_rust(context: &Context) -> Option<String> {
+    let ours = env!("CARGO_PKG_RUST_VERSION");
+    let said = context.runner.read(&cargo::rustc_version(context.project.root())).ok()?.stdout;
+    let found = version::word(said.trim());
+    let is_newer = version::major_minor(found)? > version::major_minor(ours)?;
+    is_newer.then(|| format!("cargo +{ours} xtask check, which has the lints of CI; Rust {found} may have others"))
 }
 
 fn dependencies(context: &Context, _: bool) -> Result<Verdict> {
