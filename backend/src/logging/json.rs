@@ -187,6 +187,16 @@ mod tests {
     }
 
     #[test]
+    fn a_record_of_the_log_crate_has_the_target_that_it_came_from() {
+        let lines = lines(|| {
+            tracing::warn!(target: "log", { "log.target" = "some::library", "log.line" = 7, "log.file" = "a.rs" }, "said");
+        });
+        let mut line = lines[0].clone();
+        line.as_object_mut().unwrap().remove("timestamp");
+        assert_eq!(line, json!({ "level": "WARN", "message": "said", "target": "some::library" }));
+    }
+
+    #[test]
     fn a_line_has_the_fields_of_its_request_also_those_that_came_later() {
         let lines = lines(|| {
             let span = tracing::info_span!("request", path = "/a\"b", route = tracing::field::Empty);

@@ -203,4 +203,27 @@ mod tests {
         drop(goes_on);
         sink.finish();
     }
+
+    #[test]
+    fn lines_that_were_dropped_are_told_at_the_end_and_only_then() {
+        use tracing_subscriber::layer::SubscriberExt as _;
+        for (rush, is_told) in [(MOST / 1024 + 7, true), (1, false)] {
+            let ((written, writes), (goes_on, go_on)) = (mpsc::channel(), mpsc::channel());
+            let sink = open(Slow { written, go_on });
+            sink.add(b"first\n");
+            writes.recv().unwrap();
+            (0..rush).for_each(|_| sink.add(&[b'x'; 1024]));
+            goes_on.send(()).unwrap();
+            // The reader has caught up: there is room again.
+            writes.recv().unwrap();
+            goes_on.send(()).unwrap();
+            goes_on.send(()).unwrap();
+            let layer = tracing_subscriber::fmt::layer().with_ansi(false).with_writer(sink);
+            tracing::subscriber::with_default(tracing_subscriber::registry().with(layer), finish);
+            let last: Vec<u8> = writes.try_iter().flatten().collect();
+            let last = String::from_utf8(last).unwrap();
+            let warning = "log lines were dropped, because they could not be written lines=7";
+            assert_eq!(last.contains(warning), is_told, "{last}");
+        }
+    }
 }

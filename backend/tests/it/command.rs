@@ -262,7 +262,20 @@ fn migrations_run_at_start_where_that_is_asked_for() {
     let port = [("PORT".to_owned(), serving.port.to_string())];
     assert_eq!(run(&["healthcheck"], &port).status.code(), Some(0));
     serving.signal("INT");
-    assert_eq!(serving.end().0, Some(0));
+    let (code, said) = serving.end();
+    assert_eq!(code, Some(0));
+    let place = |words: &str| said.find(words).unwrap_or_else(|| panic!("no {words:?} in {said}"));
+    let (mut count, mut last) = (0, 0);
+    for migration in backend::migrations::EMBEDDED.iter().filter(|one| one.migration_type.is_up_migration()) {
+        let at = place(&format!(" INFO applied {}_", migration.version));
+        assert!(at > last, "each in its turn: {said}");
+        (count, last) = (count + 1, at);
+    }
+    assert!(place(&format!(" INFO migrations are up to date applied={count}")) > last, "{said}");
+    let serving = serve(&settings(&database, &[("RUN_MIGRATIONS", "true")]));
+    serving.signal("INT");
+    let (_, again) = serving.end();
+    assert!(again.contains("up to date applied=0") && !again.contains("INFO applied "), "{again}");
     assert_eq!(run(&["healthcheck"], &port).status.code(), Some(1), "nobody is there any more");
 }
 

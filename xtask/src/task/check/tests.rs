@@ -85,7 +85,8 @@ fn lints_of_a_newer_rust_are_told_from_those_of_ci() {
     let fixture = clean();
     fixture.runner.on("clippy", fails(101, "error: unused"));
     let hint = format!("cargo +{} xtask check", env!("CARGO_PKG_RUST_VERSION"));
-    for (version, is_newer) in [("rustc 1.999.0 (abc 2099-01-01)\n", true), ("rustc 1.95.3 (abc 2026-01-01)\n", false)] {
+    for (version, is_newer) in [("rustc 1.999.0 (abc 2099-01-01)\n", true), ("rustc 1.95.3 (abc 2026-01-01)\n", false)]
+    {
         fixture.runner.on("rustc --version", says(version));
         assert!(run(&fixture.context, false).is_err());
         assert_eq!(fixture.said().contains(&hint), is_newer, "{version}: {}", fixture.said());
