@@ -3,6 +3,7 @@
 //!
 //! Nothing here asks which engine runs the database: a [`target::Target`] reaches it.
 
+pub mod check;
 pub mod compatibility;
 pub mod difference;
 pub mod dump;
@@ -11,6 +12,8 @@ pub mod lint;
 pub mod migrations;
 pub mod reset;
 pub mod restore;
+pub mod schema;
 mod sql;
 pub mod survey;
 pub mod target;
+pub mod trace;

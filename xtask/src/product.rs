@@ -33,9 +33,11 @@ pub const HANDLER: (&str, &str) = ("backend/src/health/mod.rs", "env!(\"CARGO_PK
 /// What the backend is made of: a change in one of these, or below, is worth a build.
 pub const SOURCES: &[&str] = &["backend", "Cargo.toml", "Cargo.lock", ".cargo/config.toml", "rust-toolchain.toml"];
 /// What lies among it and is not in the binary.
-pub const NOT_BUILT: &[&str] = &["backend/tests", "backend/benches"];
+pub const NOT_BUILT: &[&str] = &["backend/tests", "backend/benches", SCHEMA];
 /// The migrations, which are built into the binary.
 pub const MIGRATIONS: &str = "backend/migrations";
+/// What the migrations add up to.
+pub const SCHEMA: &str = "backend/schema.sql";
 /// Where dumps of the database lie.
 pub const DUMPS: &str = "dumps";
 /// What the demo data is made from.

@@ -40,7 +40,7 @@ use crate::tool::backend::Program;
 use crate::tool::system::Package;
 
 /// What dumps and restores a database; `psql` and `pg_restore` come with it.
-const DATABASE_CLIENTS: Client = Client { programs: &["pg_dump"], port_flag: None, package: Package::Psql };
+pub const DATABASE_CLIENTS: Client = Client { programs: &["pg_dump"], port_flag: None, package: Package::Psql };
 
 /// The stack of a checkout.
 pub struct Stack<'a> {

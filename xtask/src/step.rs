@@ -211,6 +211,13 @@ impl Step {
         self
     }
 
+    /// Without the advice that it was given, which is about another place than the one where it is run.
+    #[must_use]
+    pub fn without_hints(mut self) -> Self {
+        self.hints.clear();
+        self
+    }
+
     /// The exit code of a task that fails because of it.
     #[must_use]
     pub fn exit(mut self, exit: Exit) -> Self {

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 
 use super::{Json, Locked};
+use crate::stack::servers::Origin;
 
 /// `migrate`
 #[derive(Debug, Args)]
@@ -40,6 +41,8 @@ Examples:
         #[arg(short, long)]
         yes: bool,
     },
+    /// Try the migrations on databases that are thrown away: up, down, up again, and the newest on one with rows
+    Check(MigrateCheck),
     /// Find what a migration would do to a database that is in use
     Lint(Lint),
     /// Revert the newest migration, or several, with their down files as they were applied
@@ -95,6 +98,32 @@ pub struct MigrateRevert {
     pub yes: bool,
     #[command(flatten)]
     pub lock: Locked,
+}
+
+/// `migrate check`
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Applies every migration from nothing, reverts them to nothing, applies them again and compares the schemas. Compares \
+backend/schema.sql and the metadata of the queries. Adds the seed, reverts the newest migrations and traces them on a \
+database with rows: the locks each statement takes, the tables it rewrites or reads as a whole, and where that is not \
+what the lint expects. The newest are those in no commit; else those that the origin does not have; else the last one.
+
+Examples:
+  cargo xtask migrate check
+  cargo xtask migrate check --fix
+  cargo xtask migrate check draft.sql")]
+pub struct MigrateCheck {
+    /// Scripts to trace, each on a copy of a database with all migrations and the seed; nothing else is checked then
+    #[arg(value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+    /// Write backend/schema.sql and the metadata of the queries where they are not fresh
+    #[arg(long)]
+    pub fix: bool,
+    /// Where the server comes from
+    #[arg(long, value_enum, default_value_t, value_name = "ORIGIN")]
+    pub servers: Origin,
+    #[command(flatten)]
+    pub output: Json,
 }
 
 /// `migrate lint`

@@ -4,7 +4,7 @@
 //! *compatible* when nothing is left in it that the version before, which still runs, cannot go on with.
 
 pub mod advice;
-mod rules;
+pub mod rules;
 #[cfg(test)]
 mod tests;
 
@@ -23,6 +23,9 @@ use crate::tool::squawk;
 
 /// squawk's name for what it cannot read, which nobody can accept.
 const SYNTAX_ERROR: &str = "syntax-error";
+
+/// What the names of a trace's rules begin with.
+pub const TRACED: &str = "trace-";
 
 /// A finding before anybody has accepted it.
 #[derive(Debug, Default, Clone)]
@@ -140,7 +143,8 @@ fn verdict(file: String, migration: &Migration, squawk: Vec<Found>) -> Verdict {
         });
         findings.push(finding(&file, found, reason.filter(|reason| !reason.is_empty())));
     }
-    for one in &accepted {
+    // What only a trace can find is none of the lint's business.
+    for one in accepted.iter().filter(|one| !one.rule.starts_with(TRACED)) {
         let rule = match (one.reason.is_empty(), one.is_used) {
             (true, _) => "accept-without-reason",
             (false, false) => "accept-without-finding",
@@ -177,13 +181,22 @@ fn finding(file: &str, found: Found, accepted: Option<String>) -> Finding {
 }
 
 /// What a comment above a statement accepts.
-struct Accepted {
-    rule: String,
-    reason: String,
+#[derive(Debug)]
+pub struct Accepted {
+    /// The rule.
+    pub rule: String,
+    /// Why; empty where that is missing.
+    pub reason: String,
     /// The line of the statement, for whoever has to find the comment.
-    line: usize,
+    pub line: usize,
     last_line: usize,
     is_used: bool,
+}
+
+/// What the comments of a script accept of what a trace finds.
+pub fn accepted_traces(text: &str) -> Vec<Accepted> {
+    let statements = sql::statements(text);
+    statements.iter().flat_map(Accepted::of).filter(|one| one.rule.starts_with(TRACED)).collect()
 }
 
 impl Accepted {

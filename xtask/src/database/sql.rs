@@ -2,6 +2,8 @@
 //!
 //! <https://www.postgresql.org/docs/15/sql-syntax-lexical.html>
 
+use std::ops::Range;
+
 /// A piece of a statement.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Token {
@@ -32,6 +34,8 @@ pub struct Statement {
     pub first_line: usize,
     /// The line on which it ends.
     pub last_line: usize,
+    /// The bytes of the script from its first word to the semicolon that ends it.
+    pub bytes: Range<usize>,
     /// Its tokens, each with the byte at which it begins in the script.
     pub tokens: Vec<(usize, Token)>,
     /// Its comments, each line without its dashes.
@@ -67,7 +71,7 @@ impl Statement {
 pub fn statements(script: &str) -> Vec<Statement> {
     let mut reader = Reader { script, at: 0, line: 1, found: Vec::new(), open: Statement::default() };
     while reader.step() {}
-    reader.close();
+    reader.close(script.len());
     reader.found
 }
 
@@ -96,10 +100,11 @@ impl Reader<'_> {
         self.rest()[from..].find(end).map_or(self.rest().len(), |place| from + place + end.len())
     }
 
-    fn close(&mut self) {
+    fn close(&mut self, end: usize) {
         let mut statement = std::mem::take(&mut self.open);
-        if !statement.tokens.is_empty() {
+        if let Some((start, _)) = statement.tokens.first() {
             statement.last_line = self.line;
+            statement.bytes = *start..end;
             self.found.push(statement);
         }
     }
@@ -136,8 +141,9 @@ impl Reader<'_> {
         } else if rest.starts_with("/*") {
             self.comment(block_comment(rest));
         } else if first == ';' {
+            let end = self.at;
             self.advance(1);
-            self.close();
+            self.close(end);
         } else if let Some(tag) = dollar_tag(rest) {
             let (tag, length) = (tag.to_owned(), self.to(tag.len(), tag));
             let text = inner(rest, tag.len(), length, tag.len());
@@ -245,6 +251,13 @@ mod tests {
         let lines: Vec<_> = found.iter().map(|one| (one.first_line, one.line, one.last_line)).collect();
         assert_eq!(lines, [(1, 4, 5), (5, 6, 6)]);
         assert_eq!((found[0].comments.join("|"), found[1].comments.join("|")), ("one|two".into(), "three".into()));
+    }
+
+    #[test]
+    fn the_text_of_a_statement_goes_from_its_first_word_to_its_semicolon() {
+        let script = "-- one\nSELECT ';' -- two\n; ; /* three */ DROP TABLE t\n";
+        let texts: Vec<&str> = statements(script).into_iter().map(|one| &script[one.bytes]).collect();
+        assert_eq!(texts, ["SELECT ';' -- two\n", "DROP TABLE t\n"]);
     }
 
     #[test]

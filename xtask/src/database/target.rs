@@ -60,6 +60,20 @@ impl Target<'_> {
         Ok(step.with_purpose("restore the dump").stdin(Stdin::File(from.to_owned())).timeout(COPY_TIMEOUT))
     }
 
+    /// Prints the statements that make everything in it but the rows.
+    pub fn schema(&self, database: &str) -> Result<Step> {
+        let step = (self.client)(&postgres_clients::pg_dump_schema(database))?;
+        Ok(step.with_purpose(format!("read the schema of {database}")).only_reads().timeout(COPY_TIMEOUT))
+    }
+
+    /// Runs a script that changes a database, whole or not at all if that is wanted.
+    pub fn apply(&self, purpose: String, database: &str, script: &str, is_whole: bool) -> Result<Step> {
+        let mut words = postgres_clients::script(database);
+        words.extend(is_whole.then(|| "--single-transaction".to_owned()));
+        let step = (self.client)(&words)?.with_purpose(purpose);
+        Ok(step.stdin(Stdin::Text(script.to_owned())).timeout(COPY_TIMEOUT))
+    }
+
     /// Makes an empty database, or a copy of another that nobody uses. One that is left from a task that was killed goes.
     pub fn create(&self, database: &str, template: Option<&str>) -> Result<Step> {
         let from = template.map_or_else(String::new, |template| format!(" TEMPLATE {}", identifier(template)));

@@ -1,7 +1,7 @@
 //! The host engine: the stack as processes of this machine, on data and ports of its own.
 
 pub mod clean;
-mod clients;
+pub mod clients;
 mod orphans;
 pub mod recipe;
 pub mod stop;
@@ -302,10 +302,8 @@ impl Engine for Host<'_> {
     fn client(&self, state: &State, service: Service, command: &[String]) -> Result<Step> {
         let settings = Settings::load(&self.context.project)?;
         foundation::hide(self.context, &settings);
-        let mut own = self.programs(state, service)?.into_iter().map(|folder| folder.join(&command[0]));
-        let program = own.find(|program| program.is_file()).or_else(|| self.context.runner.find(&command[0]));
-        let step = Step::new(format!("run {}", command[0]), program.unwrap_or_else(|| command[0].clone().into()))
-            .args(&command[1..]);
+        let program = clients::program(self.context, &self.programs(state, service)?, &command[0]);
+        let step = Step::new(format!("run {}", command[0]), program).args(&command[1..]);
         let environment = service.definition().client_variables(state.ports.of(service), &settings)?;
         Ok(environment.iter().fold(step, |step, variable| variable.give_to(step)))
     }

@@ -7,21 +7,25 @@ use anyhow::Result;
 
 use super::folder::StackFolder;
 use super::host::recipe::{self, PREPARE, Recipe, Source};
-use super::host::{self, service_user, stop};
+use super::host::{self, clients, service_user, stop};
 use super::ports::{self, Claims, Ports};
 use super::servers::{Origin, Search};
 use super::service::Service;
-use super::{environment, foundation};
+use super::state::Server;
+use super::{DATABASE_CLIENTS, environment, foundation};
 use crate::context::Context;
+use crate::database::target::Target;
 use crate::file;
 use crate::lock::Lock;
 use crate::plan::{Action, Folder, Lane, Plan};
 use crate::product::TEMPLATE_DATABASE;
 use crate::product::setting::{GENERATED, POSTGRES_PASSWORD, REDIS_PASSWORD};
 use crate::settings::{self, Settings};
-use crate::step::User;
+use crate::step::{Step, User};
 use crate::supervise;
+use crate::tool::backend::Program;
 use crate::tool::postgres::Durability;
+use crate::tool::version;
 
 /// Nobody but a task that clears up can have the lock, and only for a moment.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(5);
@@ -39,6 +43,8 @@ pub struct Scratch<'a> {
     _claims: Claims,
     user: Option<User>,
     is_started: bool,
+    /// What was found for PostgreSQL.
+    server: Option<Server>,
     /// Held while the stack is in use, so that nobody takes it for one that was left behind.
     _lock: Option<Lock>,
 }
@@ -61,7 +67,17 @@ impl<'a> Scratch<'a> {
         foundation::hide(context, &settings);
         let mut claims = Claims::new(context.dry_run);
         let ports = ports::throw_away_block(&mut claims)?;
-        Ok(Self { context, folder, settings, ports, _claims: claims, user, is_started: false, _lock: lock })
+        Ok(Self {
+            context,
+            folder,
+            settings,
+            ports,
+            _claims: claims,
+            user,
+            is_started: false,
+            server: None,
+            _lock: lock,
+        })
     }
 
     /// What starts both servers and migrates the template with the backend's binary.
@@ -87,6 +103,37 @@ impl<'a> Scratch<'a> {
         let recipe = self.recipe(origin, migrations, None);
         let postgres = Service::Postgres.definition().host_lane(&recipe)?.lane;
         Ok(Plan { lanes: vec![self.prepare(), postgres] })
+    }
+
+    /// What starts PostgreSQL with nothing in it, to make databases in; see [`Scratch::database`].
+    pub fn plan_of_server(&mut self, origin: Origin) -> Result<Plan> {
+        let found = Service::Postgres.definition().host_lane(&self.recipe(origin, Vec::new(), None))?;
+        self.server = found.server;
+        Ok(Plan { lanes: vec![self.prepare(), found.lane] })
+    }
+
+    /// The major version of its PostgreSQL.
+    pub fn postgres_major(&self) -> Option<u32> {
+        self.server.as_ref().and_then(|server| version::major(&server.version))
+    }
+
+    /// What reaches its databases, and what has to be fetched first. The backend's program is not built for it.
+    pub fn database(&self) -> Result<(Target<'_>, Plan)> {
+        let user = self.user.as_ref();
+        let folders = clients::folders(self.context, user, self.server.as_ref())?;
+        let (_, fetch) = clients::find(self.context, user, &folders, Service::Postgres, &DATABASE_CLIENTS)?;
+        let postgres = Service::Postgres.definition();
+        let client = move |words: &[String]| {
+            let folders = clients::folders(self.context, user, self.server.as_ref())?;
+            let program = clients::program(self.context, &folders, &words[0]);
+            let step = Step::new(format!("run {}", words[0]), program).args(&words[1..]);
+            let environment = postgres.client_variables(self.ports.of(Service::Postgres), &self.settings)?;
+            Ok(environment.iter().fold(step, |step, variable| variable.give_to(step)))
+        };
+        let program = |database: &str| {
+            Ok(Program::with(&host::binary()?, &environment::of_backend(&self.settings, &self.ports, database)?))
+        };
+        Ok((Target { client: Box::new(client), program: Box::new(program) }, fetch))
     }
 
     fn recipe<'s>(&'s self, origin: Origin, schema: Vec<String>, source: Option<Source<'s>>) -> Recipe<'s> {

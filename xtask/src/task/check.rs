@@ -3,7 +3,8 @@
 mod generated;
 mod infrastructure;
 mod migrations;
-mod queries;
+pub mod queries;
+mod schema;
 
 use anyhow::Result;
 
@@ -15,11 +16,14 @@ use crate::terminal::{BAD, GOOD, NOTICE, Table};
 use crate::tool::{cargo, version};
 
 /// What came of a check.
-enum Verdict {
+pub enum Verdict {
+    /// All is well.
     Passed,
+    /// It was not, and is now: this was changed.
     Fixed(String),
     /// Not made, because of this; which is not the same as passed.
     Skipped(String),
+    /// It is not.
     Failed(anyhow::Error),
 }
 
@@ -34,6 +38,7 @@ const CHECKS: &[Check] = &[
     Check { name: "queries", make: queries::check },
     Check { name: "lint", make: lint },
     Check { name: "migrations", make: migrations::check },
+    Check { name: "schema", make: schema::check },
     Check { name: "dependencies", make: dependencies },
     Check { name: "advisories", make: advisories },
     Check { name: "dockerfile", make: infrastructure::dockerfile },

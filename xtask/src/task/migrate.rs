@@ -2,6 +2,7 @@
 
 mod add;
 mod bless;
+pub mod check;
 pub mod lint;
 mod revert;
 mod status;
@@ -24,6 +25,7 @@ pub fn run(context: &Context, command: Option<&MigrateCommand>) -> Result<u8> {
         None | Some(MigrateCommand::Run) => apply(context),
         Some(MigrateCommand::Add(arguments)) => add::run(context, arguments),
         Some(MigrateCommand::Bless(arguments)) => bless::run(context, arguments),
+        Some(MigrateCommand::Check(arguments)) => check::run(context, arguments),
         Some(MigrateCommand::Lint(arguments)) => lint::run(context, arguments),
         Some(MigrateCommand::Redo { yes }) => redo(context, *yes),
         Some(MigrateCommand::Revert(arguments)) => revert::run(context, arguments),

@@ -25,6 +25,15 @@ pub fn pg_dump(database: &str) -> Vec<String> {
         .collect()
 }
 
+/// Prints the statements that make everything but the rows, without tables whose names begin with an underscore.
+pub fn pg_dump_schema(database: &str) -> Vec<String> {
+    ["pg_dump", "--schema-only", "--no-owner", "--no-privileges", "--exclude-table=_*"]
+        .into_iter()
+        .map(str::to_owned)
+        .chain([format!("--dbname={database}")])
+        .collect()
+}
+
 /// Fills an empty database with the dump that it reads, whole or not at all.
 pub fn pg_restore(database: &str) -> Vec<String> {
     ["pg_restore", "--exit-on-error", "--single-transaction", "--no-owner", "--no-privileges"]

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::support::Checkout;
+use crate::support::{Checkout, copy_migrations};
 
 fn up() -> Checkout {
     let checkout = Checkout::new();
@@ -12,16 +12,6 @@ fn up() -> Checkout {
     checkout.xtask(&["up", "postgres"]).expect(0);
     checkout.xtask(&["migrate"]).expect(0);
     checkout
-}
-
-/// The migrations that are in the backend's program.
-fn copy_migrations(checkout: &Checkout) {
-    let from = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../backend/migrations");
-    for entry in fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        let name = entry.file_name().to_string_lossy().into_owned();
-        checkout.write(&format!("backend/migrations/{name}"), &fs::read_to_string(entry.path()).unwrap());
-    }
 }
 
 fn sql(checkout: &Checkout, statement: &str) -> String {

@@ -2,6 +2,7 @@
 //! where the stack does.
 #![cfg(unix)]
 
+mod check;
 mod command_line;
 mod db;
 mod docker;

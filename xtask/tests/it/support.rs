@@ -297,3 +297,13 @@ pub fn anonymous(checkout: &Checkout, text: &str) -> String {
     let root = checkout.folder.path().canonicalize().expect("it is there");
     text.replace(&*root.to_string_lossy(), "ROOT")
 }
+
+/// The migrations that are in the backend's program.
+pub fn copy_migrations(checkout: &Checkout) {
+    let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("../backend/migrations");
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let name = entry.file_name().to_string_lossy().into_owned();
+        checkout.write(&format!("backend/migrations/{name}"), &fs::read_to_string(entry.path()).unwrap());
+    }
+}

@@ -99,7 +99,7 @@ fn rule_of(statement: &Statement, script: &Script<'_>) -> Option<&'static str> {
 }
 
 /// <https://www.postgresql.org/docs/15/sql-createindex.html> and the pages of the others say so.
-fn is_refused_in_transaction(statement: &Statement) -> bool {
+pub fn is_refused_in_transaction(statement: &Statement) -> bool {
     let is_index = ["CREATE", "DROP", "REINDEX"].iter().any(|word| statement.begins(&[word]));
     is_index && statement.has(&["CONCURRENTLY"])
         || statement.begins(&["VACUUM"])

@@ -11,31 +11,39 @@ use anyhow::{Context as _, Result};
 use super::{Verdict, run_step};
 use crate::context::Context;
 use crate::failure::{Exit, Failure};
-use crate::product::{PACKAGE, TEMPLATE_DATABASE};
+use crate::product::{MIGRATIONS, PACKAGE, QUERY_METADATA, TEMPLATE_DATABASE};
 use crate::stack::scratch::Scratch;
 use crate::stack::servers::Origin;
+use crate::step::Step;
 use crate::tool::cargo;
 
 /// Asks a throw-away database about every query and compares.
 pub fn check(context: &Context, fix: bool) -> Result<Verdict> {
-    let backend = context.project.root().join(PACKAGE);
-    let migrations = read_all(&backend.join("migrations"), ".up.sql")?.into_values().collect();
+    let migrations = read_all(&context.project.root().join(MIGRATIONS), ".up.sql")?.into_values().collect();
     let mut scratch = Scratch::new(context)?;
     let plan = scratch.plan_of_schema(Origin::Auto, migrations)?;
-    let store = scratch.workspace("queries");
-    let step =
-        cargo::describe_queries(context.project.root(), PACKAGE, &scratch.database_url(TEMPLATE_DATABASE)?, &store);
     if context.dry_run {
         plan.print(&context.terminal)?;
-        context.terminal.data(step)?;
+        context.terminal.data(describe(context, &scratch, TEMPLATE_DATABASE)?)?;
         return Ok(Verdict::Passed);
     }
     scratch.start(&plan)?;
+    compare(context, &scratch, TEMPLATE_DATABASE, fix)
+}
+
+/// The step that asks.
+pub fn describe(context: &Context, scratch: &Scratch<'_>, database: &str) -> Result<Step> {
+    let store = scratch.workspace("queries");
+    Ok(cargo::describe_queries(context.project.root(), PACKAGE, &scratch.database_url(database)?, &store))
+}
+
+/// Asks a database with all migrations about every query, and compares what it says with what is kept.
+pub fn compare(context: &Context, scratch: &Scratch<'_>, database: &str, fix: bool) -> Result<Verdict> {
+    let (store, kept) = (scratch.workspace("queries"), context.project.root().join(QUERY_METADATA));
     std::fs::create_dir_all(&store).with_context(|| format!("cannot create {}", store.display()))?;
-    if let Verdict::Failed(error) = run_step(context, "queries", &step)? {
+    if let Verdict::Failed(error) = run_step(context, "queries", &describe(context, scratch, database)?)? {
         return Ok(Verdict::Failed(error));
     }
-    let kept = backend.join(".sqlx");
     let (now, before) = (read_all(&store, ".json")?, read_all(&kept, ".json").unwrap_or_default());
     if now == before {
         return Ok(Verdict::Passed);
@@ -43,14 +51,14 @@ pub fn check(context: &Context, fix: bool) -> Result<Verdict> {
     let differing = now.iter().filter(|(name, text)| before.get(*name) != Some(text)).count()
         + before.keys().filter(|name| !now.contains_key(*name)).count();
     if !fix {
-        let what = format!("{differing} files in {PACKAGE}/.sqlx do not fit the queries and migrations");
+        let what = format!("{differing} files in {QUERY_METADATA} do not fit the queries and migrations");
         return Ok(Verdict::Failed(Failure::new(Exit::Failed, what).hint("cargo xtask check --fix").into()));
     }
     crate::file::remove(&kept)?;
     for (name, text) in now {
         crate::file::write(&kept.join(name), text.as_bytes(), 0o644)?;
     }
-    Ok(Verdict::Fixed(format!("{differing} files in {PACKAGE}/.sqlx")))
+    Ok(Verdict::Fixed(format!("{differing} files in {QUERY_METADATA}")))
 }
 
 /// The files of a folder that end so, by name.

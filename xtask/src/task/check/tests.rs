@@ -3,7 +3,7 @@
 use super::{CHECKS, run};
 use crate::failure::{Exit, Failure, exit_code};
 use crate::fixture::Fixture;
-use crate::product::{DECLARATION, TEMPLATE_DATABASE};
+use crate::product::{DECLARATION, SCHEMA, TEMPLATE_DATABASE};
 use crate::runner::{fails, says};
 
 const MIGRATION: &str = "CREATE TABLE a (b int);\n";
@@ -12,7 +12,7 @@ const QUERY: &str = "{\"query\":\"SELECT 1\"}";
 
 /// A checkout in which every check passes.
 fn clean() -> Fixture {
-    let fixture = Fixture::new(&["hadolint", "shellcheck"]).with_installed_servers();
+    let fixture = Fixture::new(&["hadolint", "pg_dump", "psql", "shellcheck", "squawk"]).with_installed_servers();
     fixture.write("backend/migrations/20260101000000_a.up.sql", MIGRATION);
     fixture.write("backend/migrations/20260101000000_a.down.sql", "");
     fixture.write("backend/.sqlx/query-1.json", QUERY);
@@ -25,6 +25,12 @@ fn clean() -> Fixture {
         .on("deny", says(""))
         .on("hadolint", says(""))
         .on("shellcheck", says(""))
+        .on("squawk", says("[]"))
+        .on("psql", says("at 0\n"))
+        .on("pg_dump", says(""))
+        .on("migrate run", says(""))
+        .on("migrate revert", says(""))
+        .on("seed", says(""))
         .on("docker compose", says("2.30.1\n"))
         .on("git grep", says("infra/start\nREADME.md\n"))
         .on("build --package backend", says(""))
@@ -70,7 +76,7 @@ fn every_check_is_made_also_after_one_has_failed() {
     let fixture = clean();
     fixture.runner.on("fmt --all --check", fails(1, "Diff in main.rs")).on("clippy", fails(101, "error: unused"));
     let failure = failure(&fixture, false);
-    assert_eq!((failure.code(), failure.to_string().as_str()), (Exit::Failed as u8, "2 of 10 checks failed"));
+    assert_eq!((failure.code(), failure.to_string().as_str()), (Exit::Failed as u8, "2 of 11 checks failed"));
     assert_eq!(failure.hints(), ["cargo xtask check --fix"]);
     assert!(verdict(&fixture, "format").starts_with("failed cannot check the formatting: "));
     assert!(verdict(&fixture, "lint").starts_with("failed cannot lint: "));
@@ -115,7 +121,7 @@ fn a_network_that_is_away_is_told_from_a_known_hole() {
     assert_eq!(verdict(&fixture, "dependencies"), "passed");
     fixture.runner.on("deny fetch db", says("")).on("deny --disable-fetch advisories", fails(1, "RUSTSEC-2026-0001"));
     fixture.forget();
-    assert_eq!(failure(&fixture, false).to_string(), "1 of 10 checks failed");
+    assert_eq!(failure(&fixture, false).to_string(), "1 of 11 checks failed");
     assert!(fixture.said().contains("RUSTSEC-2026-0001"), "{}", fixture.said());
 }
 
@@ -125,7 +131,7 @@ fn what_is_stale_is_told_and_then_fixed_and_named() {
     fixture.write("docs/tasks.md", "stale\n");
     fixture.write("backend/.sqlx/query-2.json", "{}");
     let error = failure(&fixture, false);
-    assert_eq!(error.to_string(), "2 of 10 checks failed");
+    assert_eq!(error.to_string(), "2 of 11 checks failed");
     assert_eq!(verdict(&fixture, "queries"), "failed 1 files in backend/.sqlx do not fit the queries and migrations");
     assert_eq!(verdict(&fixture, "generated"), "failed generated files are not fresh");
     assert!(fixture.said().contains("  docs/tasks.md is not what the code says"), "{}", fixture.said());
@@ -141,6 +147,31 @@ fn what_is_stale_is_told_and_then_fixed_and_named() {
     assert!(fixture.runner.asked().iter().any(|command| command.ends_with(" fmt --all")), "it formats");
     fixture.forget();
     assert_eq!(run(&fixture.context, false).unwrap(), 0, "{}", fixture.printed());
+}
+
+#[test]
+fn a_schema_that_is_stale_is_told_and_then_fixed_and_named() {
+    let fixture = clean();
+    assert!(fixture.read(SCHEMA).starts_with("-- What the migrations add up to."));
+    fixture.write(SCHEMA, "stale\n");
+    failure(&fixture, false);
+    assert_eq!(verdict(&fixture, "schema"), "failed the migrations are not as they have to be");
+    assert!(fixture.said().contains("is not what the migrations add up to"), "{}", fixture.said());
+    fixture.forget();
+    assert_eq!(run(&fixture.context, true).unwrap(), 0);
+    assert_eq!(verdict(&fixture, "schema"), format!("fixed {SCHEMA}"));
+    fixture.forget();
+    fixture.runner.on("migrate revert --to 0", fails(5, "no way back"));
+    failure(&fixture, false);
+    assert!(verdict(&fixture, "schema").starts_with("failed cannot revert migrations"), "{}", fixture.printed());
+}
+
+#[test]
+fn without_a_client_of_postgresql_no_schema_passes_for_checked() {
+    let fixture = Fixture::new(&[]).with_installed_servers();
+    fixture.write("backend/migrations/20260101000000_a.up.sql", MIGRATION);
+    fixture.write("backend/migrations/20260101000000_a.down.sql", "");
+    assert!(matches!(super::schema::check(&fixture.context, false).unwrap(), super::Verdict::Skipped(_)));
 }
 
 #[test]
@@ -191,7 +222,7 @@ fn scripts_are_the_tracked_files_that_begin_as_scripts() {
 fn both_compose_files_are_checked_with_the_template() {
     let fixture = clean();
     fixture.runner.on("compose.production.yaml config", fails(15, "services.backend: bad"));
-    assert_eq!(failure(&fixture, false).to_string(), "1 of 10 checks failed");
+    assert_eq!(failure(&fixture, false).to_string(), "1 of 11 checks failed");
     assert!(fixture.runner.was_asked("infra/compose.yaml --env-file .env.docker.example config --quiet"));
     assert!(fixture.said().contains("services.backend: bad"), "{}", fixture.said());
 }

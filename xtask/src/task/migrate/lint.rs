@@ -67,7 +67,7 @@ pub fn failure_of(verdicts: &[Verdict], problems: Vec<String>) -> Option<Failure
 }
 
 /// The migration of a file, wherever it lies: a script can be tried before it is moved among the migrations.
-fn named(all: &[Migration], file: &Path) -> Result<Migration> {
+pub fn named(all: &[Migration], file: &Path) -> Result<Migration> {
     let text = std::fs::read_to_string(file).map_err(|error| {
         Failure::new(Exit::Failed, format!("cannot read {}: {error}", file.display()))
             .hint("cargo xtask migrate lint, which takes those that are new")
