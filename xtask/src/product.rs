@@ -30,6 +30,9 @@ pub const STORED: (&str, &str) = ("/api/v1/programs?limit=50", "\"slug\"");
 /// A handler to edit when reloads are measured: its file, and what stands there for the version in its answer.
 pub const HANDLER: (&str, &str) = ("backend/src/health/mod.rs", "env!(\"CARGO_PKG_VERSION\")");
 
+/// What another product changes, and nothing else.
+pub const REPLACED: &[&str] = &["backend", "infra", ".env.docker.example", "xtask/src/product.rs"];
+
 /// What the backend is made of: a change in one of these, or below, is worth a build.
 pub const SOURCES: &[&str] = &["backend", "Cargo.toml", "Cargo.lock", ".cargo/config.toml", "rust-toolchain.toml"];
 /// What lies among it and is not in the binary.

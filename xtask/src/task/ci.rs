@@ -1,6 +1,8 @@
 //! Everything that CI does, in its order.
 
+mod fresh;
 mod journey;
+mod renamed;
 
 use anyhow::Result;
 use clap::ValueEnum as _;
@@ -32,6 +34,7 @@ pub fn run(context: &Context, arguments: &Ci) -> Result<u8> {
                 test::run(context, &Test { package: None, servers, args: Vec::new() })?
             }
             CiPart::Journey => journey::run(context, arguments.engine, arguments.servers)?,
+            CiPart::Renamed => renamed::run(context, arguments.servers)?,
         };
         if code != 0 {
             return Ok(code);

@@ -4,7 +4,7 @@
 mod edits;
 
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
 use anyhow::{Context as _, Error, Result, ensure};
@@ -12,18 +12,17 @@ use serde::Deserialize;
 
 use crate::context::Context;
 use crate::failure::Exit;
-use crate::file;
 use crate::plan::{Access, Action, Phase, Plan, Rollout, Value};
 use crate::process;
 use crate::product::{BINARY, HEALTH_PATH, STORED};
-use crate::runner::{self, Output};
+use crate::runner;
 use crate::stack::detect::EngineChoice;
 use crate::stack::ports;
 use crate::stack::servers::Origin;
 use crate::stack::service::{Service, local};
-use crate::step::Step;
+use crate::task::ci::fresh::FreshClone;
 use crate::tool::cargo::{self, Tests};
-use crate::tool::{backend, docker, git};
+use crate::tool::{backend, docker};
 
 /// What `status --json` says, as somebody outside would read it.
 #[derive(Deserialize)]
@@ -40,13 +39,9 @@ struct ServiceStatus {
     port: Option<u16>,
 }
 
-/// The clone, how its tasks are run, and what they showed.
+/// The clone, and what its tasks showed.
 struct Journey {
-    root: PathBuf,
-    clone: PathBuf,
-    target: PathBuf,
-    /// What `up` is told besides.
-    options: [&'static str; 4],
+    clone: FreshClone,
     /// The text of the handler that is edited.
     original: OnceLock<String>,
     /// How it was after the first `up`, after the services were killed, and after `down` and `up`.
@@ -58,31 +53,13 @@ struct Journey {
 /// Makes the clone, takes it through the journey, and removes it whatever came of it.
 pub fn run(context: &Context, engine: EngineChoice, servers: Origin) -> Result<u8> {
     let folder = tempfile::Builder::new().prefix("journey-").tempdir()?;
-    file::set_mode(folder.path(), 0o755)?;
     let journey = Journey {
-        root: context.project.root().to_owned(),
-        clone: folder.path().join("clone"),
-        // Kept between runs, beside the target folder that we were built in: only the first one builds everything.
-        target: context.project.root().join("target").join("journey"),
-        options: [
-            "--engine",
-            if engine == EngineChoice::Docker { "docker" } else { "host" },
-            "--servers",
-            match servers {
-                Origin::Auto => "auto",
-                Origin::System => "system",
-                Origin::Portable => "portable",
-            },
-        ],
+        clone: FreshClone::in_folder(context, &folder, engine, servers)?,
         original: OnceLock::new(),
         first: Value::new("status"),
         second: Value::new("status"),
         third: Value::new("status"),
     };
-    let changes = context.runner.read(&git::changes(context.project.root()))?;
-    if !changes.stdout.trim().is_empty() {
-        context.terminal.warn("the journey is made with HEAD; changes that are not committed are not in it");
-    }
     Rollout::new(phases(&Arc::new(journey)))?.run(context)?;
     Ok(0)
 }
@@ -96,12 +73,9 @@ fn phases(journey: &Arc<Journey>) -> Vec<Phase> {
         Phase::new(name, purpose, move |_| Ok(Plan::of(name, actions(&journey), "as promised")))
     };
     let (to_clone, to_clean) = (Arc::clone(journey), Arc::clone(journey));
-    let clone = move |_: &Context| {
-        let step = git::clone(&to_clone.root, &to_clone.clone);
-        Ok(Plan::of("clone", vec![Action::Run(step)], "made"))
-    };
+    let clone = move |_: &Context| Ok(Plan::of("clone", vec![to_clone.clone.make()], "made"));
     // Nothing may be left running, however far the journey came.
-    let clean = move || Ok(Plan::of("clean", vec![Action::Run(to_clean.xtask(&["clean", "--yes"]))], "cleaned"));
+    let clean = move || Ok(Plan::of("clean", vec![Action::Run(to_clean.clone.xtask(&["clean", "--yes"]))], "cleaned"));
     vec![
         Phase::new("clone", "have what a new user has", clone),
         phase("first", "see the stack come up and work", Journey::first).undo(clean),
@@ -176,10 +150,10 @@ impl Journey {
 
     /// The same tasks on a pseudo-terminal, which leave a stack for the next phase to clean.
     fn at_a_terminal(self: &Arc<Self>) -> Vec<Action> {
-        let terminal = cargo::test(&self.root, false, Tests::Terminal, &[])
-            .env("TERMINAL_CHECKOUT", &self.clone)
-            .env("TERMINAL_UP", self.options.join(" "))
-            .env("TERMINAL_TARGET", &self.target);
+        let terminal = cargo::test(&self.clone.origin, false, Tests::Terminal, &[])
+            .env("TERMINAL_CHECKOUT", &self.clone.root)
+            .env("TERMINAL_UP", self.clone.options.join(" "))
+            .env("TERMINAL_TARGET", &self.clone.target);
         vec![
             self.expect(&["clean"], Exit::Refused as u8, |_| Ok(())),
             Action::Follow(terminal, |line| Some(line.trim().to_owned())),
@@ -191,37 +165,22 @@ impl Journey {
         vec![
             self.task(&["clean", "--yes"]),
             Action::check("see that no process, no port and no folder is left", move |access| {
-                expect_nothing_left(access, &journey.clone, journey.third.get()?)
+                expect_nothing_left(access, &journey.clone.root, journey.third.get()?)
             }),
         ]
     }
 
-    fn xtask(&self, words: &[&str]) -> Step {
-        Step::new(format!("run cargo xtask {}", words.join(" ")), cargo::program())
-            .arg("xtask")
-            .args(words.iter().copied())
-            .env("CARGO_TARGET_DIR", &self.target)
-            .folder(&self.clone)
-    }
-
     fn up(&self) -> Action {
-        self.task(&[&["up"][..], &self.options].concat())
+        self.clone.up()
     }
 
     fn task(&self, words: &[&str]) -> Action {
-        Action::Run(self.xtask(words))
+        self.clone.task(words)
     }
 
     /// Runs a task of the clone that has to end with this code, and to print what suits.
     fn expect(&self, words: &[&str], code: u8, suits: impl Fn(&str) -> Result<()> + Send + Sync + 'static) -> Action {
-        let judge = move |step: &Step, output: &Output| {
-            if output.code == Some(i32::from(code)) {
-                return suits(&output.stdout);
-            }
-            let failure = runner::failure(step, output.code, &output.lines());
-            Err(Error::new(failure).context(format!("exit code {code} was expected")))
-        };
-        Action::Read(self.xtask(words), Box::new(judge))
+        self.clone.expect(words, code, move |output| suits(&output.stdout))
     }
 
     /// Keeps how the stack is, which has to be like this.

@@ -128,3 +128,18 @@ fn a_dry_run_shows_every_phase_of_the_journey_and_changes_nothing() {
     assert!(printed.contains("# if a later phase fails: undo first\n"), "{printed}");
     assert_eq!(fixture.runner.changes(), [""; 0]);
 }
+
+#[test]
+fn another_product_that_does_not_come_up_is_a_failure_and_leaves_no_stack() {
+    let fixture = clone();
+    fixture.runner.on("clean --yes", says(""));
+    let arguments = arguments(&[CiPart::Renamed]);
+    let error = run(&fixture.context, &arguments).unwrap_err();
+    assert!(format!("{error:#}").contains("does not name the product"), "nothing was cloned: {error:#}");
+    let mut dry = clone();
+    dry.context.dry_run = true;
+    assert_eq!(run(&dry.context, &arguments).unwrap(), 0);
+    let printed = dry.printed();
+    assert!(printed.contains("up --engine host --servers auto"), "{printed}");
+    assert!(printed.contains("# if a later phase fails: undo use\n"), "{printed}");
+}

@@ -28,7 +28,7 @@ pub fn all(journey: &Arc<Journey>) -> Vec<Action> {
         action("write what does not compile, and see that status tells of it", |journey, access| {
             journey.write_handler("0.0.2", "\nfn broken() -> u32 { \"text\" }\n")?;
             journey.until(access, "status tells of the compile error", || {
-                let output = access.runner.read(&journey.xtask(&["status", "--json"]))?;
+                let output = access.runner.read(&journey.clone.xtask(&["status", "--json"]))?;
                 Ok(output.stdout.contains(&format!("serving an older build: 1 error in {}:", HANDLER.0)))
             })?;
             ensure!(journey.answers("0.0.1")?, "the older build does not serve");
@@ -45,8 +45,8 @@ pub fn all(journey: &Arc<Journey>) -> Vec<Action> {
 impl Journey {
     /// Lets the handler tell that version, with more text at the file's end.
     fn write_handler(&self, version: &str, end: &str) -> Result<()> {
-        let path = self.clone.join(HANDLER.0);
-        let text = std::fs::read_to_string(self.clone.join(HANDLER.0))
+        let path = self.clone.path(HANDLER.0);
+        let text = std::fs::read_to_string(self.clone.path(HANDLER.0))
             .with_context(|| format!("cannot read {}", HANDLER.0))?;
         let text = self.original.get_or_init(|| text);
         std::fs::write(&path, format!("{}{end}", text.replace(HANDLER.1, &format!("{version:?}"))))?;
@@ -62,10 +62,10 @@ impl Journey {
     /// A migration: an empty file first, then its statements, then other statements.
     fn migrate(&self, access: &Access<'_>) -> Result<()> {
         let write = |end: &str, text: &str| {
-            std::fs::write(self.clone.join(MIGRATIONS).join(format!("20990101000000_journey.{end}.sql")), text)
+            std::fs::write(self.clone.path(MIGRATIONS).join(format!("20990101000000_journey.{end}.sql")), text)
         };
         let says = |words: &str| {
-            let logs = access.runner.read(&self.xtask(&["logs", "backend", "-n", "1000"]))?;
+            let logs = access.runner.read(&self.clone.xtask(&["logs", "backend", "-n", "1000"]))?;
             Ok(logs.stdout.contains(words))
         };
         write("up", "")?;
@@ -84,7 +84,7 @@ impl Journey {
         match wait::until(EDIT_TIMEOUT, access.cancel, poll)? {
             Waited::Done(()) => Ok(()),
             Waited::TimedOut(_) => {
-                let logs = access.runner.read(&self.xtask(&["logs", "backend", "-n", "50"]))?;
+                let logs = access.runner.read(&self.clone.xtask(&["logs", "backend", "-n", "50"]))?;
                 bail!("waited in vain until {what}\n{}", logs.stdout);
             }
         }
