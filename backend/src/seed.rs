@@ -1,5 +1,7 @@
 //! Demo data: programs as a company would publish them, with reports in every state.
 
+mod bulk;
+
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -10,6 +12,8 @@ use uuid::Uuid;
 use crate::programs::{self, NewProgram, ProgramStatus};
 use crate::reports::{self, NewReport, ReportState};
 use crate::request::{Input, Json, Members, list, object, read, whole, word};
+
+pub use self::bulk::{MOST as MOST_REPORTS, add as add_reports};
 
 const DATA: &str = include_str!("../seeds/demo.json");
 /// Lets two seeds at once follow each other.
@@ -85,13 +89,7 @@ pub async fn run(connection: &mut PgConnection, lock_timeout: Duration) -> Resul
         .map_err(|violations| anyhow::anyhow!("seeds/demo.json: {:?}", violations.listed()))?;
     let now = OffsetDateTime::now_utc();
     let mut transaction = connection.begin().await?;
-    let limit = format!("SET LOCAL lock_timeout = {}", lock_timeout.as_millis());
-    sqlx::raw_sql(AssertSqlSafe(limit)).execute(&mut *transaction).await?;
-    sqlx::query("SELECT pg_advisory_xact_lock($1)")
-        .bind(LOCK)
-        .execute(&mut *transaction)
-        .await
-        .map_err(|_| Busy(lock_timeout.as_secs()))?;
+    lock(&mut transaction, lock_timeout).await?;
     let mut seeded = Seeded::default();
     for seed in &seeds {
         let slug = &seed.program.slug;
@@ -106,6 +104,15 @@ pub async fn run(connection: &mut PgConnection, lock_timeout: Duration) -> Resul
     }
     transaction.commit().await?;
     Ok(seeded)
+}
+
+/// Waits so long for another process that adds demo data. The lock is held until the transaction ends.
+async fn lock(connection: &mut PgConnection, timeout: Duration) -> Result<()> {
+    let limit = format!("SET LOCAL lock_timeout = {}", timeout.as_millis());
+    sqlx::raw_sql(AssertSqlSafe(limit)).execute(&mut *connection).await?;
+    let lock = sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(LOCK).execute(connection).await;
+    lock.map_err(|_| Busy(timeout.as_secs()))?;
+    Ok(())
 }
 
 async fn add(connection: &mut PgConnection, seed: &Seed, now: OffsetDateTime) -> Result<usize> {

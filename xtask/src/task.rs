@@ -50,7 +50,7 @@ pub fn run(context: &Context, task: Option<Task>) -> Result<u8> {
         Task::Test(arguments) => test::run(context, &arguments),
         Task::Check(arguments) => check::run(context, arguments.fix),
         Task::Smoke(arguments) => smoke::run(context, &arguments),
-        Task::Seed(_) => seed::run(context),
+        Task::Seed(arguments) => seed::run(context, &arguments),
         Task::Bench(arguments) => bench::run(context, &arguments),
         Task::Migrate(arguments) => migrate::run(context, arguments.command.as_ref()),
         Task::Db(arguments) => db::run(context, &arguments.command),

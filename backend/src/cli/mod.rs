@@ -46,7 +46,7 @@ enum Command {
     /// Walk through a running service as a client
     Smoke(smoke::Arguments),
     /// Add demo data where it is missing
-    Seed,
+    Seed(seed::Arguments),
     /// Describe every setting, or check those of this environment
     Config(config::Arguments),
 }
@@ -99,7 +99,7 @@ fn run(command: Command) -> Result<()> {
         Command::Migrate(arguments) => migrate::run(arguments),
         Command::Healthcheck(arguments) => healthcheck::run(arguments),
         Command::Smoke(arguments) => smoke::run(&arguments),
-        Command::Seed => seed::run(),
+        Command::Seed(arguments) => seed::run(&arguments),
         Command::Config(arguments) => config::run(&arguments),
     }
 }

@@ -1,23 +1,36 @@
 //! `thunder seed`.
 
 use anyhow::Result;
+use clap::Args;
 
 use super::connected::connected;
 use super::{Refused, output};
 use crate::config::Config;
 use crate::{migrations, seed};
 
-pub fn run() -> Result<()> {
+#[derive(Args)]
+pub struct Arguments {
+    /// Besides, bring the reports that are made for work on performance to this number; those that are there count
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u64).range(..=seed::MOST_REPORTS))]
+    reports: u64,
+}
+
+pub fn run(arguments: &Arguments) -> Result<()> {
     let config = Config::from_environment()?;
     if config.is_production() {
         return Err(Refused("demo data has no place in production").into());
     }
-    let seeded = connected(&config, async |connection| {
+    let timeout = config.migrations.lock_timeout;
+    let (seeded, made) = connected(&config, async |connection| {
         migrations::require_all(connection).await?;
-        seed::run(connection, config.migrations.lock_timeout).await
+        let seeded = seed::run(connection, timeout).await?;
+        let tell = |done, total| tracing::info!("sent {done} of {total} reports");
+        let made = seed::add_reports(connection, arguments.reports, timeout, tell).await?;
+        anyhow::Ok((seeded, made))
     })?;
-    if seeded.programs == 0 {
+    if seeded.programs == 0 && made == 0 {
         return output::text("the demo data is already there\n");
     }
-    output::text(&format!("added {} programs and {} reports\n", seeded.programs, seeded.reports))
+    let reports = u64::try_from(seeded.reports)? + made;
+    output::text(&format!("added {} programs and {reports} reports\n", seeded.programs))
 }

@@ -133,6 +133,13 @@ pub enum BenchWhat {
 /// `seed`
 #[derive(Debug, Args)]
 #[command(after_help = "\
+Repeated, it adds what is missing.
+
 Examples:
-  cargo xtask seed")]
-pub struct Seed {}
+  cargo xtask seed
+  cargo xtask seed --reports 1000000")]
+pub struct Seed {
+    /// Besides, bring the reports that are made for work on performance to this number
+    #[arg(long, value_name = "N")]
+    pub reports: Option<u64>,
+}

@@ -11,6 +11,8 @@ use crate::settings::is_secret;
 use crate::step::Step;
 use crate::wait;
 
+/// How long adding millions of rows may take.
+const BULK_TIMEOUT: Duration = Duration::from_hours(2);
 /// How long a walk through the service may take.
 const SMOKE_TIMEOUT: Duration = Duration::from_mins(5);
 
@@ -137,6 +139,12 @@ impl Program {
         self.command("add demo data").arg("seed").timeout(Duration::from_mins(2))
     }
 
+    /// Adds demo data, and brings the reports that are made for work on performance to that number.
+    pub fn seed_with_reports(&self, count: u64) -> Step {
+        let words = ["seed".to_owned(), "--reports".to_owned(), count.to_string()];
+        self.command("add demo data").args(words).timeout(BULK_TIMEOUT)
+    }
+
     /// Asks the service at `url` for its health, and prints what it says.
     pub fn health(&self, url: &str) -> Step {
         let step = self.command("ask the service for its health").args(["healthcheck", "--url", url]);
@@ -148,6 +156,14 @@ impl Program {
         let step = self.command("walk through the service").args(["smoke", "--url", url]).timeout(SMOKE_TIMEOUT);
         if as_json { step.arg("--json") } else { step }
     }
+}
+
+/// How far a seed is, in a line of what it says: `400000 of 1000000 reports`.
+pub fn seed_progress(line: &str) -> Option<String> {
+    let (_, rest) = line.split_once("sent ")?;
+    let words: Vec<&str> = rest.split_whitespace().take(4).collect();
+    let is_count = |word: &str| word.bytes().all(|byte| byte.is_ascii_digit());
+    matches!(words[..], [done, "of", total, "reports"] if is_count(done) && is_count(total)).then(|| words.join(" "))
 }
 
 /// Prints the declaration of every setting as JSON.

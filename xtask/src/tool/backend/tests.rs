@@ -22,6 +22,15 @@ fn a_variable_is_as_secret_as_it_was_declared() {
 }
 
 #[test]
+fn how_far_a_seed_is_stands_in_its_lines() {
+    let told = |line: &str| seed_progress(line);
+    assert_eq!(told("INFO backend::cli: sent 50000 of 100000 reports").as_deref(), Some("50000 of 100000 reports"));
+    for other in ["", "sent", "sent 5 of many reports", "added 5 programs and 10 reports", "sent 5 of 6 letters"] {
+        assert_eq!(told(other), None, "{other}");
+    }
+}
+
+#[test]
 fn each_command_is_the_programs_own_and_only_questions_only_read() {
     let program = Program::with(Path::new("app"), &[]);
     let timeout = Duration::from_secs(7);
@@ -34,7 +43,12 @@ fn each_command_is_the_programs_own_and_only_questions_only_read() {
         (program.redo_migration(timeout), "migrate redo", false),
         (program.migration_status(false), "migrate status", true),
         (program.migration_status(true), "migrate status --json", true),
+        (program.revert_migrations(timeout, None), "migrate revert", false),
+        (program.revert_migrations(timeout, Some(0)), "migrate revert --to 0", false),
+        (program.altered_migrations(), "migrate altered", true),
+        (program.bless_migration(7, "ab"), "migrate bless 7 --checksum ab", false),
         (program.seed(), "seed", false),
+        (program.seed_with_reports(1000), "seed --reports 1000", false),
         (program.smoke("http://h", false), "smoke --url http://h", false),
         (program.smoke("http://h", true), "smoke --url http://h --json", false),
         (declaration(Path::new("app")), "config --json", true),
