@@ -119,6 +119,8 @@ pub struct Release {
     found: Value<Found>,
     backup: OnceLock<String>,
     shipped: Mutex<BTreeMap<String, Shipped>>,
+    /// The deployments that serve again, by service.
+    restored: Mutex<BTreeMap<String, String>>,
     outcome: Mutex<Outcome>,
     /// Whether the settings of the environment may be others than before.
     settings_begun: AtomicBool,
@@ -156,13 +158,18 @@ impl Release {
             found: Value::new("result of preflight"),
             backup: OnceLock::new(),
             shipped: Mutex::default(),
+            restored: Mutex::default(),
             outcome: Mutex::default(),
             settings_begun: AtomicBool::new(false),
             seconds: Mutex::default(),
             began: lock::now(),
             network: PASSED_ON
                 .into_iter()
-                .filter_map(|name| Some(Variable::plain(name, context.variable(name)?)))
+                .filter_map(|name| {
+                    let value = context.variable(name)?;
+                    // The address of a proxy may have a password in it.
+                    Some(if value.contains('@') { Variable::secret(name, value) } else { Variable::plain(name, value) })
+                })
                 .collect(),
         })
     }
@@ -198,6 +205,10 @@ impl Release {
 
     fn shipped(&self) -> MutexGuard<'_, BTreeMap<String, Shipped>> {
         self.shipped.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn restored(&self) -> MutexGuard<'_, BTreeMap<String, String>> {
+        self.restored.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn outcome(&self) -> MutexGuard<'_, Outcome> {

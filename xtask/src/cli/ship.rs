@@ -171,7 +171,7 @@ Examples:
   cargo xtask ci journey --servers portable
   cargo xtask ci journey --engine docker")]
 pub struct Ci {
-    /// check, systems, test, journey, renamed; all, if none is named
+    /// check, systems, test, journey, renamed, ship; all, if none is named
     #[arg(value_name = "PART", value_enum)]
     pub parts: Vec<CiPart>,
     /// What runs the journey's stack
@@ -195,4 +195,6 @@ pub enum CiPart {
     Journey,
     /// Give the product another name in a fresh clone of HEAD, by the files that docs/adopting.md names, and bring it up
     Renamed,
+    /// Deploy with the real Railway CLI to a Railway that is played
+    Ship,
 }

@@ -44,10 +44,11 @@ fn back_up(release: &Release, access: &Access<'_>, database: &Destination, name:
         Ok(failure) => failure.hint("--without-backup, if you have made one yourself").into(),
         Err(error) => error,
     })?;
-    let backup = railway::parse_backup(&said).ok_or_else(|| anyhow!("Railway does not say which backup it makes"))?;
-    access.line.detail(&backup.name);
-    complete(release, platform, access, &backup.workflow, database, "the backup")?;
-    drop(release.backup.set(backup.name));
+    let workflow =
+        railway::parse_backup(&said).ok_or_else(|| anyhow!("Railway does not say how far the backup {name} is"))?;
+    access.line.detail(name);
+    complete(release, platform, access, &workflow, database, "the backup")?;
+    drop(release.backup.set(name.to_owned()));
     Ok(())
 }
 

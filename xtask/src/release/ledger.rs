@@ -13,6 +13,9 @@ use crate::tool::railway::Destination;
 /// How many are kept: variables have to be small.
 const KEPT: usize = 20;
 
+/// Stands for the commit of a version that nobody knows it of.
+pub const UNKNOWN: &str = "unknown";
+
 /// What came of a release.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -89,12 +92,13 @@ impl Ledger {
         }
     }
 
-    /// Writes a release down, before all others.
-    pub fn add(platform: Platform<'_>, to: &Destination, entry: Entry) -> Result<()> {
-        let mut ledger = Self::load(platform, to)?;
-        ledger.entries.insert(0, entry);
-        ledger.entries.truncate(KEPT);
-        platform.set_shared(to, RELEASES, &serde_json::to_string(&ledger)?)
+    /// Writes releases down, the older first, before all others.
+    pub fn add(mut self, platform: Platform<'_>, to: &Destination, entries: Vec<Entry>) -> Result<()> {
+        for entry in entries {
+            self.entries.insert(0, entry);
+        }
+        self.entries.truncate(KEPT);
+        platform.set_shared(to, RELEASES, &serde_json::to_string(&self)?)
     }
 
     /// The release that this deployment of a service belongs to.

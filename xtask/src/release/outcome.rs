@@ -7,7 +7,7 @@ use anyhow::Error;
 use super::Release;
 use super::preflight::Found;
 use crate::failure::{Exit, Failure, exit_code};
-use crate::terminal::{GOOD, STRONG, Terminal};
+use crate::terminal::{STRONG, Terminal};
 
 /// How far a release came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -29,17 +29,21 @@ impl Outcome {
     /// The error of a release that came this far. An interruption keeps its code.
     pub fn explain(self, error: Error, release: &Release) -> Error {
         let commit = &release.commit.id;
+        let code = exit_code(&error);
+        let is_interruption = matches!(code, 130 | 143);
         let (exit, what) = match self {
             Self::Untouched => return error,
             Self::StillLive => {
                 (Exit::StillLive, format!("{commit} was not deployed, and {} is still live", before(release)))
+            }
+            Self::PutBack if is_interruption => {
+                (Exit::PutBack, format!("{commit} was live and not verified, and {} was put back", before(release)))
             }
             Self::PutBack => {
                 (Exit::PutBack, format!("{commit} was live, failed, and {} was put back", before(release)))
             }
             Self::Switched | Self::Stays => (Exit::Failed, format!("{commit} is live, failed, and was not put back")),
         };
-        let code = exit_code(&error);
         let failure = match error.downcast::<Failure>() {
             Ok(failure) => failure,
             Err(error) => Failure::new(Exit::Failed, format!("{error:#}")),
@@ -100,5 +104,4 @@ pub fn tell(release: &Release, found: &Found, terminal: &Terminal) {
             "the live version cannot go on with migration {version} ({why}): there is no way back by a rollback"
         ));
     }
-    terminal.note(format!("{GOOD}✓{GOOD:#} preflight: nothing is in the way"));
 }

@@ -93,7 +93,7 @@ pub fn confirm(release: &Arc<Release>) -> Option<Phase> {
     }
     Some(Phase::new("confirm", format!("have the word {PRODUCTION} typed"), move |context| {
         if !context.dry_run {
-            let question = format!("This changes what everybody gets from {environment}.");
+            let question = format!("This changes {environment}.");
             context.confirm_word(&question, PRODUCTION, &format!("--confirm {PRODUCTION}"))?;
         }
         Ok(Plan::default())
@@ -136,10 +136,15 @@ fn record(release: &Arc<Release>) -> Phase {
         let release = Arc::clone(&release);
         let what = format!("write it down in {RELEASES}");
         let write = Action::check(what, move |access| {
-            let Some(entry) = receipt::entry(&release) else { return Ok(()) };
             let Some(found) = release.found.known() else { return Ok(()) };
+            let (platform, to) = (release.platform(access), found.target.any());
+            let write = || {
+                let ledger = Ledger::load(platform, to)?;
+                let entries = receipt::entries(&release, &ledger);
+                if entries.is_empty() { Ok(()) } else { ledger.add(platform, to, entries) }
+            };
             // A release that is live stays green; the next one says less about it.
-            if let Err(error) = Ledger::add(release.platform(access), found.target.any(), entry) {
+            if let Err(error) = write() {
                 access.context.terminal.warn(format!("the release could not be written down: {error:#}"));
             }
             Ok(())

@@ -84,6 +84,7 @@ fn try_to_put_back(release: &Release, access: &Access<'_>, index: usize) -> Resu
     }
     let keep = || release.lock.keep(platform, to);
     let id = roll_back_to(platform, access, to, before, &keep)?;
+    release.restored().insert(to.service_name.clone(), id.clone());
     access.line.state("wait until the version before answers");
     if let Some(url) = &live.url {
         // One that did not answer before is not better now; it serves, and that is all that can be said.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::Release;
-use super::ledger::{Entry, Verdict};
+use super::ledger::{Entry, Ledger, UNKNOWN, Verdict};
 use super::lock;
 use super::outcome::Outcome;
 
@@ -75,8 +75,29 @@ fn verdict(outcome: Outcome) -> Verdict {
     }
 }
 
-/// What is written down of a release; none where nothing was uploaded.
-pub fn entry(release: &Release) -> Option<Entry> {
+/// What is written down of a release, the older first: nothing where nothing was uploaded; and where the version before
+/// was put back, that it serves again.
+pub fn entries(release: &Release, ledger: &Ledger) -> Vec<Entry> {
+    let Some(own) = entry(release) else { return Vec::new() };
+    let restored = release.restored().clone();
+    let live = release.found.known().and_then(|found| found.live.iter().find(|live| live.deployment.is_some()));
+    let Some(live) = live.filter(|_| !restored.is_empty()) else { return vec![own] };
+    let before = live.deployment.as_ref().and_then(|one| ledger.of_deployment(&one.id));
+    let again = Entry {
+        commit: live.commit.clone().unwrap_or_else(|| UNKNOWN.to_owned()),
+        subject: before.map(|entry| entry.subject.clone()).unwrap_or_default(),
+        deployments: restored,
+        migration: before.and_then(|entry| entry.migration),
+        incompatible: Vec::new(),
+        backup: None,
+        seconds: BTreeMap::new(),
+        verdict: Verdict::RolledBack,
+        ..own.clone()
+    };
+    vec![own, again]
+}
+
+fn entry(release: &Release) -> Option<Entry> {
     let deployments = deployments(release);
     let found = release.found.known().filter(|_| !deployments.is_empty())?;
     Some(Entry {

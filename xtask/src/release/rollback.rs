@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::Result;
 use serde::Serialize;
 
-use super::ledger::{Entry, Ledger, Verdict};
+use super::ledger::{Entry, Ledger, UNKNOWN, Verdict};
 use super::platform::Platform;
 use super::preflight::{self, Brought, Found};
 use super::put_back::roll_back_to;
@@ -241,7 +241,7 @@ fn go_back(release: &Release, access: &Access<'_>, (index, deployment, candidate
         at: lock::now(),
         owner: release.owner.name.clone(),
         run: release.owner.run.clone(),
-        commit: candidate.commit.clone().unwrap_or_else(|| "unknown".to_owned()),
+        commit: candidate.commit.clone().unwrap_or_else(|| UNKNOWN.to_owned()),
         subject: candidate.subject.clone().unwrap_or_default(),
         deployments: [(to.service_name.clone(), id.clone())].into(),
         migration: before.and_then(|entry| entry.migration),
@@ -250,7 +250,7 @@ fn go_back(release: &Release, access: &Access<'_>, (index, deployment, candidate
         seconds: release.seconds().clone(),
         verdict: Verdict::RolledBack,
     };
-    if let Err(error) = Ledger::add(platform, to, entry) {
+    if let Err(error) = ledger.add(platform, to, vec![entry]) {
         access.context.terminal.warn(format!("the rollback could not be written down: {error:#}"));
     }
     Ok(id)

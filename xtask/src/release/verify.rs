@@ -21,6 +21,8 @@ use crate::wait::{self, Poll, Waited};
 const IN_A_ROW: usize = 8;
 /// How much longer than the two versions run side by side it may take until only the new one answers.
 const SWITCH_TIMEOUT: Duration = Duration::from_secs(if cfg!(test) { 0 } else { 120 });
+/// A second of an overlap.
+const SECOND: Duration = Duration::from_millis(if cfg!(test) { 1 } else { 1_000 });
 /// How often the domain is asked.
 const LOOK: Duration = Duration::from_millis(if cfg!(test) { 1 } else { 300 });
 /// How long the declared instances may take to run.
@@ -104,7 +106,7 @@ fn answers(release: &Release, access: &Access<'_>, index: usize) -> Result<()> {
     let url = url_of(release, access, index)?;
     let service = &release.declared()?.services[index];
     let overlap = service.setting(&release.request.environment, "deploy", "overlapSeconds");
-    let overlap = Duration::from_secs(overlap.and_then(|seconds| seconds.as_u64()).unwrap_or(0));
+    let overlap = SECOND * u32::try_from(overlap.and_then(|seconds| seconds.as_u64()).unwrap_or(0))?;
     let to = &release.found.get()?.target.services[index];
     answers_as(release, access, &url, Some(&release.commit.id), SWITCH_TIMEOUT + overlap, &|| {
         release.lock.keep(release.platform(access), to)

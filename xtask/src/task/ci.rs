@@ -10,6 +10,7 @@ use clap::ValueEnum as _;
 use super::{check, test};
 use crate::cli::{Ci, CiPart, Servers, Test};
 use crate::context::Context;
+use crate::failure::{Exit, Failure};
 use crate::interrupt::CancelToken;
 use crate::stack::detect::EngineChoice;
 use crate::terminal::{GOOD, NOTICE, STRONG};
@@ -33,6 +34,7 @@ pub fn run(context: &Context, arguments: &Ci) -> Result<u8> {
                 let servers = Servers { engine: EngineChoice::Host, servers: arguments.servers };
                 test::run(context, &Test { package: None, servers, args: Vec::new() })?
             }
+            CiPart::Ship => ship(context, arguments.parts.contains(part))?,
             CiPart::Journey => journey::run(context, arguments.engine, arguments.servers)?,
             CiPart::Renamed => renamed::run(context, arguments.servers)?,
         };
@@ -42,6 +44,19 @@ pub fn run(context: &Context, arguments: &Ci) -> Result<u8> {
     }
     context.terminal.note(format!("\n{GOOD}passed{GOOD:#}"));
     Ok(0)
+}
+
+/// Runs what needs the Railway CLI; without it that is left out, unless it was asked for by name.
+fn ship(context: &Context, is_named: bool) -> Result<u8> {
+    if context.runner.find("railway").is_none() {
+        let what = "the Railway CLI is not on PATH";
+        if is_named {
+            return Err(Failure::new(Exit::Missing, what).hint("cargo install --locked railwayapp").into());
+        }
+        context.terminal.note(format!("{NOTICE}skipped{NOTICE:#}, which is not the same as passed: {what}"));
+        return Ok(0);
+    }
+    test::with_railway(context)
 }
 
 fn other_systems(context: &Context) -> Result<u8> {

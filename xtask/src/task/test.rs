@@ -46,6 +46,12 @@ pub fn run(context: &Context, arguments: &Test) -> Result<u8> {
     Ok(failed.unwrap_or(0))
 }
 
+/// Runs the tests that need the Railway CLI.
+pub fn with_railway(context: &Context) -> Result<u8> {
+    let with_nextest = has_nextest(context);
+    with_backend(context, cargo::test(context.project.root(), with_nextest, Tests::Railway, &[]))
+}
+
 fn is_package_flag(arg: &str) -> bool {
     ["--package", "--workspace", "--all"].iter().any(|flag| arg.starts_with(flag)) || arg.starts_with("-p")
 }

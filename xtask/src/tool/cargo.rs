@@ -203,6 +203,8 @@ pub enum Tests {
     Xtask,
     /// Those of xtask that are made on a pseudo-terminal.
     Terminal,
+    /// Those of xtask that need the Railway CLI.
+    Railway,
     /// Those of the packages that the arguments name.
     Named,
 }
@@ -217,6 +219,10 @@ pub fn test(root: &Path, with_nextest: bool, tests: Tests, args: &[String]) -> S
         Tests::Backend => step.args(["--package", "backend"]),
         Tests::Xtask => step.args([profile, "xtask", "--package", "xtask"]),
         Tests::Terminal => step.args([profile, "xtask", "--package", "xtask", "--test", "terminal"]),
+        Tests::Railway => {
+            let step = step.args([profile, "xtask", "--package", "xtask", "--test", "railway"]);
+            if with_nextest { step.args(["--run-ignored", "all"]) } else { step.args(["--", "--ignored"]) }
+        }
         Tests::Named => step,
     };
     step.args(args)

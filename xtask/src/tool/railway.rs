@@ -96,7 +96,8 @@ impl Railway {
             .env("RAILWAY_CALLER", "xtask")
             .digest(said);
         self.environment.iter().fold(step, |step, (name, value)| {
-            if is_token(name) { step.secret_env(*name, value) } else { step.env(*name, value) }
+            // The address of a proxy may have a password in it.
+            if is_token(name) || value.contains('@') { step.secret_env(*name, value) } else { step.env(*name, value) }
         })
     }
 
@@ -257,22 +258,11 @@ pub fn parse_up(output: &Output) -> Option<String> {
     find(output.stdout.trim()).or_else(|| output.stdout.lines().find_map(find))
 }
 
-/// A backup that was begun.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Backup {
-    /// Its name, or its id where the platform gave it none.
-    pub name: String,
-    /// The workflow that makes it.
-    pub workflow: String,
-}
-
-/// What `postgres pitr backup create --json` says.
-pub fn parse_backup(stdout: &str) -> Option<Backup> {
+/// The workflow that makes a backup, as `postgres pitr backup create --json` says it; what it calls `root` is the
+/// service.
+pub fn parse_backup(stdout: &str) -> Option<String> {
     let said: Value = serde_json::from_str(stdout.trim()).ok()?;
-    let workflow = said["workflowId"].as_str()?.to_owned();
-    let root = &said["root"];
-    let name = root["name"].as_str().or_else(|| root["id"].as_str())?.to_owned();
-    Some(Backup { name, workflow })
+    said["workflowId"].as_str().map(str::to_owned)
 }
 
 /// Variables of a shared variable's change, without a deployment.

@@ -160,11 +160,7 @@ impl Checkout {
 
     /// Starts xtask and comes back when stderr says this.
     pub fn start_until(&self, args: &[&str], word: &str) -> Background {
-        let mut child = self.command(args).stdout(Stdio::piped()).spawn().expect("xtask runs");
-        let stderr = BufReader::new(child.stderr.take().expect("it is piped"));
-        let mut background = Background { child, stderr, said: String::new() };
-        background.hear(word);
-        background
+        Background::start(self.command(args), word)
     }
 
     /// `status --json`, whatever the exit code.
@@ -215,6 +211,15 @@ pub struct Background {
 }
 
 impl Background {
+    /// Starts a command and comes back when stderr says this.
+    pub fn start(mut command: Command, word: &str) -> Self {
+        let mut child = command.stdout(Stdio::piped()).spawn().expect("xtask runs");
+        let stderr = BufReader::new(child.stderr.take().expect("it is piped"));
+        let mut background = Self { child, stderr, said: String::new() };
+        background.hear(word);
+        background
+    }
+
     pub fn signal(&self, name: &str) {
         signal(self.child.id(), name);
     }

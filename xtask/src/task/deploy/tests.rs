@@ -96,7 +96,7 @@ fn a_dry_run_asks_everything_shows_what_it_would_do_and_changes_nothing() {
 fn production_asks_for_its_name_after_showing_what_would_happen_and_another_word_changes_nothing() {
     let words = ["deploy", "--watch", "0s", "--timeout", "60"];
     let mut yard = Shipyard::new();
-    yard.fixture.xtask(&words).expect(9).says(&["preflight: nothing is in the way", "--confirm production"]);
+    yard.fixture.xtask(&words).expect(9).says(&["preflight  nothing is in the way", "--confirm production"]);
     yard.fixture.xtask_answered(&words, Some("prod\n")).expect(9).says(&["that is not production"]);
     assert!(yard.platform().orders.is_empty());
     yard.fixture.xtask_answered(&words, Some("production\n")).expect(0);

@@ -98,6 +98,11 @@ fn tests_are_run_by_whom_they_belong_to_with_nextest_or_without() {
         (Tests::Backend, "nextest run --package backend", "test --package backend"),
         (Tests::Xtask, "nextest run --cargo-profile xtask --package xtask", "test --profile xtask --package xtask"),
         (
+            Tests::Railway,
+            "nextest run --cargo-profile xtask --package xtask --test railway --run-ignored all",
+            "test --profile xtask --package xtask --test railway -- --ignored",
+        ),
+        (
             Tests::Terminal,
             "nextest run --cargo-profile xtask --package xtask --test terminal",
             "test --profile xtask --package xtask --test terminal",

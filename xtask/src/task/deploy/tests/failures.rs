@@ -27,7 +27,14 @@ fn put_back(yard: &Shipyard) {
     assert_eq!(yard.platform().answering(), Some(OLD));
     assert_eq!(yard.orders(), ["upload", "deploymentRollback"]);
     assert_eq!(yard.lock(), "free");
-    assert_eq!(yard.releases()["entries"][0]["verdict"], "put_back");
+    let releases = yard.releases();
+    assert_eq!(
+        (&releases["entries"][1]["verdict"], &releases["entries"][1]["commit"]),
+        (&"put_back".into(), &NEW.into())
+    );
+    let again = &releases["entries"][0];
+    assert_eq!((&again["verdict"], &again["commit"]), (&"rolled_back".into(), &OLD.into()));
+    assert_eq!(again["deployments"]["backend"], yard.platform().serving().unwrap().id);
 }
 
 #[test]
@@ -206,7 +213,7 @@ fn a_migration_without_a_way_back_is_backed_up_first_and_never_rolled_back_over(
     let mut yard = with_incompatible(yard);
     yard.platform().orders.clear();
     yard.fixture.runner.on("git rev-parse", says("dddddddddddd")).on("smoke --url", fails(1, "no"));
-    patient(&mut yard, &[]).expect(1).says(&["was not put back", "the backup before-bbbbbbbbbbbb was made before"]);
+    patient(&mut yard, &[]).expect(1).says(&["was not put back", "the backup before-dddddddddddd was made before"]);
     assert_eq!(yard.orders(), ["backup", "upload"], "no rollback over it");
     let list = yard.fixture.xtask(&["rollback", "--confirm", "production"]).expect(9);
     list.says(&["cannot go on with migration 20270101000000", "deploy a fix instead"]);
