@@ -1,6 +1,7 @@
 //! The variables of the backend and of the clients of a stack.
 
 use anyhow::Result;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::ports::Ports;
 use super::service::{Service, local};
@@ -76,15 +77,12 @@ pub fn of_clients(settings: &Settings, ports: &Ports, database: &str) -> Result<
     Ok(environment)
 }
 
-/// The characters of RFC 3986 §2.3 as they are, everything else as `%XX`.
+/// The unreserved characters of RFC 3986 §2.3, which stay as they are.
+const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+/// The text as a URL can hold it anywhere.
 pub fn percent_encoded(text: &str) -> String {
-    text.bytes().fold(String::new(), |encoded, byte| {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            encoded + &char::from(byte).to_string()
-        } else {
-            encoded + &format!("%{byte:02X}")
-        }
-    })
+    utf8_percent_encode(text, ENCODED).to_string()
 }
 
 #[cfg(test)]

@@ -207,20 +207,9 @@ fn redis_programs(runner: &dyn Runner, looked: &mut Vec<String>) -> Vec<PathBuf>
     programs
 }
 
-/// The folders that a pattern with one `*` in one of its parts names, newest version last.
+/// The folders that a pattern names.
 fn matching(pattern: &str) -> Vec<PathBuf> {
-    let Some((before, after)) = pattern.split_once('*') else {
-        return Path::new(pattern).is_dir().then(|| PathBuf::from(pattern)).into_iter().collect();
-    };
-    let (parent, start) = before.rsplit_once('/').unwrap_or(("", before));
-    let entries = std::fs::read_dir(parent).into_iter().flatten().flatten();
-    let mut found: Vec<PathBuf> = entries
-        .filter(|entry| entry.file_name().to_string_lossy().starts_with(start))
-        .map(|entry| PathBuf::from(format!("{}{after}", entry.path().display())))
-        .filter(|folder| folder.is_dir())
-        .collect();
-    found.sort();
-    found
+    glob::glob(pattern).into_iter().flatten().flatten().filter(|found| found.is_dir()).collect()
 }
 
 fn missing(product: &str, package: system::Package, looked: Vec<String>, origin: Origin) -> Failure {
