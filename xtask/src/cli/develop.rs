@@ -98,12 +98,13 @@ Examples:
   cargo xtask bench stack
   cargo xtask bench stack --engine docker
   cargo xtask bench image --runs 3 --json
-  cargo xtask bench reload")]
+  cargo xtask bench reload
+  cargo xtask bench database")]
 pub struct Bench {
     /// What to measure
     #[arg(value_enum, default_value_t)]
     pub what: BenchWhat,
-    /// How many runs the medians are of; 5 for the stack and the backend, 1 for the image, 30 for reloads
+    /// How many runs the medians are of; 5 for the stack and the backend, 3 for the database, 1 for the image, 30 for reloads
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..=100), value_name = "N")]
     pub runs: Option<u16>,
     /// Which engine's stack
@@ -126,6 +127,8 @@ pub enum BenchWhat {
     Image,
     /// From an edit to the first answer that shows it, and 200 reloads under load
     Reload,
+    /// Resets, migrations and checks, and a million rows added, saved and restored; takes minutes
+    Database,
     /// Requests to a release build, beside bare handlers that do the same queries, and its memory
     Backend,
 }

@@ -5,13 +5,13 @@ use std::path::Path;
 use anyhow::{Context as _, Result};
 
 use super::dumps::{self, Manifest, is_taken, manifest_of};
-use super::survey::Survey;
+use super::survey::{Mark, Survey};
 use super::target::Target;
 use crate::checkout;
 use crate::context::Context;
 use crate::failure::{Exit, Failure};
 use crate::file::{self, human_size};
-use crate::plan::{Action, Plan, Value};
+use crate::plan::{Access, Action, Lane, Plan, Value};
 use crate::product::DATABASE;
 use crate::runner;
 use crate::step::Step;
@@ -29,22 +29,10 @@ pub fn keep_survey(step: Step, value: &Value<Survey>) -> Action {
 
 /// Dumps the database into a file that is not there yet, with its manifest beside it: both, or neither.
 pub fn dump(context: &Context, target: &Target<'_>, into: &Path) -> Result<()> {
-    let (before, after) = (Value::new("survey"), Value::new("second survey"));
     let draft = file::draft_of(into);
     let folder = into.parent().map(Path::to_owned).unwrap_or_default();
-    let (surveyed, room) = (before.clone(), folder.clone());
     let commit = if context.dry_run { String::new() } else { checkout::commit(context) };
-    let (first, second, from, to) = (before.clone(), after.clone(), draft.clone(), into.to_owned());
-    let actions = vec![
-        keep_survey(target.survey(DATABASE)?, &before),
-        Action::check("look for room on the disk", move |_| expect_room(&room, surveyed.get()?.bytes)),
-        Action::Run(target.dump(&draft)?),
-        keep_survey(target.survey(DATABASE)?, &after),
-        Action::check(format!("write {} and its manifest", to.display()), move |_| {
-            finish(&from, &to, commit.clone(), first.get()?, second.get()?)
-        }),
-    ];
-    let plan = Plan::of("dump", actions, "dumped");
+    let plan = plan(target, &draft, into, commit)?;
     plan.check()?;
     if context.dry_run {
         return plan.print(&context.terminal);
@@ -62,6 +50,53 @@ pub fn dump(context: &Context, target: &Target<'_>, into: &Path) -> Result<()> {
         file::remove(&draft)?;
     }
     outcome
+}
+
+/// The database is counted while it is dumped. That both saw the same is told by the moments before and after: only if
+/// somebody may have written between them it is counted again.
+fn plan(target: &Target<'_>, draft: &Path, into: &Path, commit: String) -> Result<Plan> {
+    let (begin, end, survey) = (Value::new("moment before"), Value::new("moment after"), Value::new("survey"));
+    let (room, free_for) = (begin.clone(), into.parent().map(Path::to_owned).unwrap_or_default());
+    let keep_mark = |value: &Value<Mark>| -> Result<Action> {
+        Ok(Action::keep(target.mark()?, value, |said| Mark::parse(said).ok()))
+    };
+    let look = vec![
+        keep_mark(&begin)?,
+        Action::check("look for room on the disk", move |_| expect_room(&free_for, room.get()?.bytes)),
+    ];
+    let after_look = || Action::After("look".to_owned());
+    let count = vec![after_look(), keep_survey(target.survey(DATABASE)?, &survey)];
+    let dump = vec![after_look(), Action::Run(target.dump(draft)?)];
+    let again = target.survey(DATABASE)?;
+    let (from, to, later) = (draft.to_owned(), into.to_owned(), end.clone());
+    let write = move |access: &Access<'_>| {
+        let before = survey.get()?;
+        if begin.get()?.sees_the_same_as(later.get()?) {
+            return finish(&from, &to, commit.clone(), before, before);
+        }
+        access.line.state("count again, because somebody may have written");
+        let after = Survey::parse(&runner::read_well(access.runner, &again)?)?;
+        finish(&from, &to, commit.clone(), before, &after)
+    };
+    let manifest = vec![
+        Action::After("count".to_owned()),
+        Action::After("dump".to_owned()),
+        keep_mark(&end)?,
+        Action::check(format!("write {} and its manifest", into.display()), write),
+    ];
+    let lane = |name: &str, actions: Vec<Action>, result: &str| Lane {
+        name: name.to_owned(),
+        actions,
+        result: result.to_owned(),
+    };
+    Ok(Plan {
+        lanes: vec![
+            lane("look", look, "there is room"),
+            lane("count", count, "counted"),
+            lane("dump", dump, "dumped"),
+            lane("manifest", manifest, "written"),
+        ],
+    })
 }
 
 /// The manifest first: a dump without one is not taken for whole. Both, or neither.

@@ -84,6 +84,12 @@ impl Manifest {
         Err(refused(why).into())
     }
 
+    /// Whether its sums are over the text of each row, as older versions of xtask have made them.
+    pub fn counts_by_text(&self) -> bool {
+        let is_by_hash = |table: &Table| table.checksum.starts_with("h:");
+        self.tables.as_ref().is_some_and(|tables| !tables.values().any(is_by_hash))
+    }
+
     /// How many rows it holds; none where that is not known.
     pub fn rows(&self) -> Option<u64> {
         self.tables.as_ref().map(|tables| tables.values().map(|table| table.rows).sum())

@@ -82,7 +82,8 @@ pub fn drill(target: &Target<'_>, dump: &Path, manifest: &Manifest, known: &[u64
 fn into_new(target: &Target<'_>, dump: &Path, manifest: &Manifest, known: &[u64], new: &str) -> Result<Vec<Phase>> {
     expect_known(dump, manifest, known)?;
     let (ask, create) = (target.version()?, target.create(new, None)?);
-    let (fill, count) = (target.restore(new, dump)?, target.survey(new)?);
+    let fill = target.restore(new, dump)?;
+    let count = if manifest.counts_by_text() { target.survey_by_text(new)? } else { target.survey(new)? };
     let remove = target.remove(&[new.to_owned()])?;
     let major = version::major(&manifest.server).unwrap_or(0);
     let expected = manifest.tables.clone();

@@ -114,7 +114,17 @@ impl Target<'_> {
 
     /// Asks what a database holds; [`survey::Survey::parse`] reads the answer.
     pub fn survey(&self, database: &str) -> Result<Step> {
-        self.ask(&format!("count what {database} holds"), database, survey::SCRIPT)
+        self.ask(&format!("count what {database} holds"), database, &survey::script(false))
+    }
+
+    /// The same, with sums as older manifests have them.
+    pub fn survey_by_text(&self, database: &str) -> Result<Step> {
+        self.ask(&format!("count what {database} holds"), database, &survey::script(true))
+    }
+
+    /// Asks for the moment that it is; [`survey::Mark::parse`] reads the answer.
+    pub fn mark(&self) -> Result<Step> {
+        self.ask("ask whether somebody writes", DATABASE, &survey::mark_script())
     }
 
     /// Asks for the server's version, such as `15.18`.

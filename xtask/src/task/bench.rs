@@ -3,6 +3,7 @@
 mod backend;
 mod by_hand;
 mod containers;
+mod database;
 mod image;
 mod load;
 mod reload;
@@ -91,6 +92,7 @@ fn measurements(arguments: &Bench) -> Vec<Measurement> {
     match (arguments.what, in_docker) {
         // It has a document of its own.
         (BenchWhat::Backend, _) => Vec::new(),
+        (BenchWhat::Database, _) => vec![Measurement { what: database::WHAT, take: database::figures }],
         (BenchWhat::Image, _) => vec![Measurement { what: image::WHAT, take: image::figures }],
         (BenchWhat::Reload, true) => vec![Measurement { what: reload::WHAT, take: reload::in_containers }],
         (BenchWhat::Reload, false) => vec![Measurement { what: reload::WHAT, take: reload::on_the_host }],
@@ -110,6 +112,7 @@ fn runs(arguments: &Bench) -> u16 {
     arguments.runs.unwrap_or(match arguments.what {
         // A build of the image from nothing takes minutes.
         BenchWhat::Image => 1,
+        BenchWhat::Database => 3,
         BenchWhat::Stack | BenchWhat::Backend => 5,
         BenchWhat::Reload => 30,
     })
@@ -192,6 +195,14 @@ impl<'a> Run<'a> {
             .folder(root)
     }
 
+    fn origin_word(&self) -> &'static str {
+        match self.origin {
+            Origin::Auto => "auto",
+            Origin::System => "system",
+            Origin::Portable => "portable",
+        }
+    }
+
     fn seconds(&self, step: &Step) -> Result<f64> {
         self.context.interrupt.check()?;
         let begun = Instant::now();
@@ -244,12 +255,7 @@ impl<'a> Run<'a> {
 
     /// `up` from nothing, with data, and after `clean`, each in turn with a script that does the same.
     fn stack(&self) -> Result<[Figure; 3]> {
-        let origin = match self.origin {
-            Origin::Auto => "auto",
-            Origin::System => "system",
-            Origin::Portable => "portable",
-        };
-        let up = ["up", "--engine", "host", "--servers", origin];
+        let up = ["up", "--engine", "host", "--servers", self.origin_word()];
         // Once without measuring: builds the backend, fetches portable servers, and tells which servers there are.
         self.seconds(&self.task(&up))?;
         let script = self.script()?;

@@ -1,6 +1,8 @@
 //! The data as a whole, on a real PostgreSQL: saved, restored, and made again, with things going wrong.
 
 use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::process::Stdio;
 
 use crate::support::{Checkout, copy_migrations};
 
@@ -54,6 +56,52 @@ fn what_was_dumped_comes_back_and_the_database_before_is_kept() {
     checkout.xtask(&["db", "dump", &dump]).expect(9).says(&["is there already"]);
     let name = dump.strip_prefix("dumps/").unwrap();
     checkout.xtask(&["db", "drill", name]).expect(0).says(&["can be restored"]);
+}
+
+#[test]
+fn rows_are_counted_while_they_are_dumped_and_what_is_not_committed_is_in_neither() {
+    let checkout = up();
+    checkout.xtask(&["seed"]).expect(0);
+    let quiet = checkout.xtask(&["db", "dump"]).expect(0).says(&["45 rows"]);
+    assert!(!quiet.stderr.contains("count again"), "{}", quiet.stderr);
+    let manifest = checkout.read(&format!("{}.json", printed(&quiet.stdout)));
+    assert!(manifest.contains("\"checksum\": \"h:"), "{manifest}");
+    // A transaction that has written, and goes on.
+    let mut writer = checkout.command(&["exec", "postgres", "--", "psql", "-XAtq"]);
+    let mut writer = writer.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut orders = writer.stdin.take().unwrap();
+    orders.write_all(b"BEGIN; UPDATE programs SET name = 'new'; SELECT 'written';\n").unwrap();
+    let mut said = String::new();
+    BufReader::new(writer.stdout.take().unwrap()).read_line(&mut said).unwrap();
+    assert_eq!(said, "written\n");
+    let ran = checkout.xtask(&["db", "dump"]).expect(0).says(&["45 rows"]);
+    assert!(!ran.stderr.contains("count again"), "{}", ran.stderr);
+    orders.write_all(b"COMMIT;\n").unwrap();
+    drop(orders);
+    writer.wait().unwrap();
+    let dump = printed(&ran.stdout);
+    checkout.xtask(&["db", "drill", dump.strip_prefix("dumps/").unwrap()]).expect(0);
+    assert_eq!(sql(&checkout, "SELECT DISTINCT name FROM programs"), "new");
+    checkout.xtask(&["db", "restore", &dump, "--yes"]).expect(0);
+    assert_eq!(sql(&checkout, "SELECT count(*) FROM programs WHERE name = 'new'"), "0");
+}
+
+#[test]
+fn sums_over_text_as_older_manifests_have_them_are_still_compared() {
+    let checkout = up();
+    checkout.xtask(&["seed"]).expect(0);
+    let dump = printed(&checkout.xtask(&["db", "dump"]).expect(0).stdout);
+    let sums = "SELECT sum(('x' || substr(md5(t::text), 1, 15))::bit(60)::bigint) FROM";
+    let mut manifest: serde_json::Value = serde_json::from_str(&checkout.read(&format!("{dump}.json"))).unwrap();
+    for (name, table) in manifest["tables"].as_object_mut().unwrap() {
+        let settings = "SET timezone = 'UTC'; SET datestyle = 'ISO'; SET extra_float_digits = 1;";
+        table["checksum"] = sql(&checkout, &format!("{settings} {sums} {name} t")).into();
+    }
+    checkout.write(&format!("{dump}.json"), &manifest.to_string());
+    checkout.xtask(&["db", "restore", &dump, "--yes"]).expect(0);
+    manifest["tables"]["programs"]["checksum"] = "7".into();
+    checkout.write(&format!("{dump}.json"), &manifest.to_string());
+    checkout.xtask(&["db", "restore", &dump, "--yes"]).expect(1).says(&["programs has other rows"]);
 }
 
 #[test]

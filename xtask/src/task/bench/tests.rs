@@ -22,6 +22,7 @@ fn a_dry_run_says_what_is_measured_and_how_often_on_either_engine() {
             EngineChoice::Docker,
             vec!["`up` in containers; the first, which compiles everything, does not count, 5"],
         ),
+        (BenchWhat::Database, EngineChoice::Host, vec!["a million rows added, saved and restored, 3"]),
         (BenchWhat::Image, EngineChoice::Host, vec!["its memory and its end, 1"]),
         (
             BenchWhat::Reload,

@@ -67,6 +67,16 @@ fn what_was_written_until_the_last_moment_is_kept_and_told() {
 }
 
 #[test]
+fn where_the_server_does_not_tell_that_nobody_wrote_rows_are_counted_again_after_the_dump() {
+    let (mut fixture, _daemon) = stack(3, 3);
+    fixture.runner.on("exec postgres pg_dump", says("data"));
+    fixture.xtask(&["db", "dump"]).expect(0).says(&["3 rows"]);
+    let asked = fixture.runner.asked();
+    let is_question = |command: &&String| command.contains(&format!("--dbname={DATABASE}")) && command.contains("psql");
+    assert_eq!(asked.iter().filter(is_question).count(), 4, "two moments and two counts: {asked:?}");
+}
+
+#[test]
 fn without_a_dump_nothing_is_replaced() {
     let (mut fixture, _daemon) = stack(3, 3);
     fixture.runner.on("exec postgres pg_dump", fails(1, "pg_dump: error: no luck"));
