@@ -124,7 +124,11 @@ fn table(entries: &[Entry]) -> String {
     let mut text = String::new();
     for entry in entries {
         let late = if entry.out_of_order { " (out of order)" } else { "" };
-        text.push_str(&format!("{:8} {} {}{late}\n", entry.state, entry.version, entry.name));
+        let half = match entry.statements_done {
+            0 => String::new(),
+            done => format!(" (statements done: {done})"),
+        };
+        text.push_str(&format!("{:8} {} {}{late}{half}\n", entry.state, entry.version, entry.name));
     }
     let hints = hints(entries);
     if !hints.is_empty() {

@@ -18,7 +18,7 @@ use anyhow::Result;
 use clap::{Parser, Subcommand};
 
 use crate::config::{Config, ConfigError};
-use crate::migrations::MigrationError;
+use crate::migrations::{Left, MigrationError};
 use crate::seed::Busy;
 use crate::server::End;
 use crate::{boot, connect, logging};
@@ -135,7 +135,8 @@ fn exit_code(error: &anyhow::Error) -> u8 {
             | MigrationError::Empty(_)
             | MigrationError::Pending(_)
             | MigrationError::NothingToRedo(_)
-            | MigrationError::NotReverted { .. },
+            | MigrationError::NotReverted { .. }
+            | MigrationError::Failed { left: Left::Changed { .. }, .. },
         ) => 5,
         Some(
             MigrationError::NotApplied(_)

@@ -5,39 +5,37 @@
 
 use std::time::Duration;
 
+use futures_util::TryStreamExt as _;
 use sqlx::migrate::Migration;
-use sqlx::{AssertSqlSafe, Connection, PgConnection};
+use sqlx::postgres::{PgDatabaseError, PgErrorPosition};
+use sqlx::{AssertSqlSafe, Connection, PgConnection, SqlSafeStr as _, SqlStr};
 use tokio::time::Instant;
 
 use super::error::Left;
-use super::{sql, text};
+use super::script::{Statement, statements};
+use super::{progress, sql, text};
 
-/// A script that failed, and what it has left behind.
-pub type Failure = (sqlx::Error, Left);
+/// A script that failed.
+#[derive(Debug)]
+pub struct Failure {
+    /// What the database said.
+    pub error: sqlx::Error,
+    /// What is left of it.
+    pub left: Left,
+    /// The line of the statement that failed, where it was a statement.
+    pub line: Option<usize>,
+}
+
+/// A script's error, with the line of the statement that failed.
+type Failed = (sqlx::Error, Option<usize>);
 
 /// Applies a migration and says how long it took.
 pub async fn up(connection: &mut PgConnection, up: &Migration, down: Option<&Migration>) -> Result<Duration, Failure> {
     let started = Instant::now();
-    // One that a killed process has left would be taken for this one's.
-    text::forget(connection, up.version).await.map_err(|error| (error, Left::Nothing))?;
-    let outcome = if up.no_tx {
-        apply(connection, up, down).await
+    if up.no_tx {
+        outside(connection, up, down).await?;
     } else {
-        async {
-            let mut transaction = connection.begin().await?;
-            apply(&mut transaction, up, down).await?;
-            transaction.commit().await
-        }
-        .await
-    };
-    if let Err(error) = outcome {
-        let left =
-            if up.no_tx { Left::OutsideOfTransaction } else { left(&text::exists(connection, up.version).await) };
-        if left != Left::Nothing {
-            // Best effort: the next attempt forgets it as well.
-            drop(text::forget(connection, up.version).await);
-        }
-        return Err((error, left));
+        inside(connection, up, down).await?;
     }
     let took = started.elapsed();
     // For people only, and true only once all is committed; the migration is applied with or without it.
@@ -51,9 +49,153 @@ pub async fn up(connection: &mut PgConnection, up: &Migration, down: Option<&Mig
     Ok(took)
 }
 
-async fn apply(connection: &mut PgConnection, up: &Migration, down: Option<&Migration>) -> Result<(), sqlx::Error> {
-    text::record(connection, up, down).await?;
-    sqlx::raw_sql(up.sql.clone()).execute(&mut *connection).await?;
+/// Applies a migration in one transaction.
+async fn inside(connection: &mut PgConnection, up: &Migration, down: Option<&Migration>) -> Result<(), Failure> {
+    // One that a killed process has left would be taken for this one's.
+    text::forget(connection, up.version).await.map_err(before)?;
+    // It may have begun outside of a transaction, before its file was changed.
+    match progress::load(connection, up.version).await.map_err(before)? {
+        Some(progress) if progress.done > 0 => return Err(changed(&progress, 1)),
+        _ => progress::forget(connection, up.version).await.map_err(before)?,
+    }
+    let outcome: Result<(), Failed> = async {
+        let mut transaction = connection.begin().await.map_err(without_line)?;
+        text::record(&mut transaction, up, down).await.map_err(without_line)?;
+        run(&mut transaction, up.sql.clone()).await?;
+        record(&mut transaction, up).await.map_err(without_line)?;
+        transaction.commit().await.map_err(without_line)
+    }
+    .await;
+    let Err((error, line)) = outcome else { return Ok(()) };
+    let left = left(&text::exists(connection, up.version).await);
+    if left != Left::Nothing {
+        // Best effort: the next attempt forgets it as well.
+        drop(text::forget(connection, up.version).await);
+    }
+    Err(Failure { error, left, line })
+}
+
+/// Applies a migration statement by statement, and goes on where an earlier attempt has ended.
+async fn outside(connection: &mut PgConnection, up: &Migration, down: Option<&Migration>) -> Result<(), Failure> {
+    let all = statements(up.sql.as_str());
+    let resumed = progress::load(connection, up.version).await.map_err(before)?;
+    let first = resumed.as_ref().map_or(0, |progress| progress.done);
+    if let Some((progress, line)) = resumed.as_ref().and_then(|progress| Some((progress, progress.changed_line(&all)?)))
+    {
+        return Err(changed(progress, line));
+    }
+    progress::begin(connection, up.version, up.sql.as_str()).await.map_err(before)?;
+    text::record(connection, up, down).await.map_err(before)?;
+    // The session that ran them is gone.
+    for statement in all[..first.min(all.len())].iter().filter(|statement| statement.is_of_session()) {
+        run(connection, owned(statement)).await.map_err(|(error, _)| before(error))?;
+    }
+    let is_own_transaction = all.iter().any(|statement| statement.controls_transactions());
+    for (index, statement) in all.iter().enumerate().skip(first) {
+        let failed =
+            |error| Failure { error, left: Left::Half { done: index, of: all.len() }, line: Some(statement.line) };
+        let was_begun = index == first && resumed.as_ref().is_some_and(|progress| progress.is_begun);
+        if settle(connection, statement, was_begun).await.map_err(failed)? {
+            progress::note(connection, up.version, index + 1, false).await.map_err(failed)?;
+            continue;
+        }
+        let outcome = if !is_own_transaction && statement.may_be_in_transaction() {
+            together(connection, up.version, index, statement).await
+        } else {
+            alone(connection, up.version, index, statement).await
+        };
+        outcome.map_err(failed)?;
+    }
+    async {
+        let mut transaction = connection.begin().await?;
+        record(&mut transaction, up).await?;
+        progress::forget(&mut transaction, up.version).await?;
+        transaction.commit().await
+    }
+    .await
+    .map_err(|error| Failure { error, left: Left::Half { done: all.len(), of: all.len() }, line: None })
+}
+
+/// Runs a statement and notes that it is done, both or neither.
+async fn together(
+    connection: &mut PgConnection,
+    version: i64,
+    index: usize,
+    statement: &Statement<'_>,
+) -> Result<(), sqlx::Error> {
+    let mut transaction = connection.begin().await?;
+    run(&mut transaction, owned(statement)).await.map_err(|(error, _)| error)?;
+    progress::note(&mut transaction, version, index + 1, false).await?;
+    transaction.commit().await
+}
+
+/// Runs a statement that no transaction may hold. Whoever is killed meanwhile leaves the note that it was begun.
+async fn alone(
+    connection: &mut PgConnection,
+    version: i64,
+    index: usize,
+    statement: &Statement<'_>,
+) -> Result<(), sqlx::Error> {
+    progress::note(connection, version, index, true).await?;
+    if let Err((error, _)) = run(connection, owned(statement)).await {
+        // It has ended, and is not done. Where the connection is gone, nobody knows.
+        drop(progress::note(connection, version, index, false).await);
+        return Err(error);
+    }
+    progress::note(connection, version, index + 1, false).await
+}
+
+/// Whether an index that is to be built is there already, because it was begun by somebody who was killed. One that was not
+/// finished is removed first.
+async fn settle(
+    connection: &mut PgConnection,
+    statement: &Statement<'_>,
+    was_begun: bool,
+) -> Result<bool, sqlx::Error> {
+    let Some(name) = statement.concurrent_index() else { return Ok(false) };
+    let is_valid: Option<bool> =
+        sqlx::query_scalar("SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass($1)")
+            .bind(name)
+            .fetch_optional(&mut *connection)
+            .await?;
+    if is_valid == Some(false) {
+        let drop = format!("DROP INDEX CONCURRENTLY {name}");
+        sqlx::raw_sql(AssertSqlSafe(drop)).execute(connection).await?;
+    }
+    Ok(was_begun && is_valid == Some(true))
+}
+
+fn owned(statement: &Statement<'_>) -> SqlStr {
+    AssertSqlSafe(statement.text.to_owned()).into_sql_str()
+}
+
+/// Runs a script; an error comes with the line of the statement that failed.
+async fn run(connection: &mut PgConnection, script: SqlStr) -> Result<(), Failed> {
+    let text = script.as_str().to_owned();
+    let mut done = 0;
+    let mut results = sqlx::raw_sql(script).execute_many(connection);
+    loop {
+        match results.try_next().await {
+            Ok(Some(_)) => done += 1,
+            Ok(None) => return Ok(()),
+            Err(error) => {
+                let line = line_of(&text, done, &error);
+                return Err((error, line));
+            }
+        }
+    }
+}
+
+/// The line at which a script failed after so many statements: where PostgreSQL points to, else where the statement begins.
+fn line_of(script: &str, done: usize, error: &sqlx::Error) -> Option<usize> {
+    let database = error.as_database_error()?.try_downcast_ref::<PgDatabaseError>()?;
+    if let Some(PgErrorPosition::Original(position)) = database.position() {
+        return Some(1 + script.chars().take(position.saturating_sub(1)).filter(|letter| *letter == '\n').count());
+    }
+    statements(script).get(done).map(|statement| statement.line)
+}
+
+async fn record(connection: &mut PgConnection, up: &Migration) -> Result<(), sqlx::Error> {
     sqlx::query(
         "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time) \
          VALUES ($1, $2, true, $3, -1)",
@@ -69,28 +211,42 @@ async fn apply(connection: &mut PgConnection, up: &Migration, down: Option<&Migr
 /// Reverts a migration by the script that was recorded when it was applied.
 pub async fn down(connection: &mut PgConnection, version: i64, script: String) -> Result<(), Failure> {
     if sql::is_without_transaction(&script) {
-        return async {
-            sqlx::raw_sql(AssertSqlSafe(script)).execute(&mut *connection).await?;
-            forget(connection, version).await
+        let outcome: Result<(), Failed> = async {
+            // Each by itself: several that are sent at once are one transaction.
+            for statement in statements(&script) {
+                let outcome = run(connection, owned(&statement)).await;
+                outcome.map_err(|(error, _)| (error, Some(statement.line)))?;
+            }
+            forget(connection, version).await.map_err(without_line)
         }
-        .await
-        .map_err(|error| (error, Left::OutsideOfTransaction));
+        .await;
+        return outcome.map_err(|(error, line)| Failure { error, left: Left::OutsideOfTransaction, line });
     }
-    let outcome = async {
-        let mut transaction = connection.begin().await?;
+    let outcome: Result<(), Failed> = async {
+        let mut transaction = connection.begin().await.map_err(without_line)?;
         // Before the script, so that the row tells afterwards whether all of it was rolled back.
-        forget(&mut transaction, version).await?;
-        sqlx::raw_sql(AssertSqlSafe(script)).execute(&mut *transaction).await?;
-        transaction.commit().await
+        forget(&mut transaction, version).await.map_err(without_line)?;
+        run(&mut transaction, AssertSqlSafe(script).into_sql_str()).await?;
+        transaction.commit().await.map_err(without_line)
     }
     .await;
-    match outcome {
-        Ok(()) => Ok(()),
-        Err(error) => {
-            let left = left(&text::exists(connection, version).await.map(|exists| !exists));
-            Err((error, left))
-        }
-    }
+    let Err((error, line)) = outcome else { return Ok(()) };
+    let left = left(&text::exists(connection, version).await.map(|exists| !exists));
+    Err(Failure { error, left, line })
+}
+
+/// The failure of a script that cannot go on, because it is not any more what was begun.
+fn changed(progress: &progress::Progress, line: usize) -> Failure {
+    Failure { error: sqlx::Error::RowNotFound, left: Left::Changed { done: progress.done }, line: Some(line) }
+}
+
+fn without_line(error: sqlx::Error) -> Failed {
+    (error, None)
+}
+
+/// The failure of what comes before the script.
+fn before(error: sqlx::Error) -> Failure {
+    Failure { error, left: Left::Nothing, line: None }
 }
 
 async fn forget(connection: &mut PgConnection, version: i64) -> Result<(), sqlx::Error> {

@@ -53,6 +53,8 @@ pub enum MigrationError {
         migration: String,
         /// What the database said.
         error: sqlx::Error,
+        /// The line of its up file with the statement that failed.
+        line: Option<usize>,
         /// How many were applied before it.
         applied: usize,
         /// What is left of it.
@@ -73,6 +75,8 @@ pub enum NotReverted {
     Failed {
         /// What the database said.
         error: sqlx::Error,
+        /// The line of the script with the statement that failed.
+        line: Option<usize>,
         /// What is left of it.
         left: Left,
     },
@@ -87,6 +91,18 @@ pub enum Left {
     BeforeItsCommit,
     /// Whatever was done outside of a transaction.
     OutsideOfTransaction,
+    /// The first statements of those that run outside of a transaction; the next attempt goes on with the one that failed.
+    Half {
+        /// How many are done.
+        done: usize,
+        /// How many there are.
+        of: usize,
+    },
+    /// The first statements, one of which has another text now.
+    Changed {
+        /// How many are done.
+        done: usize,
+    },
     /// The connection broke before the database could be asked.
     Unknown,
 }
@@ -98,6 +114,19 @@ impl fmt::Display for Left {
             Self::BeforeItsCommit => "failed after a COMMIT of its own, and what it did before that stays",
             Self::OutsideOfTransaction => "failed outside of a transaction, and what it had done may stay",
             Self::Unknown => "failed, and whether it was rolled back is not known, because the connection broke",
+            Self::Half { done, of } => {
+                return write!(
+                    f,
+                    "failed outside of a transaction: {done} of its {of} statements are done, and the next run goes on \
+                     after them"
+                );
+            }
+            Self::Changed { done } => {
+                return write!(
+                    f,
+                    "cannot go on: {done} of its statements were done by an earlier run, and one of those was changed since"
+                );
+            }
         })
     }
 }
@@ -141,8 +170,9 @@ impl fmt::Display for MigrationError {
                 write!(f, "migration {migration} cannot be reverted: ")?;
                 match reason {
                     NotReverted::NoDown => write!(f, "no down script was recorded when it was applied")?,
-                    NotReverted::Failed { error, left } => {
+                    NotReverted::Failed { error, line, left } => {
                         write!(f, "the down script that was recorded {left}: ")?;
+                        at(f, *line)?;
                         describe(f, error)?;
                     }
                 }
@@ -166,8 +196,18 @@ impl fmt::Display for MigrationError {
             Self::ChangedMeanwhile(file) => {
                 write!(f, "{file}.up.sql was changed since it was compared: look at it again; nothing was recorded")
             }
-            Self::Failed { migration, error, applied, left, was_reverted } => {
+            Self::Failed { migration, left: left @ Left::Changed { .. }, line, .. } => {
+                write!(f, "migration {migration} {left}: {migration}.up.sql, line {}", line.unwrap_or(1))?;
+                let version = migration.split('_').next().unwrap_or_default();
+                write!(
+                    f,
+                    "\nundo the edit; or undo in the database what these statements did, and forget them: DELETE "
+                )?;
+                write!(f, "FROM _migration_progress WHERE version = {version}")
+            }
+            Self::Failed { migration, error, line, applied, left, was_reverted } => {
                 write!(f, "migration {migration} {left} ({applied} applied before it): ")?;
+                at(f, *line)?;
                 describe(f, error)?;
                 if *was_reverted {
                     write!(f, "\nits older form was reverted, and it is pending now")?;
@@ -196,6 +236,10 @@ impl MigrationError {
             _ => false,
         }
     }
+}
+
+fn at(f: &mut fmt::Formatter<'_>, line: Option<usize>) -> fmt::Result {
+    line.map_or(Ok(()), |line| write!(f, "line {line}: "))
 }
 
 /// PostgreSQL's message with what helps to find the place: SQLSTATE, detail, hint.

@@ -46,8 +46,8 @@ pub(super) async fn revert(connection: &mut PgConnection, entries: &[&Entry]) ->
     }
     let mut reverted = Vec::new();
     for (entry, script) in entries.iter().zip(scripts) {
-        if let Err((error, left)) = apply::down(connection, entry.version, script).await {
-            let (migration, reason) = (entry.file(), NotReverted::Failed { error, left });
+        if let Err(apply::Failure { error, left, line }) = apply::down(connection, entry.version, script).await {
+            let (migration, reason) = (entry.file(), NotReverted::Failed { error, line, left });
             return Err(MigrationError::NotReverted { migration, reason, reverted });
         }
         reverted.push(entry.file());

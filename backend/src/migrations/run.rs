@@ -142,8 +142,9 @@ impl Migrate<'_> {
         let down = text::down_of(self.known, migration.version);
         match apply::up(connection, migration, down).await {
             Ok(_) => Ok(()),
-            Err((error, left)) => {
-                Err(MigrationError::Failed { migration: name.to_owned(), error, applied, left, was_reverted })
+            Err(apply::Failure { error, left, line }) => {
+                let migration = name.to_owned();
+                Err(MigrationError::Failed { migration, error, line, applied, left, was_reverted })
             }
         }
     }

@@ -17,7 +17,7 @@ pub fn has_statement(text: &str) -> bool {
 
 /// What follows a block comment whose opening was read already. PostgreSQL nests them; one without an end swallows
 /// the rest.
-fn after_block_comment(mut rest: &str) -> &str {
+pub fn after_block_comment(mut rest: &str) -> &str {
     let mut depth = 1;
     while depth > 0 {
         let Some(place) = rest.find(['*', '/']) else { return "" };

@@ -9,7 +9,7 @@ use sqlx::migrate::{Migration, Migrator};
 use sqlx::{AssertSqlSafe, PgConnection, SqlSafeStr as _};
 use time::OffsetDateTime;
 
-use super::sql;
+use super::{progress, sql};
 
 /// One migration and whether it is applied.
 #[derive(Debug, Clone, Serialize)]
@@ -25,6 +25,8 @@ pub struct Entry {
     pub applied_at: Option<OffsetDateTime>,
     /// Whether it is pending although a newer one is applied, so that it will not be.
     pub out_of_order: bool,
+    /// How many statements of a pending migration are done, because they run outside of a transaction.
+    pub statements_done: usize,
 }
 
 impl Entry {
@@ -113,18 +115,28 @@ pub async fn status(connection: &mut PgConnection, known: &Migrator) -> Result<V
             };
             let name = migration.description.clone();
             let applied_at = row.map(|row| row.3);
-            Entry { version: migration.version, name, state, applied_at, out_of_order: false }
+            Entry { version: migration.version, name, state, applied_at, out_of_order: false, statements_done: 0 }
         })
         .collect();
     for (version, name, _, applied_at) in applied {
         if !entries.iter().any(|entry| entry.version == version) {
             let (name, applied_at) = (Cow::Owned(name), Some(applied_at));
-            entries.push(Entry { version, name, state: State::Unknown, applied_at, out_of_order: false });
+            entries.push(Entry {
+                version,
+                name,
+                state: State::Unknown,
+                applied_at,
+                out_of_order: false,
+                statements_done: 0,
+            });
         }
     }
     entries.sort_by_key(|entry| entry.version);
     let newest = entries.iter().rfind(|entry| entry.is_applied()).map(|entry| entry.version);
+    let begun = progress::all(connection).await?;
     for entry in &mut entries {
+        let done = begun.iter().find(|(version, _)| *version == entry.version && !entry.is_applied());
+        entry.statements_done = done.map_or(0, |(_, done)| *done);
         entry.out_of_order = entry.state == State::Pending && newest.is_some_and(|newest| entry.version < newest);
     }
     Ok(entries)

@@ -11,6 +11,7 @@ mod process;
 mod programs;
 mod reports;
 mod requests;
+mod resume;
 mod reverts;
 mod seed;
 mod server;

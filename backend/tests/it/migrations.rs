@@ -83,7 +83,7 @@ fn an_empty_database_has_everything_pending_and_asking_changes_nothing() {
 }
 
 #[test]
-fn four_at_once_apply_each_migration_once() {
+fn eight_at_once_apply_each_migration_once() {
     let runtime = Runtime::new().unwrap();
     let database = Database::empty(&runtime);
     let applied: usize = runtime.block_on(async {
@@ -91,8 +91,7 @@ fn four_at_once_apply_each_migration_once() {
             let mut connection = database.connect().await;
             all_of(&EMBEDDED).run(&mut connection).await.unwrap().len()
         };
-        let (a, b, c, d) = tokio::join!(one(), one(), one(), one());
-        a + b + c + d
+        futures_util::future::join_all((0..8).map(|_| one())).await.into_iter().sum()
     });
     assert_eq!(applied, EMBEDDED.iter().filter(|one| one.migration_type.is_up_migration()).count());
 }

@@ -98,6 +98,10 @@ fn renumber(context: &Context) -> Result<u8> {
         return Ok(0);
     }
     refuse_shared(context, &entries, &late)?;
+    if let Some(half) = late.iter().find(|entry| entry.statements_done > 0) {
+        let what = format!("{} {} is half done, under this name", half.version, half.name);
+        return Err(Failure::new(Exit::Refused, what).hint("cargo xtask migrate status").into());
+    }
     let folder = context.project.root().join(MIGRATIONS);
     for entry in late {
         let version = next_version(&folder)?;

@@ -32,6 +32,9 @@ pub struct Entry {
     /// Whether it is pending although a newer one is applied.
     #[serde(default)]
     pub out_of_order: bool,
+    /// How many statements of a pending migration are done, because they run outside of a transaction.
+    #[serde(default)]
+    pub statements_done: usize,
 }
 
 /// What the backend's program says.
@@ -119,7 +122,11 @@ fn print(context: &Context, answer: &Answer, verdicts: &BTreeMap<u64, Verdict>) 
             Some(false) => format!("{BAD}no{BAD:#}"),
             None => "?".to_owned(),
         };
-        table.row([state, entry.version.to_string(), format!("{}{late}", entry.name), mark]);
+        let half = match entry.statements_done {
+            0 => String::new(),
+            done => format!(" (statements done: {done})"),
+        };
+        table.row([state, entry.version.to_string(), format!("{}{late}{half}", entry.name), mark]);
     }
     context.terminal.table(&table)?;
     let hints: Vec<String> = serde_json::from_value(answer.document["hints"].clone()).unwrap_or_default();
