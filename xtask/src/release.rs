@@ -12,6 +12,7 @@ mod outcome;
 mod phases;
 mod platform;
 mod preflight;
+pub mod preview;
 mod put_back;
 mod receipt;
 pub mod rollback;
@@ -56,6 +57,8 @@ pub use self::receipt::Receipt;
 pub struct Request {
     /// The environment's name.
     pub environment: String,
+    /// What the environment is called in the declaration.
+    pub declared_as: String,
     /// The project's id, for tokens that are good for several.
     pub project: Option<String>,
     /// The environment's name as somebody has typed it, to say that it is meant.
@@ -83,6 +86,7 @@ impl Request {
     pub fn of(environment: &str, project: Option<String>, program: PathBuf) -> Self {
         Self {
             environment: environment.to_owned(),
+            declared_as: environment.to_owned(),
             project,
             confirmed: None,
             url: None,

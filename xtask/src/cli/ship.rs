@@ -67,7 +67,9 @@ Examples:
   cargo xtask deploy --environment staging
   cargo xtask deploy --dry-run
   cargo xtask deploy --confirm production --json --receipt receipt.json
-  cargo xtask deploy --environment staging --unlock")]
+  cargo xtask deploy --environment staging --unlock
+  cargo xtask deploy --preview pr-12
+  cargo xtask deploy --preview pr-12 --remove --confirm pr-12")]
 pub struct Deploy {
     #[command(flatten)]
     pub to: Environment,
@@ -78,6 +80,8 @@ pub struct Deploy {
     pub url: Option<String>,
     #[command(flatten)]
     pub overrides: Overrides,
+    #[command(flatten)]
+    pub preview: Preview,
     /// Watch the share of 5xx for so long after the switch; 0s leaves it out
     #[arg(long, default_value = "2m", value_name = "TIME", value_parser = humantime::parse_duration)]
     pub watch: Duration,
@@ -95,6 +99,20 @@ pub struct Deploy {
     pub unlock: bool,
     #[command(flatten)]
     pub output: Json,
+}
+
+/// An environment for a change that is not merged yet.
+#[derive(Debug, Args)]
+pub struct Preview {
+    /// Deploy to a preview environment of this name, which is made where it is not there
+    #[arg(long, value_name = "NAME", conflicts_with = "environment")]
+    pub preview: Option<String>,
+    /// Which environment a preview is a copy of
+    #[arg(long, value_name = "NAME", default_value = "staging", requires = "preview")]
+    pub from: String,
+    /// Remove the preview environment, and do nothing else
+    #[arg(long, requires = "preview")]
+    pub remove: bool,
 }
 
 /// What a deploy does although preflight would refuse it.

@@ -11,9 +11,9 @@ use crate::plan::Access;
 use crate::runner::{Output, Runner};
 use crate::step::Step;
 use crate::tool::railway::answer::{
-    AutodeployAnswer, Committed, ConfigAnswer, Deployment, DeploymentAnswer, DeploymentsAnswer, EventsAnswer,
-    LogAnswer, LogLine, Named, Project, ProjectAnswer, ProjectToken, ServiceAnswer, SharedVariables, StagedAnswer,
-    StatusCodes, TokenScope, VariableName, VariableNames, Workflow, WorkflowAnswer,
+    AutodeployAnswer, Committed, ConfigAnswer, CreatedDomain, CreatedEnvironment, Deployment, DeploymentAnswer,
+    DeploymentsAnswer, EventsAnswer, LogAnswer, LogLine, Named, Project, ProjectAnswer, ProjectToken, ServiceAnswer,
+    SharedVariables, StagedAnswer, StatusCodes, TokenScope, VariableName, VariableNames, Workflow, WorkflowAnswer,
 };
 use crate::tool::railway::document::{self, Document};
 use crate::tool::railway::{self, Destination, Railway, Refusal};
@@ -205,6 +205,30 @@ impl<'a> Platform<'a> {
     /// How far a workflow is.
     pub fn workflow(self, id: &str) -> Result<Workflow> {
         Ok(self.ask::<WorkflowAnswer>(&document::WORKFLOW, &json!({ "w": id }))?.workflow_status)
+    }
+
+    /// Makes an environment as a copy of another.
+    pub fn create_environment(self, project: &str, name: &str, source: &str) -> Result<Named> {
+        let input = json!({ "projectId": project, "name": name, "sourceEnvironmentId": source });
+        let step = self.railway.api(&document::CREATE_ENVIRONMENT, &json!({ "i": input }));
+        Ok(self.tell::<CreatedEnvironment>(&step)?.environment_create)
+    }
+
+    /// The command that removes an environment.
+    pub fn deletion(self, id: &str) -> Step {
+        self.railway.api(&document::DELETE_ENVIRONMENT, &json!({ "id": id }))
+    }
+
+    /// Removes an environment.
+    pub fn delete_environment(self, id: &str) -> Result<()> {
+        self.tell::<Value>(&self.deletion(id)).map(drop)
+    }
+
+    /// Gives a service a domain of Railway's.
+    pub fn create_domain(self, to: &Destination) -> Result<String> {
+        let input = json!({ "environmentId": to.environment, "serviceId": to.service });
+        let step = self.railway.api(&document::CREATE_DOMAIN, &json!({ "i": input }));
+        Ok(self.tell::<CreatedDomain>(&step)?.service_domain_create.domain)
     }
 
     /// Makes a service run an older deployment again.

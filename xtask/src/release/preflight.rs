@@ -173,7 +173,7 @@ fn services(
                 to.service_name
             ));
         }
-        changes.push(service.changes(&release.request.environment, &platform.settings(to)?));
+        changes.push(service.changes(&release.request.declared_as, &platform.settings(to)?));
     }
     Ok((changes, findings))
 }

@@ -58,7 +58,7 @@ fn apply(release: &Release, access: &Access<'_>, to: &Destination, changes: &[Ch
     backup::complete(release, platform, access, &workflow, to, "the change of settings")?;
     let live = platform.settings(to)?;
     let service = release.declared()?.services.iter().find(|service| service.name == to.service_name);
-    let left = service.map(|service| service.changes(&release.request.environment, &live)).unwrap_or_default();
+    let left = service.map(|service| service.changes(&release.request.declared_as, &live)).unwrap_or_default();
     let (untold, different): (Vec<Change>, Vec<Change>) = left.into_iter().partition(|change| change.live.is_null());
     for change in untold {
         let terminal = &access.context.terminal;

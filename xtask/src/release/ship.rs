@@ -98,7 +98,7 @@ fn upload(release: &Release, access: &Access<'_>, index: usize, known: &[String]
     let found = release.found.get()?;
     let to = &found.target.services[index];
     let service = &release.declared()?.services[index];
-    let dockerfile = service.setting(&release.request.environment, "build", "dockerfilePath");
+    let dockerfile = service.setting(&release.request.declared_as, "build", "dockerfilePath");
     let dockerfile = dockerfile.as_ref().and_then(|path| path.as_str()).unwrap_or("Dockerfile").to_owned();
     let folder = bundle::make(access.context, access.runner, &dockerfile, &release.commit.id)?;
     let step = release.railway.up(folder.path(), to, &release.message());

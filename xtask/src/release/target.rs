@@ -114,13 +114,19 @@ fn project_id(
         },
         TokenKind::Account | TokenKind::Login => match given.or(declaration.project.as_deref()) {
             Some(id) => Ok(Ok(id.to_owned())),
-            None => Ok(Err(Finding::new(Exit::Missing, "no project is named")
-                .hint("--project ID, or \"project\" in infra/railway.json, or a project token in RAILWAY_TOKEN"))),
+            None => Ok(Err(no_project())),
         },
     }
 }
 
-fn refused_project(kind: TokenKind, refusal: &Refusal) -> Finding {
+/// The finding of a token that is good for several projects, where none is named.
+pub fn no_project() -> Finding {
+    Finding::new(Exit::Missing, "no project is named")
+        .hint("--project ID, or \"project\" in infra/railway.json, or a project token in RAILWAY_TOKEN")
+}
+
+/// The finding of a token that may not see the project.
+pub fn refused_project(kind: TokenKind, refusal: &Refusal) -> Finding {
     let what = format!("Railway does not show the project: {}", refusal.text());
     let finding = Finding::new(Exit::Missing, what);
     match kind {

@@ -105,7 +105,7 @@ fn url_of(release: &Release, access: &Access<'_>, index: usize) -> Result<String
 fn answers(release: &Release, access: &Access<'_>, index: usize) -> Result<()> {
     let url = url_of(release, access, index)?;
     let service = &release.declared()?.services[index];
-    let overlap = service.setting(&release.request.environment, "deploy", "overlapSeconds");
+    let overlap = service.setting(&release.request.declared_as, "deploy", "overlapSeconds");
     let overlap = SECOND * u32::try_from(overlap.and_then(|seconds| seconds.as_u64()).unwrap_or(0))?;
     let to = &release.found.get()?.target.services[index];
     answers_as(release, access, &url, Some(&release.commit.id), SWITCH_TIMEOUT + overlap, &|| {
@@ -158,7 +158,7 @@ fn instances(release: &Release, access: &Access<'_>, index: usize) -> Result<()>
     let platform = release.platform(access);
     let to = &release.found.get()?.target.services[index];
     let service = &release.declared()?.services[index];
-    let declared = usize::try_from(service.replicas(&release.request.environment))?;
+    let declared = usize::try_from(service.replicas(&release.request.declared_as))?;
     let id = release.deployment_of(&service.name)?;
     let waited = wait::until_every(super::ship::LOOK, INSTANCES_TIMEOUT, access.cancel, || {
         release.lock.keep(platform, to)?;
@@ -183,7 +183,7 @@ fn manifest(release: &Release, access: &Access<'_>, index: usize) -> Result<()> 
     let deployment = release.platform(access).look_at(&id)?.map_err(|refusal| anyhow!(refusal.text().to_owned()))?;
     let ran_with = deployment.meta.get("serviceManifest").cloned().unwrap_or_default();
     let told = |value: &Value| !value.is_null();
-    let changes = service.changes(&release.request.environment, &ran_with);
+    let changes = service.changes(&release.request.declared_as, &ran_with);
     let lines: Vec<String> = changes
         .iter()
         .filter(|change| told(&change.live))

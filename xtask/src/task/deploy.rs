@@ -9,13 +9,23 @@ use anyhow::{Context as _, Result};
 use crate::cli::Deploy;
 use crate::context::Context;
 use crate::file;
-use crate::release::{self, Receipt, Release, Request};
+use crate::release::{self, Receipt, Release, Request, preview};
 use crate::stack::host::{self, Host};
 use crate::terminal::{GOOD, STRONG};
 
 /// Deploys, and comes back with 0 only when this commit answers and works.
 pub fn run(context: &Context, arguments: &Deploy) -> Result<u8> {
+    let environment = arguments.preview.preview.as_ref().unwrap_or(&arguments.to.environment);
+    if let Some(name) = &arguments.preview.preview {
+        preview::check_name(name, &arguments.preview.from)?;
+    }
     let request = Request {
+        declared_as: arguments
+            .preview
+            .preview
+            .as_ref()
+            .map_or(environment.as_str(), |_| preview::DECLARED_AS)
+            .to_owned(),
         confirmed: arguments.confirm.confirm.clone(),
         url: arguments.url.as_deref().map(|url| url.trim_end_matches('/').to_owned()),
         allow_dirty: arguments.overrides.allow_dirty,
@@ -24,11 +34,14 @@ pub fn run(context: &Context, arguments: &Deploy) -> Result<u8> {
         lock_timeout: Duration::from_secs(arguments.lock_timeout),
         timeout: Duration::from_secs(arguments.timeout),
         watch: arguments.watch,
-        ..Request::of(&arguments.to.environment, arguments.to.project.clone(), host::binary()?)
+        ..Request::of(environment, arguments.to.project.clone(), host::binary()?)
     };
     let release = Arc::new(Release::of(context, request)?);
     if arguments.unlock {
         return release::unlock(context, &release);
+    }
+    if arguments.preview.remove {
+        return preview::remove(context, &release);
     }
     // It asks the service for its health and walks through it.
     let build = Host::open(context).build()?;
@@ -37,6 +50,9 @@ pub fn run(context: &Context, arguments: &Deploy) -> Result<u8> {
         context.terminal.data("")?;
     } else {
         build.run(context).result?;
+    }
+    if arguments.preview.preview.is_some() {
+        preview::make(context, &release, &arguments.preview.from)?;
     }
     let outcome = release::deploy(context, &release);
     if context.dry_run {
@@ -56,7 +72,7 @@ pub fn run(context: &Context, arguments: &Deploy) -> Result<u8> {
     context.terminal.data(format!(
         "{GOOD}✓{GOOD:#} {STRONG}{}{STRONG:#} answers in {}, {} s after its beginning",
         commit.id,
-        arguments.to.environment,
+        environment,
         receipt.total()
     ))?;
     for url in receipt.urls() {

@@ -5,6 +5,7 @@ mod failures;
 mod interruptions;
 mod locks;
 mod preflight;
+mod previews;
 
 use crate::fixture::Ran;
 use crate::fixture::railway::{NEW, OLD, Shipyard, TOKEN};

@@ -380,3 +380,19 @@ pub struct Workflow {
     /// What went wrong.
     pub error: Option<String>,
 }
+
+/// The answer to `CREATE_ENVIRONMENT`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CreatedEnvironment {
+    /// The environment.
+    pub environment_create: Named,
+}
+
+/// The answer to `CREATE_DOMAIN`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CreatedDomain {
+    /// The domain.
+    pub service_domain_create: Domain,
+}

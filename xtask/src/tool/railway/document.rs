@@ -83,6 +83,15 @@ documents! {
     /// How far a workflow is.
     WORKFLOW: ask "ask Railway how far it is" =
         "query($w:String!){workflowStatus(workflowId:$w){status error}}";
+    /// Makes an environment as a copy of another.
+    CREATE_ENVIRONMENT: tell "make the environment" =
+        "mutation($i:EnvironmentCreateInput!){environmentCreate(input:$i){id name}}";
+    /// Removes an environment.
+    DELETE_ENVIRONMENT: tell "remove the environment" =
+        "mutation($id:String!){environmentDelete(id:$id)}";
+    /// Gives a service a domain.
+    CREATE_DOMAIN: tell "give the service a domain" =
+        "mutation($i:ServiceDomainCreateInput!){serviceDomainCreate(input:$i){domain}}";
     /// Makes the service run an older deployment again.
     ROLLBACK: tell "roll back" =
         "mutation($id:String!){deploymentRollback(id:$id)}";

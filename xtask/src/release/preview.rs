@@ -1,0 +1,155 @@
+//! Preview environments: a copy of another environment, for a change that is not merged yet.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Result;
+
+use super::platform::{self, Platform};
+use super::{Release, preflight, target};
+use crate::context::Context;
+use crate::failure::{Exit, Failure};
+use crate::interrupt::CancelToken;
+use crate::plan::{Access, Action, Phase, Plan, Rollout};
+use crate::product::PRODUCTION;
+use crate::tool::railway::answer::{Named, Project, UNDER_WAY};
+use crate::tool::railway::{Destination, TokenKind};
+use crate::wait::{self, Poll, Waited};
+
+/// What stands for a preview in the declaration, whatever its name.
+pub const DECLARED_AS: &str = "preview";
+/// How long a copy may take until nothing of it is being deployed any more.
+const COPY_TIMEOUT: Duration = Duration::from_secs(if cfg!(test) { 2 } else { 900 });
+/// How often it is looked at.
+const LOOK: Duration = Duration::from_millis(if cfg!(test) { 1 } else { 3_000 });
+/// The longest name.
+const LONGEST: usize = 32;
+
+/// What is wrong with a preview's name: what is not said of others would remove them.
+pub fn check_name(name: &str, source: &str) -> Result<()> {
+    let is_plain = |letter: char| letter.is_ascii_lowercase() || letter.is_ascii_digit() || letter == '-';
+    let problem = if [PRODUCTION, source].contains(&name) {
+        format!("{name} is an environment of its own, and no preview")
+    } else if name.is_empty() || name.len() > LONGEST || !name.chars().all(is_plain) {
+        format!("{name:?} is no name for a preview: a-z, 0-9 and -, at most {LONGEST}")
+    } else {
+        return Ok(());
+    };
+    Err(Failure::new(Exit::Refused, problem).hint("cargo xtask deploy --preview pr-12").into())
+}
+
+/// Makes the environment where it is not there, and gives each of its services a domain; both may be half done already.
+pub fn make(context: &Context, release: &Arc<Release>, source: &str) -> Result<()> {
+    let (release, source) = (Arc::clone(release), source.to_owned());
+    let phase = Phase::new("preview", "have a copy of another environment", move |_| {
+        let (release, source) = (Arc::clone(&release), source.clone());
+        let name = release.request.environment.clone();
+        let what = format!("make {name} as a copy of {source} where it is not there, with a domain for each service");
+        let make = Action::check(what, move |access| copy(&release, access, &source));
+        Ok(Plan::of("preview", vec![make], "there"))
+    });
+    Rollout::new(vec![phase])?.run(context)
+}
+
+fn copy(release: &Release, access: &Access<'_>, source: &str) -> Result<()> {
+    let platform = release.platform(access);
+    let project = project(release, platform)?;
+    let environments = project.environments.clone().into_nodes();
+    let name = &release.request.environment;
+    let environment = match platform::find(&environments, name) {
+        Some(there) => there.clone(),
+        None => {
+            let Some(source) = platform::find(&environments, source) else {
+                let names: Vec<&str> = environments.iter().map(|one| one.name.as_str()).collect();
+                let what = format!("there is no environment {source} to copy; there is {}", names.join(", "));
+                return Err(Failure::new(Exit::Missing, what).hint("--from NAME").into());
+            };
+            access.line.state(&format!("copy {}", source.name));
+            platform.create_environment(&project.id, name, &source.id)?
+        }
+    };
+    for to in destinations(release, &project, &environment)? {
+        settle(platform, access, &to)?;
+        if preflight::address(&platform.service(&to)?.domains).is_none() {
+            access.line.state(&format!("give {} a domain", to.service_name));
+            let domain = platform.create_domain(&to)?;
+            access.context.terminal.note(format!("  {}: https://{domain}", to.service_name));
+        }
+    }
+    Ok(())
+}
+
+/// Waits until what the copy itself has begun to deploy is done.
+fn settle(platform: Platform<'_>, access: &Access<'_>, to: &Destination) -> Result<()> {
+    let waited = wait::until_every(LOOK, COPY_TIMEOUT, access.cancel, || {
+        let under_way = platform.deployments(to, &UNDER_WAY, 5)?;
+        Ok(match under_way.first() {
+            None => Poll::Ready(()),
+            Some(one) => {
+                access.line.detail(&format!("{} {}", to.service_name, one.status.to_lowercase()));
+                Poll::Pending(format!("{} is {}", one.id, one.status))
+            }
+        })
+    })?;
+    match waited {
+        Waited::Done(()) => Ok(()),
+        Waited::TimedOut(seen) => {
+            let within = humantime::format_duration(COPY_TIMEOUT);
+            Err(Failure::new(Exit::Unhealthy, format!("the copy was not done within {within}: {seen}")).into())
+        }
+    }
+}
+
+/// Removes the environment; that none is there is no failure.
+pub fn remove(context: &Context, release: &Release) -> Result<u8> {
+    let cancel = CancelToken::on(&context.interrupt);
+    let platform = release.by(context, &cancel);
+    let project = project(release, platform)?;
+    let name = &release.request.environment;
+    let environments = project.environments.into_nodes();
+    let Some(environment) = platform::find(&environments, name) else {
+        context.terminal.note(format!("there is no preview {name}: nothing to remove"));
+        return Ok(0);
+    };
+    if context.dry_run {
+        context.terminal.data(platform.deletion(&environment.id))?;
+        return Ok(0);
+    }
+    if release.request.confirmed.as_deref() != Some(name) {
+        let question = format!("This removes {name} with its data.");
+        context.confirm_word(&question, name, &format!("--confirm {name}"))?;
+    }
+    platform.delete_environment(&environment.id)?;
+    context.terminal.note(format!("removed {name}"));
+    Ok(0)
+}
+
+fn project(release: &Release, platform: Platform<'_>) -> Result<Project> {
+    if platform.railway.kind() == TokenKind::Project {
+        let what = "a project token is for one environment: it can neither make nor remove another";
+        return Err(Failure::new(Exit::Missing, what)
+            .hint("set RAILWAY_API_TOKEN to a token of the workspace, and unset RAILWAY_TOKEN")
+            .into());
+    }
+    let declaration = release.declaration.as_ref().map_err(|findings| preflight::refuse(findings.clone()))?;
+    let given = release.request.project.as_deref().or(declaration.project.as_deref());
+    let id = given.ok_or_else(target::no_project).map_err(Failure::from)?;
+    let project = platform.project(id)?;
+    Ok(project.map_err(|refusal| Failure::from(target::refused_project(platform.railway.kind(), &refusal)))?)
+}
+
+fn destinations(release: &Release, project: &Project, environment: &Named) -> Result<Vec<Destination>> {
+    let services = project.services.clone().into_nodes();
+    let destination = |name: &str| {
+        let service = platform::find(&services, name).ok_or_else(|| {
+            Failure::new(Exit::Missing, format!("the project {} has no service {name}", project.name))
+        })?;
+        Ok(Destination {
+            project: project.id.clone(),
+            environment: environment.id.clone(),
+            service: service.id.clone(),
+            service_name: service.name.clone(),
+        })
+    };
+    release.declared()?.services.iter().map(|service| destination(&service.name)).collect()
+}
