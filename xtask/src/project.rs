@@ -103,7 +103,7 @@ impl Project {
 
 /// [FNV-1a](http://www.isthe.com/chongo/tech/comp/fnv/): the standard library's hashes may change between releases,
 /// and with them every port.
-fn fnv1a(bytes: &[u8]) -> u32 {
+pub fn fnv1a(bytes: &[u8]) -> u32 {
     bytes.iter().fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193))
 }
 

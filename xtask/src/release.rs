@@ -1,7 +1,7 @@
 //! Releases: a commit becomes what answers in production, and where it does not, the one before is put back.
 //!
-//! A deploy is a rollout of phases: preflight, lock, record, back up, settings, ship, verify, watch. Up to ship nothing
-//! of what serves is touched; after it, a failure puts the version before back.
+//! A deploy is a rollout of phases: preflight, lock, record, back up, settings, ship, verify, watch. Nothing
+//! that serves is changed before ship; after it, a failure puts the version before back.
 
 mod backup;
 mod bundle;
@@ -35,8 +35,10 @@ use crate::checkout;
 use crate::context::Context;
 use crate::failure::{Exit, Failure};
 use crate::interrupt::CancelToken;
-use crate::plan::{Access, Rollout, Value};
+use crate::plan::{Access, Rollout};
 use crate::product::DEPLOY_LOCK;
+use crate::project::fnv1a;
+use crate::runner;
 use crate::settings as local_settings;
 use crate::tool::backend::Variable;
 use crate::tool::git;
@@ -120,8 +122,10 @@ pub struct Release {
     commit: Commit,
     owner: Owner,
     lock: Lock,
-    found: Value<Found>,
+    found: Mutex<Option<Arc<Found>>>,
     backup: OnceLock<String>,
+    /// The deployments that were known before an upload of which no answer has come, by service.
+    uploading: Mutex<BTreeMap<String, Vec<String>>>,
     shipped: Mutex<BTreeMap<String, Shipped>>,
     /// The deployments that serve again, by service.
     restored: Mutex<BTreeMap<String, String>>,
@@ -153,14 +157,15 @@ impl Release {
             problems.into_iter().map(place).collect()
         });
         Ok(Self {
-            commit: Commit { id: checkout::commit(context), subject },
-            owner: owner(context)?,
+            commit: Commit { id: identity(context)?, subject },
+            owner: owner(context, &request.environment)?,
             declaration,
             railway,
             request,
             lock: Lock::default(),
-            found: Value::new("result of preflight"),
+            found: Mutex::default(),
             backup: OnceLock::new(),
+            uploading: Mutex::default(),
             shipped: Mutex::default(),
             restored: Mutex::default(),
             outcome: Mutex::default(),
@@ -207,6 +212,24 @@ impl Release {
         declared.iter().map(|service| service.name.clone()).collect()
     }
 
+    /// What preflight has found, where it has run.
+    fn known(&self) -> Option<Arc<Found>> {
+        self.found.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// What preflight has found.
+    fn found(&self) -> Result<Arc<Found>> {
+        self.known().ok_or_else(|| anyhow::anyhow!("preflight has not run yet; this is a mistake in xtask"))
+    }
+
+    fn find(&self, found: Found) {
+        *self.found.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(found));
+    }
+
+    fn uploading(&self) -> MutexGuard<'_, BTreeMap<String, Vec<String>>> {
+        self.uploading.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn shipped(&self) -> MutexGuard<'_, BTreeMap<String, Shipped>> {
         self.shipped.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -224,6 +247,15 @@ impl Release {
     }
 }
 
+/// What `/health` will tell of this release. Where files differ from the commit, what they hold is in it: otherwise a
+/// second attempt could be taken for the first.
+fn identity(context: &Context) -> Result<String> {
+    let commit = checkout::commit(context);
+    let Some(head) = commit.strip_suffix("-dirty") else { return Ok(commit) };
+    let differences = runner::read_well(&*context.runner, &git::differences(context.project.root()))?;
+    Ok(format!("{head}{:08x}-dirty", fnv1a(differences.as_bytes())))
+}
+
 /// The CLI, with the token of our own environment; the token is hidden from now on.
 pub fn railway(context: &Context) -> Result<Railway> {
     let program = context
@@ -238,7 +270,7 @@ pub fn railway(context: &Context) -> Result<Railway> {
 }
 
 /// Who is releasing: in CI, whoever began the run.
-fn owner(context: &Context) -> Result<Owner> {
+fn owner(context: &Context, environment: &str) -> Result<Owner> {
     let variable = |name: &str| context.variable(name).filter(|value| !value.is_empty());
     let of_git = || {
         let said = context.runner.read(&git::user(context.project.root())).unwrap_or_default().stdout;
@@ -249,7 +281,12 @@ fn owner(context: &Context) -> Result<Owner> {
         let (server, repository) = (variable("GITHUB_SERVER_URL")?, variable("GITHUB_REPOSITORY")?);
         Some(format!("{server}/{repository}/actions/runs/{}", variable("GITHUB_RUN_ID")?))
     })();
-    Ok(Owner { name: name.unwrap_or_else(|| "somebody".to_owned()), run, nonce: local_settings::secret()? })
+    Ok(Owner {
+        name: name.unwrap_or_else(|| "somebody".to_owned()),
+        run,
+        nonce: local_settings::secret()?,
+        environment: environment.to_owned(),
+    })
 }
 
 /// Releases what is checked out, or in a dry run says how.
@@ -264,14 +301,17 @@ pub fn deploy(context: &Context, release: &Arc<Release>) -> Result<Receipt> {
 
 /// What was released to the environment.
 pub fn ledger(context: &Context, release: &Release) -> Result<Ledger> {
-    rollback::look(release, release.by(context, &CancelToken::on(&context.interrupt))).map(|(_, ledger)| ledger)
+    let cancel = CancelToken::on(&context.interrupt);
+    let platform = release.by(context, &cancel);
+    let target = rollback::target_of(release, platform)?;
+    Ledger::load(platform, target.any())
 }
 
 /// Gives back the lock that a deploy has left: that of this run of CI, or another one after asking.
 pub fn unlock(context: &Context, release: &Release) -> Result<u8> {
     let cancel = CancelToken::on(&context.interrupt);
     let platform = release.by(context, &cancel);
-    let (target, _) = rollback::look(release, platform)?;
+    let target = rollback::target_of(release, platform)?;
     let environment = &release.request.environment;
     let Some(held) = lock::held(platform, target.any())? else {
         context.terminal.note(format!("nobody has the deploy lock of {environment}"));

@@ -23,8 +23,7 @@ pub fn run(arguments: Arguments) -> Result<()> {
     let url = arguments.url.unwrap_or_else(|| own_url(path));
     let agent = ureq::Agent::config_builder()
         .timeout_global(Some(Duration::from_secs(4)))
-        // Whatever the environment says: this machine is not reached through a proxy.
-        .proxy(None)
+        .proxy(proxy(&url))
         .http_status_as_error(false)
         .build()
         .new_agent();
@@ -32,6 +31,14 @@ pub fn run(arguments: Arguments) -> Result<()> {
     let body = answer.body_mut().read_to_string().unwrap_or_default();
     output::text(&format!("{}\n", body.trim()))?;
     if answer.status() == 200 { Ok(()) } else { Err(Stopped(1).into()) }
+}
+
+/// How another machine is reached, as the environment says. This one is never reached through a proxy.
+fn proxy(url: &str) -> Option<ureq::Proxy> {
+    let host = url.split("://").nth(1)?.split(['/', '?']).next()?;
+    let host = host.rsplit_once('@').map_or(host, |(_, host)| host);
+    let is_local = ["127.", "localhost", "[::1]"].iter().any(|local| host.starts_with(local));
+    if is_local { None } else { ureq::Proxy::try_from_env() }
 }
 
 /// Where the server of this environment answers: `PORT`, on `HOST` or, where that stands for all, on this machine.

@@ -83,6 +83,9 @@ Examples:
 pub struct EnvDiff {
     #[command(flatten)]
     pub to: Environment,
+    /// Which service, where infra/railway.json declares several
+    #[arg(long, value_name = "NAME")]
+    pub service: Option<String>,
     /// The file to compare with; .env.NAME of the environment, if it is there
     #[arg(long, value_name = "FILE")]
     pub file: Option<PathBuf>,
@@ -97,6 +100,9 @@ pub struct EnvPush {
     pub to: Environment,
     #[command(flatten)]
     pub confirm: Confirm,
+    /// Which service, where infra/railway.json declares several
+    #[arg(long, value_name = "NAME")]
+    pub service: Option<String>,
     /// The file with the values; .env.NAME of the environment, if left out
     #[arg(long, value_name = "FILE")]
     pub file: Option<PathBuf>,

@@ -105,8 +105,8 @@ pub struct Deploy {
 #[derive(Debug, Args)]
 pub struct Preview {
     /// Deploy to a preview environment of this name, which is made where it is not there
-    #[arg(long, value_name = "NAME", conflicts_with = "environment")]
-    pub preview: Option<String>,
+    #[arg(long = "preview", id = "preview", value_name = "NAME", conflicts_with = "environment")]
+    pub name: Option<String>,
     /// Which environment a preview is a copy of
     #[arg(long, value_name = "NAME", default_value = "staging", requires = "preview")]
     pub from: String,

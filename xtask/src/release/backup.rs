@@ -21,9 +21,9 @@ const LOOK: Duration = Duration::from_millis(if cfg!(test) { 1 } else { 2_000 })
 
 /// What is done: nothing, unless a migration rules out a way back.
 pub fn actions(release: &Arc<Release>) -> Vec<Action> {
-    let Some(found) = release.found.known() else { return Vec::new() };
-    let is_live = found.live.iter().any(|live| live.deployment.is_some());
-    if found.brought.incompatible.is_empty() || !is_live {
+    let Some(found) = release.known() else { return Vec::new() };
+    let has_run = found.live.iter().any(|live| live.last.is_some());
+    if found.brought.rules_out_a_way_back().is_none() || !has_run {
         return Vec::new();
     }
     let database = match &found.target.database {

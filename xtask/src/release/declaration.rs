@@ -168,7 +168,7 @@ impl Service {
         }
     }
 
-    /// What of the platform's settings is not as declared. Of what is not declared nothing is said.
+    /// What of the platform's settings is not as declared. Keys that are not declared are not compared.
     pub fn changes(&self, environment: &str, live: &Value) -> Vec<Change> {
         let mut changes = Vec::new();
         for (section, keys) in self.in_environment(environment) {
@@ -204,6 +204,11 @@ fn is_same(live: &Value, declared: &Value) -> bool {
         (Value::Array(list), Value::String(_)) if list.len() == 1 => &list[0] == declared,
         (Value::String(_), Value::Array(list)) if list.len() == 1 => live == &list[0],
         (Value::Number(one), Value::Number(other)) => one.as_f64() == other.as_f64(),
+        // A region that is null has no instances, as one that is not there.
+        (Value::Object(one), Value::Object(other)) => {
+            let keys = one.keys().chain(other.keys());
+            keys.into_iter().all(|key| is_same(&live[key.as_str()], &declared[key.as_str()]))
+        }
         _ => live == declared,
     }
 }

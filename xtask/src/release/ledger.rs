@@ -28,8 +28,10 @@ pub enum Verdict {
     PutBack,
     /// It serves although it failed: the one before could not be put back.
     Broken,
-    /// Somebody went back to it by hand.
+    /// Somebody went back to it.
     RolledBack,
+    /// It was live, and somebody went back from it by hand.
+    Left,
 }
 
 impl Verdict {
@@ -41,6 +43,7 @@ impl Verdict {
             Self::PutBack => "failed, put back",
             Self::Broken => "failed, still live",
             Self::RolledBack => "rolled back to",
+            Self::Left => "rolled back from",
         }
     }
 }
@@ -65,6 +68,9 @@ pub struct Entry {
     /// The migrations that it brought and that the version before it cannot live with.
     #[serde(default)]
     pub incompatible: Vec<u64>,
+    /// Whether it was known which migrations the version before had.
+    #[serde(default = "known")]
+    pub migrations_known: bool,
     /// The backup that was made before.
     pub backup: Option<String>,
     /// How long each phase took, in seconds.
@@ -79,6 +85,10 @@ pub struct Entry {
 pub struct Ledger {
     /// The newest first.
     pub entries: Vec<Entry>,
+}
+
+fn known() -> bool {
+    true
 }
 
 impl Ledger {
@@ -106,15 +116,29 @@ impl Ledger {
         self.entries.iter().find(|entry| entry.deployments.values().any(|deployment| deployment == id))
     }
 
-    /// The newest word on a commit.
-    pub fn of_commit(&self, commit: &str) -> Option<&Entry> {
-        self.entries.iter().find(|entry| entry.commit == commit)
+    /// Whether a commit was live once and was left because it failed, with nothing good heard of it since.
+    pub fn was_left(&self, commit: &str) -> bool {
+        let mut words = self.entries.iter().filter(|entry| entry.commit == commit).map(|entry| entry.verdict);
+        // One that failed before it served says nothing new.
+        let word = words.find(|word| *word != Verdict::Failed);
+        matches!(word, Some(Verdict::PutBack | Verdict::Broken | Verdict::Left))
+    }
+
+    /// Notes that somebody went back from the release that this deployment belongs to.
+    pub fn leave(&mut self, deployment: &str) {
+        let entry = self.entries.iter_mut().find(|entry| entry.deployments.values().any(|one| one == deployment));
+        if let Some(entry) = entry {
+            entry.verdict = Verdict::Left;
+        }
     }
 
     /// The migrations that releases newer than this one brought, and that it cannot live with. None where the release is
     /// not known: nobody knows then.
     pub fn incompatible_since(&self, entry: &Entry) -> Option<Vec<u64>> {
         let place = self.entries.iter().position(|other| other == entry)?;
+        if self.entries[..place].iter().any(|newer| !newer.migrations_known) {
+            return None;
+        }
         Some(self.entries[..place].iter().flat_map(|newer| newer.incompatible.clone()).collect())
     }
 }
@@ -133,6 +157,7 @@ mod tests {
             deployments: BTreeMap::from([("backend".to_owned(), format!("d-{commit}"))]),
             migration: None,
             incompatible: incompatible.to_vec(),
+            migrations_known: true,
             backup: None,
             seconds: BTreeMap::new(),
             verdict: Verdict::Live,
@@ -147,6 +172,20 @@ mod tests {
         assert_eq!(ledger.incompatible_since(&entry("z", &[])), None);
         assert_eq!(ledger.of_deployment("d-b").unwrap().commit, "b");
         assert!(ledger.of_deployment("d-z").is_none());
+        let unknown = Entry { migrations_known: false, ..entry("d", &[]) };
+        let ledger = Ledger { entries: vec![unknown, entry("a", &[])] };
+        assert_eq!(ledger.incompatible_since(&ledger.entries[1]), None);
+    }
+
+    #[test]
+    fn only_a_later_good_word_makes_up_for_a_bad_one() {
+        let with = |verdicts: &[Verdict]| {
+            let entries = verdicts.iter().map(|verdict| Entry { verdict: *verdict, ..entry("a", &[]) });
+            Ledger { entries: entries.collect() }.was_left("a")
+        };
+        assert!(with(&[Verdict::PutBack]) && with(&[Verdict::Failed, Verdict::PutBack]) && with(&[Verdict::Left]));
+        assert!(!with(&[Verdict::Live, Verdict::PutBack]) && !with(&[Verdict::Failed]) && !with(&[]));
+        assert!(!with(&[Verdict::RolledBack, Verdict::Left]));
     }
 
     #[test]

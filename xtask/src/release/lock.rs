@@ -43,10 +43,21 @@ pub struct Held {
     pub expires: u64,
 }
 
-/// The lock that we have, once we have it.
+/// The lock, as far as we have it.
 #[derive(Default)]
 pub struct Lock {
-    held: Mutex<Option<(Held, Instant)>>,
+    state: Mutex<State>,
+}
+
+#[derive(Default, Clone)]
+enum State {
+    /// Nobody has asked for it yet, or it was given back.
+    #[default]
+    Without,
+    /// It is ours, and was renewed then.
+    Ours(Held, Instant),
+    /// Somebody has taken it from us: from now on nothing may be changed.
+    Lost(String),
 }
 
 /// Whoever asks for the lock.
@@ -57,6 +68,8 @@ pub struct Owner {
     pub run: Option<String>,
     /// A word that nobody else has.
     pub nonce: String,
+    /// The environment's name, for what to type.
+    pub environment: String,
 }
 
 impl Held {
@@ -113,60 +126,82 @@ impl Lock {
                 expires: now + GOOD_FOR.as_secs(),
             };
             // Kept before it is written: a task that is stopped in between has something to release.
-            *self.lock() = Some((held.clone(), Instant::now()));
+            *self.state() = State::Ours(held.clone(), Instant::now());
             platform.set_shared(to, DEPLOY_LOCK, &serde_json::to_string(&held)?)?;
             wait::rest(SETTLE, platform.cancel)?;
             let value = platform.shared(to, DEPLOY_LOCK)?;
             match Held::parse(value.as_deref()) {
                 Some(other) if other.nonce == owner.nonce => Ok(Poll::Ready(())),
                 Some(other) => {
-                    *self.lock() = None;
+                    *self.state() = State::Without;
                     Ok(Poll::Pending(other.describe(now)))
                 }
                 None => {
-                    *self.lock() = None;
+                    *self.state() = State::Without;
                     Ok(Poll::Pending("somebody has emptied it".to_owned()))
                 }
             }
         })?;
         match waited {
             Waited::Done(()) => Ok(()),
-            Waited::TimedOut(seen) => Err(held_by_another(&seen).into()),
+            Waited::TimedOut(seen) => Err(held_by_another(&seen, &owner.environment).into()),
         }
     }
 
-    /// Fails where somebody else has it by now; renews it where that is due. To be asked before each step that changes
-    /// something, and while one is waited for.
+    /// Fails where somebody else has it by now; renews it where that is due. To be asked while something is waited for.
+    /// Where Railway does not answer, the lock is good until its time is over.
     pub fn keep(&self, platform: Platform<'_>, to: &Destination) -> Result<()> {
-        let Some((held, renewed)) = self.lock().clone() else { return Ok(()) };
-        if renewed.elapsed() < RENEWAL { Ok(()) } else { self.renew(platform, to, held) }
+        let state = self.state().clone();
+        match state {
+            State::Ours(held, renewed) if renewed.elapsed() >= RENEWAL => {
+                let is_good = held.expires > now() + RENEWAL.as_secs();
+                match self.renew(platform, to, held) {
+                    Err(error) if is_good && !self.is_lost() && platform.cancel.check().is_ok() => {
+                        drop(error);
+                        Ok(())
+                    }
+                    outcome => outcome,
+                }
+            }
+            State::Ours(..) | State::Without => Ok(()),
+            State::Lost(who) => Err(lost(&who).into()),
+        }
     }
 
-    /// The same without waiting until it is due.
+    /// Fails where it is not ours beyond doubt. To be asked before each step that changes something.
     pub fn confirm(&self, platform: Platform<'_>, to: &Destination) -> Result<()> {
-        let held = self.lock().clone();
-        held.map_or(Ok(()), |(held, _)| self.renew(platform, to, held))
+        let state = self.state().clone();
+        match state {
+            State::Ours(held, _) => self.renew(platform, to, held),
+            State::Without => Ok(()),
+            State::Lost(who) => Err(lost(&who).into()),
+        }
+    }
+
+    /// Whether somebody has taken it from us.
+    pub fn is_lost(&self) -> bool {
+        matches!(*self.state(), State::Lost(_))
     }
 
     fn renew(&self, platform: Platform<'_>, to: &Destination, mut held: Held) -> Result<()> {
         let value = platform.shared(to, DEPLOY_LOCK)?;
         let there = Held::parse(value.as_deref());
         if there.as_ref().is_none_or(|there| there.nonce != held.nonce) {
-            // It is not ours to release.
-            *self.lock() = None;
             let who = there.map_or_else(|| "somebody has emptied it".to_owned(), |there| there.describe(now()));
-            return Err(Failure::new(Exit::Locked, format!("the deploy lock was taken from us: {who}")).into());
+            *self.state() = State::Lost(who.clone());
+            return Err(lost(&who).into());
         }
         let now = now();
         (held.heartbeat, held.expires) = (now, now + GOOD_FOR.as_secs());
         platform.set_shared(to, DEPLOY_LOCK, &serde_json::to_string(&held)?)?;
-        *self.lock() = Some((held, Instant::now()));
+        *self.state() = State::Ours(held, Instant::now());
         Ok(())
     }
 
     /// Gives it back, if it is still ours.
     pub fn release(&self, platform: Platform<'_>, to: &Destination) -> Result<()> {
-        let Some((held, _)) = self.lock().take() else { return Ok(()) };
+        let state = std::mem::take(&mut *self.state());
+        let State::Ours(held, _) = state else { return Ok(()) };
         let value = platform.shared(to, DEPLOY_LOCK)?;
         if Held::parse(value.as_deref()).is_some_and(|there| there.nonce == held.nonce) {
             platform.set_shared(to, DEPLOY_LOCK, FREE)?;
@@ -174,9 +209,13 @@ impl Lock {
         Ok(())
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Option<(Held, Instant)>> {
-        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    fn state(&self) -> std::sync::MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn lost(who: &str) -> Failure {
+    Failure::new(Exit::Locked, format!("the deploy lock was taken from us: {who}"))
 }
 
 /// Who has it, if that is somebody whose time is not over.
@@ -194,10 +233,10 @@ pub fn break_open(platform: Platform<'_>, to: &Destination) -> Result<()> {
 const FREE: &str = "free";
 
 /// The failure of one who did not get it.
-pub fn held_by_another(seen: &str) -> Failure {
+fn held_by_another(seen: &str, environment: &str) -> Failure {
     Failure::new(Exit::Locked, format!("somebody else is deploying: {seen}"))
         .hint("wait, or --lock-timeout SECONDS to wait here")
-        .hint("cargo xtask deploy --unlock, if you know that nobody is deploying")
+        .hint(format!("cargo xtask deploy --environment {environment} --unlock, if you know that nobody is deploying"))
 }
 
 /// Seconds since 1970.

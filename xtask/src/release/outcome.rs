@@ -23,9 +23,18 @@ pub enum Outcome {
     PutBack,
     /// The new version serves, failed, and stays.
     Stays,
+    /// Nobody knows what serves.
+    Unclear,
 }
 
 impl Outcome {
+    /// Notes what became of one service that was put back. Where another one could not be, that counts for all.
+    pub fn settle(&mut self, new: Self) {
+        if !matches!(self, Self::Stays | Self::Unclear) {
+            *self = new;
+        }
+    }
+
     /// The error of a release that came this far. An interruption keeps its code.
     pub fn explain(self, error: Error, release: &Release) -> Error {
         let commit = &release.commit.id;
@@ -42,6 +51,7 @@ impl Outcome {
             Self::PutBack => {
                 (Exit::PutBack, format!("{commit} was live, failed, and {} was put back", before(release)))
             }
+            Self::Unclear => (Exit::Failed, format!("{commit} failed, and it is not known what is live")),
             Self::Switched | Self::Stays => (Exit::Failed, format!("{commit} is live, failed, and was not put back")),
         };
         let failure = match error.downcast::<Failure>() {
@@ -55,18 +65,34 @@ impl Outcome {
         };
         let failure = failure.within(exit, &what);
         let failure = if self == Self::StillLive && release.settings_begun.load(Ordering::Relaxed) {
-            failure.details(["the declared settings may be applied: the next deployment runs with them, by whomever"])
+            failure.details(["the declared settings may be staged or applied: then the next deployment runs with them"])
         } else {
             failure
+        };
+        let failure = match may_be_applied(release).filter(|_| self == Self::StillLive) {
+            Some(migrations) => failure.details([migrations]),
+            None => failure,
         };
         let environment = &release.request.environment;
         failure.hint(format!("cargo xtask releases --environment {environment}")).into()
     }
 }
 
+/// Which migrations may have been applied by a release that was uploaded and never served.
+fn may_be_applied(release: &Release) -> Option<String> {
+    let found = release.known().filter(|_| !release.shipped().is_empty())?;
+    if found.brought.new.is_empty() {
+        return None;
+    }
+    let versions: Vec<String> = found.brought.new.iter().map(u64::to_string).collect();
+    let backup = release.backup.get().map_or_else(String::new, |name| format!("; the backup {name} was made before"));
+    Some(format!("it may have applied migration {}{backup}", versions.join(", ")))
+}
+
 /// What was live before.
 fn before(release: &Release) -> String {
-    let live = release.found.known().and_then(|found| found.live.iter().find(|live| live.deployment.is_some()));
+    let found = release.known();
+    let live = found.as_ref().and_then(|found| found.live.iter().find(|live| live.deployment.is_some()));
     match live {
         Some(live) => live.commit.clone().unwrap_or_else(|| "the version before".to_owned()),
         None => "nothing".to_owned(),
@@ -92,6 +118,9 @@ pub fn tell(release: &Release, found: &Found, terminal: &Terminal) {
         for change in changes {
             terminal.note(format!("    {}.{}: {} → {}", change.section, change.key, change.live, change.declared));
         }
+    }
+    for warning in &found.warnings {
+        terminal.warn(warning);
     }
     let brought = &found.brought;
     match brought.new.len() {

@@ -7,7 +7,8 @@ use anyhow::Result;
 
 use super::ledger::Ledger;
 use super::outcome::{self, Outcome};
-use super::{Release, backup, preflight, receipt, settings, ship, verify, watch};
+use super::preflight::{self, Found};
+use super::{Release, backup, receipt, settings, ship, verify, watch};
 use crate::plan::{Access, Action, Phase, Plan};
 use crate::product::{DEPLOY_LOCK, PRODUCTION, RELEASES};
 use crate::step::Step;
@@ -17,7 +18,7 @@ pub fn all(release: &Arc<Release>) -> Vec<Phase> {
     let services = release.services();
     let mut phases = vec![look(release)];
     phases.extend(confirm(release));
-    phases.extend([take_lock(release), record(release)]);
+    phases.extend([take_lock(release, look_again), record(release)]);
     phases.push(conditional(
         release,
         "back-up",
@@ -71,18 +72,37 @@ pub fn timed(
 fn look(release: &Arc<Release>) -> Phase {
     let release = Arc::clone(release);
     Phase::new("preflight", "find everything that is in the way, before anything is changed", move |_| {
-        let found = release.found.clone();
-        let look = timed(&release, "preflight", "look at the checkout, the project and what is live", vec![], {
-            move |release, access| {
+        let look = timed(
+            &release,
+            "preflight",
+            "look at the checkout, the project and what is live",
+            vec![],
+            |release, access| {
                 let seen = preflight::look(release, access)?;
                 outcome::tell(release, &seen, &access.context.terminal);
-                found.set(seen);
+                release.find(seen);
                 Ok(())
-            }
-        });
+            },
+        );
         Ok(Plan::of("preflight", vec![look], "nothing is in the way"))
     })
     .only_reads()
+}
+
+/// Somebody else may have released while the lock was waited for: what was found before is not what is there now.
+fn look_again(release: &Release, access: &Access<'_>) -> Result<()> {
+    let (before, now) = (release.found()?, preflight::look(release, access)?);
+    let ids = |found: &Found| -> Vec<Option<String>> {
+        found.live.iter().map(|live| live.deployment.as_ref().map(|one| one.id.clone())).collect()
+    };
+    if ids(&before) != ids(&now) {
+        access.context.terminal.warn("somebody else has released meanwhile");
+        outcome::tell(release, &now, &access.context.terminal);
+    }
+    release.find(now);
+    // From here on a failure is that of a deploy, and no longer that of getting to it.
+    *release.outcome() = Outcome::StillLive;
+    Ok(())
 }
 
 /// Asks for the environment's name, once it is known what would happen to it.
@@ -91,7 +111,7 @@ pub fn confirm(release: &Arc<Release>) -> Option<Phase> {
     if environment != PRODUCTION || release.request.confirmed.as_deref() == Some(PRODUCTION) {
         return None;
     }
-    Some(Phase::new("confirm", format!("have the word {PRODUCTION} typed"), move |context| {
+    Some(Phase::new("confirm", format!("ask for the word {PRODUCTION}"), move |context| {
         if !context.dry_run {
             let question = format!("This changes {environment}.");
             context.confirm_word(&question, PRODUCTION, &format!("--confirm {PRODUCTION}"))?;
@@ -100,17 +120,21 @@ pub fn confirm(release: &Arc<Release>) -> Option<Phase> {
     }))
 }
 
-pub fn take_lock(release: &Arc<Release>) -> Phase {
-    let (taking, releasing) = (Arc::clone(release), Arc::clone(release));
+/// Takes the lock, looks again at what may have changed while it was waited for, and gives it back at the end.
+pub fn take_lock(
+    release: &Arc<Release>,
+    again: impl Fn(&Release, &Access<'_>) -> Result<()> + Send + Sync + 'static,
+) -> Phase {
+    let (taking, releasing, again) = (Arc::clone(release), Arc::clone(release), Arc::new(again));
     Phase::new("lock", "be the only one who deploys there", move |_| {
         let what = format!("set {DEPLOY_LOCK}, wait, and read it back");
-        let take = timed(&taking, "lock", what, vec![], |release, access| {
-            let to = release.found.get()?.target.any();
-            let terminal = &access.context.terminal;
+        let again = Arc::clone(&again);
+        let take = timed(&taking, "lock", what, vec![], move |release, access| {
+            let found = release.found()?;
+            let (to, terminal) = (found.target.any(), &access.context.terminal);
             release.lock.take(release.platform(access), to, &release.owner, release.request.lock_timeout, terminal)?;
-            // From here on a failure is that of a deploy, and no longer that of getting to it.
-            *release.outcome() = Outcome::StillLive;
-            Ok(())
+            access.line.state("look again at what is live");
+            again(release, access)
         });
         Ok(Plan::of("lock", vec![take], "ours"))
     })
@@ -118,7 +142,7 @@ pub fn take_lock(release: &Arc<Release>) -> Phase {
         let release = Arc::clone(&releasing);
         let what = format!("give {DEPLOY_LOCK} back");
         let give_back = Action::check(what, move |access| {
-            let Some(found) = release.found.known() else { return Ok(()) };
+            let Some(found) = release.known() else { return Ok(()) };
             // A lock that stays ends by itself; the release is what it is.
             if let Err(error) = release.lock.release(release.platform(access), found.target.any()) {
                 access.context.terminal.warn(format!("the deploy lock could not be given back: {error:#}"));
@@ -132,12 +156,16 @@ pub fn take_lock(release: &Arc<Release>) -> Phase {
 /// Writes the release down, whatever came of it: while it has the lock.
 fn record(release: &Arc<Release>) -> Phase {
     let release = Arc::clone(release);
-    Phase::new("record", "have it written down, whatever comes of it", |_| Ok(Plan::default())).finally(move || {
+    Phase::new("record", "record the release, whatever comes of it", |_| Ok(Plan::default())).finally(move || {
         let release = Arc::clone(&release);
-        let what = format!("write it down in {RELEASES}");
+        let what = format!("record it in {RELEASES}");
         let write = Action::check(what, move |access| {
-            let Some(found) = release.found.known() else { return Ok(()) };
+            let Some(found) = release.known() else { return Ok(()) };
             let (platform, to) = (release.platform(access), found.target.any());
+            if release.lock.is_lost() {
+                access.context.terminal.warn("the release is not recorded: the lock is somebody else's");
+                return Ok(());
+            }
             let write = || {
                 let ledger = Ledger::load(platform, to)?;
                 let entries = receipt::entries(&release, &ledger);
@@ -145,10 +173,10 @@ fn record(release: &Arc<Release>) -> Phase {
             };
             // A release that is live stays green; the next one says less about it.
             if let Err(error) = write() {
-                access.context.terminal.warn(format!("the release could not be written down: {error:#}"));
+                access.context.terminal.warn(format!("the release could not be recorded: {error:#}"));
             }
             Ok(())
         });
-        Ok(Plan::of("record", vec![write], "written down"))
+        Ok(Plan::of("record", vec![write], "recorded"))
     })
 }

@@ -12,15 +12,16 @@ use crate::runner::{Output, Runner};
 use crate::step::Step;
 use crate::tool::railway::answer::{
     AutodeployAnswer, Committed, ConfigAnswer, CreatedDomain, CreatedEnvironment, Deployment, DeploymentAnswer,
-    DeploymentsAnswer, EventsAnswer, LogAnswer, LogLine, Named, Project, ProjectAnswer, ProjectToken, ServiceAnswer,
-    SharedVariables, StagedAnswer, StatusCodes, TokenScope, VariableName, VariableNames, Workflow, WorkflowAnswer,
+    DeploymentsAnswer, EventsAnswer, LogAnswer, LogLine, Named, Project, ProjectAnswer, ProjectToken, SERVING,
+    ServiceAnswer, SharedVariables, StagedAnswer, StatusCodes, TokenScope, VariableName, VariableNames, Workflow,
+    WorkflowAnswer,
 };
 use crate::tool::railway::document::{self, Document};
 use crate::tool::railway::{self, Destination, Railway, Refusal};
 use crate::wait;
 
 /// How long a question is asked again while Railway is away.
-const PATIENCE: Duration = Duration::from_secs(if cfg!(test) { 0 } else { 90 });
+const RETRY_TIMEOUT: Duration = Duration::from_secs(90);
 /// How long is waited before a question is asked for the second time; twice as long before each later one.
 const FIRST_PAUSE: Duration = Duration::from_millis(if cfg!(test) { 1 } else { 2_000 });
 /// How often a question is asked, whatever time that takes.
@@ -49,14 +50,22 @@ impl<'a> Platform<'a> {
         self.persist(&step)
     }
 
+    /// What the CLI says. One that hangs until its timeout is one that is away.
+    fn hear(self, step: &Step) -> Result<Output> {
+        self.runner.read(step).or_else(|error| {
+            self.cancel.check()?;
+            Ok(Output { code: None, stdout: String::new(), stderr: format!("{error:#}") })
+        })
+    }
+
     /// Runs a command until it has an answer: only for what may be said twice.
     fn persist<T: DeserializeOwned>(self, step: &Step) -> Result<T> {
         let (begun, mut pause) = (Instant::now(), FIRST_PAUSE);
         for attempt in 1.. {
-            let output = self.runner.read(step)?;
+            let output = self.hear(step)?;
             match railway::parse(&output) {
                 Ok(answer) => return Ok(answer),
-                Err(Refusal::Away(_)) if attempt < MOST_TRIES && begun.elapsed() <= PATIENCE => {
+                Err(Refusal::Away(_)) if attempt < MOST_TRIES && begun.elapsed() <= RETRY_TIMEOUT => {
                     wait::rest(pause, self.cancel)?;
                     pause *= 2;
                 }
@@ -68,7 +77,7 @@ impl<'a> Platform<'a> {
 
     /// Gives an order once: what came of one without an answer is not known.
     fn tell<T: DeserializeOwned>(self, step: &Step) -> Result<T> {
-        let output = self.runner.read(step)?;
+        let output = self.hear(step)?;
         railway::parse(&output).map_err(|refusal| refusal.into_failure(step, &output))
     }
 
@@ -86,7 +95,7 @@ impl<'a> Platform<'a> {
 
     /// What is answered; `Err` has what was said to one who may not ask. One that is away is asked again.
     fn unless_denied<T: DeserializeOwned>(self, step: &Step) -> Result<std::result::Result<T, Refusal>> {
-        match railway::parse(&self.runner.read(step)?) {
+        match railway::parse(&self.hear(step)?) {
             Ok(answer) => Ok(Ok(answer)),
             Err(refusal @ Refusal::Denied(_)) => Ok(Err(refusal)),
             Err(Refusal::Away(_)) => self.persist(step).map(Ok),
@@ -109,10 +118,10 @@ impl<'a> Platform<'a> {
         Ok(service)
     }
 
-    /// What somebody has changed and not applied: empty where that is nothing.
-    pub fn staged(self, environment: &str) -> Result<Vec<String>> {
+    /// What somebody has changed and not applied. It may hold values: only its [`places`] may be shown.
+    pub fn staged(self, environment: &str) -> Result<Value> {
         let answer: StagedAnswer = self.ask(&document::STAGED, &json!({ "e": environment }))?;
-        Ok(places(&answer.environment_staged_changes.patch))
+        Ok(answer.environment_staged_changes.patch)
     }
 
     /// Where a service reads a file, and its domains.
@@ -138,9 +147,19 @@ impl<'a> Platform<'a> {
         Ok(all)
     }
 
-    /// A deployment; `Err` has what Railway said instead, which is not a verdict on the deployment.
+    /// A deployment.
+    pub fn deployment(self, id: &str) -> Result<Deployment> {
+        Ok(self.ask::<DeploymentAnswer>(&document::DEPLOYMENT, &json!({ "id": id }))?.deployment)
+    }
+
+    /// The deployment of a service that serves; none where nothing does.
+    pub fn serving(self, to: &Destination) -> Result<Option<Deployment>> {
+        Ok(self.deployments(to, &SERVING, 5)?.into_iter().next())
+    }
+
+    /// A look at a deployment among many; `Err` has what Railway said instead, which is not a verdict on the deployment.
     pub fn look_at(self, id: &str) -> Result<std::result::Result<Deployment, Refusal>> {
-        let output = self.runner.read(&self.railway.api(&document::DEPLOYMENT, &json!({ "id": id })))?;
+        let output = self.hear(&self.railway.api(&document::DEPLOYMENT, &json!({ "id": id })))?;
         Ok(railway::parse::<DeploymentAnswer>(&output).map(|answer| answer.deployment))
     }
 
@@ -162,7 +181,7 @@ impl<'a> Platform<'a> {
     /// The lines of a log from a time on. Where Railway gives none now, it may later: a log is not a verdict.
     pub fn log(self, document: &Document, id: &str, from: Option<&str>, most: u32) -> Vec<LogLine> {
         let step = self.railway.api(document, &json!({ "id": id, "n": most, "d": from }));
-        let output = self.runner.read(&step).unwrap_or_default();
+        let output = self.hear(&step).unwrap_or_default();
         railway::parse::<LogAnswer>(&output).map(|answer| answer.lines).unwrap_or_default()
     }
 
@@ -231,9 +250,15 @@ impl<'a> Platform<'a> {
         Ok(self.tell::<CreatedDomain>(&step)?.service_domain_create.domain)
     }
 
-    /// Makes a service run an older deployment again.
-    pub fn roll_back(self, id: &str) -> Result<()> {
-        self.tell::<Value>(&self.railway.api(&document::ROLLBACK, &json!({ "id": id }))).map(drop)
+    /// Makes a service run an older deployment again. `false` where no answer came: it may be done all the same.
+    pub fn roll_back(self, id: &str) -> Result<bool> {
+        let step = self.railway.api(&document::ROLLBACK, &json!({ "id": id }));
+        let output = self.hear(&step)?;
+        match railway::parse::<Value>(&output) {
+            Ok(_) => Ok(true),
+            Err(Refusal::Away(_)) => Ok(false),
+            Err(refusal) => Err(refusal.into_failure(&step, &output)),
+        }
     }
 
     /// Stops a deployment that is under way.
@@ -243,7 +268,7 @@ impl<'a> Platform<'a> {
 
     /// Uploads a folder; what the CLI said, however it ended.
     pub fn upload(self, step: &Step) -> Result<Output> {
-        self.runner.read(step)
+        self.hear(step)
     }
 }
 
@@ -253,7 +278,7 @@ pub fn find<'a>(all: &'a [Named], wanted: &str) -> Option<&'a Named> {
 }
 
 /// The places in a patch, as `services.x.deploy.numReplicas`: names only, because values may be secrets.
-fn places(patch: &Value) -> Vec<String> {
+pub fn places(patch: &Value) -> Vec<String> {
     fn walk(value: &Value, path: &str, found: &mut Vec<String>) {
         match value.as_object().filter(|object| !object.is_empty()) {
             Some(object) if path.matches('.').count() < 3 => {

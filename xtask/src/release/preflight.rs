@@ -10,10 +10,10 @@ use std::fmt::Write as _;
 use anyhow::Result;
 
 use super::Release;
-use super::declaration::{Change, Declaration};
-use super::ledger::{Ledger, Verdict};
+use super::declaration::{Change, Declaration, patch};
+use super::ledger::Ledger;
 use super::lock;
-use super::platform::Platform;
+use super::platform::{Platform, places};
 use super::target::{self, Target};
 use crate::failure::{Exit, Failure};
 use crate::plan::Access;
@@ -59,6 +59,15 @@ pub struct Found {
     pub live: Vec<Live>,
     /// The migrations that the release brings.
     pub brought: Brought,
+    /// What is not in the way, and worth a word.
+    pub warnings: Vec<String>,
+}
+
+impl Found {
+    /// What is known of a release that brings nothing.
+    pub fn only(target: Target) -> Self {
+        Self { target, changes: Vec::new(), live: Vec::new(), brought: Brought::default(), warnings: Vec::new() }
+    }
 }
 
 /// Looks at everything.
@@ -78,6 +87,9 @@ pub fn look(release: &Release, access: &Access<'_>) -> Result<Found> {
         return Err(refuse(findings).into());
     }
     let request = &release.request;
+    if request.url.is_some() && declaration.services.len() > 1 {
+        findings.push(Finding::new(Exit::Refused, "--url is for one service, and several are declared"));
+    }
     let target = match target::resolve(platform, declaration, request.project.as_deref(), &request.environment)? {
         Ok(target) => target,
         Err(more) => {
@@ -85,12 +97,12 @@ pub fn look(release: &Release, access: &Access<'_>) -> Result<Found> {
             return Err(refuse(findings).into());
         }
     };
-    let (changes, more) = services(release, declaration, platform, &target, access)?;
+    let mut warnings = Vec::new();
+    let (changes, more) = services(release, declaration, platform, &target, &mut warnings)?;
     findings.extend(more);
-    findings.extend(others(platform, &target)?);
+    findings.extend(others(release, platform, &target, &changes)?);
     let ledger = Ledger::load(platform, target.any())?;
-    let was_put_back = ledger.of_commit(&release.commit.id).is_some_and(|entry| entry.verdict == Verdict::PutBack);
-    if was_put_back && !request.again {
+    if ledger.was_left(&release.commit.id) && !request.again {
         let what = format!("{} was released before, failed, and was put back", release.commit.id);
         findings.push(Finding::new(Exit::Refused, what).hint("--again, if the reason was another one"));
     }
@@ -99,21 +111,36 @@ pub fn look(release: &Release, access: &Access<'_>) -> Result<Found> {
         live.push(live::look(release, platform, service, &ledger, access)?);
     }
     let (brought, more) = migrations::look(&live, &ledger, access)?;
+    if !brought.is_known {
+        warnings.push("the live version does not say which migrations it has".to_owned());
+    }
     findings.extend(more);
-    let must_back_up = !brought.incompatible.is_empty() && live.iter().any(|live| live.deployment.is_some());
-    if must_back_up && target.database.is_none() && !request.without_backup {
+    let has_run = live.iter().any(|live| live.last.is_some());
+    if let Some(why) = brought.rules_out_a_way_back().filter(|_| has_run && !request.without_backup)
+        && target.database.is_none()
+    {
         let named = declaration.database.as_ref();
-        let why = named.map_or_else(
+        let no_database = named.map_or_else(
             || "infra/railway.json names no database".to_owned(),
             |name| format!("the project has no service {name}"),
         );
-        let what = format!("a migration is not compatible with the live version, and nothing can be backed up: {why}");
+        let what = format!("the version before has no way back ({why}), and nothing can be backed up: {no_database}");
         findings.push(Finding::new(Exit::Refused, what).hint("--without-backup, if you have made one"));
+    }
+    for (to, live) in target.services.iter().zip(&live) {
+        if live.url.is_none() {
+            let what = format!("{} has no domain, so that nobody can ask what is deployed", to.service_name);
+            findings.push(
+                Finding::new(Exit::Missing, what)
+                    .hint(format!("railway domain --service {}", to.service_name))
+                    .hint("--url URL, if it is reached by another address"),
+            );
+        }
     }
     if !findings.is_empty() {
         return Err(refuse(findings).into());
     }
-    Ok(Found { target, changes, live, brought })
+    Ok(Found { target, changes, live, brought, warnings })
 }
 
 /// One failure of all findings. Its code is the one that they share, else that of a missing prerequisite.
@@ -157,7 +184,7 @@ fn services(
     declaration: &Declaration,
     platform: Platform<'_>,
     target: &Target,
-    access: &Access<'_>,
+    warnings: &mut Vec<String>,
 ) -> Result<(Vec<Vec<Change>>, Vec<Finding>)> {
     let (mut changes, mut findings) = (Vec::new(), Vec::new());
     let variables = platform.variable_names(&target.any().environment)?;
@@ -168,7 +195,7 @@ fn services(
             findings.push(Finding::new(Exit::Missing, what).hint("remove that path in the service's settings"));
         }
         if platform.deploys_by_itself(to)? {
-            access.context.terminal.warn(format!(
+            warnings.push(format!(
                 "{} also deploys by itself when somebody pushes: turn that off, or two deployments will race",
                 to.service_name
             ));
@@ -189,14 +216,18 @@ fn missing_variables(there: &[VariableName], to: &Destination, environment: &str
         return Ok(Vec::new());
     }
     let what = format!("{} has no {} in {environment}", to.service_name, missing.join(", "));
-    let hint = format!("cargo xtask env diff --environment {environment}, and env push to set them");
+    let hint =
+        format!("cargo xtask env push --environment {environment} --service {}, with a file of them", to.service_name);
     Ok(vec![Finding::new(Exit::Missing, what).hint(hint)])
 }
 
 /// What somebody else is doing there.
-fn others(platform: Platform<'_>, target: &Target) -> Result<Vec<Finding>> {
+fn others(release: &Release, platform: Platform<'_>, target: &Target, changes: &[Vec<Change>]) -> Result<Vec<Finding>> {
     let mut findings = Vec::new();
     let staged = platform.staged(&target.any().environment)?;
+    // A deploy that failed in between leaves our own changes there.
+    let is_ours = target.services.iter().zip(changes).any(|(to, changes)| patch(&to.service, changes) == staged);
+    let staged = if is_ours { Vec::new() } else { places(&staged) };
     if !staged.is_empty() {
         let shown: Vec<&str> = staged.iter().map(String::as_str).take(5).collect();
         let what = format!("somebody has staged changes that would be applied with ours: {}", shown.join(", "));
@@ -204,7 +235,7 @@ fn others(platform: Platform<'_>, target: &Target) -> Result<Vec<Finding>> {
             .push(Finding::new(Exit::Refused, what).hint("apply or discard them in the dashboard, then deploy again"));
     }
     // Under our lock, a deployment under way is that of whoever holds it; the lock's own wait says so.
-    if lock::held(platform, target.any())?.is_some() {
+    if lock::held(platform, target.any())?.is_some_and(|held| held.nonce != release.owner.nonce) {
         return Ok(findings);
     }
     for to in &target.services {

@@ -56,17 +56,16 @@ fn copy(release: &Release, access: &Access<'_>, source: &str) -> Result<()> {
     let project = project(release, platform)?;
     let environments = project.environments.clone().into_nodes();
     let name = &release.request.environment;
-    let environment = match platform::find(&environments, name) {
-        Some(there) => there.clone(),
-        None => {
-            let Some(source) = platform::find(&environments, source) else {
-                let names: Vec<&str> = environments.iter().map(|one| one.name.as_str()).collect();
-                let what = format!("there is no environment {source} to copy; there is {}", names.join(", "));
-                return Err(Failure::new(Exit::Missing, what).hint("--from NAME").into());
-            };
-            access.line.state(&format!("copy {}", source.name));
-            platform.create_environment(&project.id, name, &source.id)?
-        }
+    let environment = if let Some(there) = platform::find(&environments, name) {
+        there.clone()
+    } else {
+        let source = platform::find(&environments, source).ok_or_else(|| {
+            let names: Vec<&str> = environments.iter().map(|one| one.name.as_str()).collect();
+            let what = format!("there is no environment {source} to copy; there is {}", names.join(", "));
+            Failure::new(Exit::Missing, what).hint("--from NAME")
+        })?;
+        access.line.state(&format!("copy {}", source.name));
+        platform.create_environment(&project.id, name, &source.id)?
     };
     for to in destinations(release, &project, &environment)? {
         settle(platform, access, &to)?;

@@ -3,93 +3,151 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Result, anyhow};
+use anyhow::Result;
 
 use super::outcome::Outcome;
 use super::platform::Platform;
 use super::ship::{self, Shipped};
-use super::{Release, verify};
+use super::verify::{self, Expected};
+use super::{Release, preflight};
 use crate::failure::{Exit, Failure};
 use crate::plan::{Access, Action, Plan};
-use crate::tool::railway::answer::Deployment;
+use crate::tool::railway::answer::{Deployment, Status, UNDER_WAY};
 use crate::tool::railway::{Destination, document};
 use crate::wait::{self, Poll, Waited};
 
 /// How long the version before may take to serve again.
 const TIMEOUT: Duration = Duration::from_secs(if cfg!(test) { 2 } else { 600 });
-/// How long a rollback may take to show up in the list.
-const SEEN_TIMEOUT: Duration = Duration::from_secs(if cfg!(test) { 0 } else { 60 });
+/// How long a rollback may take to show up in the list, and a deployment to end after it was stopped.
+const SEEN_TIMEOUT: Duration = Duration::from_millis(if cfg!(test) { 50 } else { 60_000 });
 
 /// The plan that takes a service back to what it was.
 pub fn plan(release: &Arc<Release>, index: usize, name: &str) -> impl Fn() -> Result<Plan> + use<> {
     let (release, service, lane) = (Arc::clone(release), name.to_owned(), format!("put {name} back"));
     move || {
         let (release, service) = (Arc::clone(&release), service.clone());
-        let before = release.found.known().and_then(|found| found.live.get(index)?.deployment.clone());
+        let before = release.known().and_then(|found| found.live.get(index)?.deployment.clone());
         let commands = before
             .iter()
             .map(|before| release.railway.api(&document::ROLLBACK, &serde_json::json!({ "id": before.id })));
         let what = format!("have the version of {service} before serve again, and see that it answers");
         let action = Action::drive(what, commands.collect(), move |access| {
-            let shipped = release.shipped().get(&service).cloned();
-            match shipped {
-                None => Ok(()),
-                Some(shipped) if shipped.has_failed => Ok(()),
-                Some(shipped) if shipped.is_live => put_back(&release, access, index),
-                Some(shipped) => stop(&release, access, index, &shipped),
+            let outcome = shipped(&release, access, index, &service).and_then(|shipped| match shipped {
+                Some(shipped) if !shipped.has_failed => undo(&release, access, index, &shipped),
+                _ => Ok(()),
+            });
+            if outcome.is_err() {
+                release.outcome().settle(Outcome::Unclear);
             }
+            outcome
         });
         Ok(Plan::of(&lane, vec![action], "done"))
     }
 }
 
-/// Stops a deployment of which nobody knows how it ends; where it serves by now, puts the version before back.
-fn stop(release: &Release, access: &Access<'_>, index: usize, shipped: &Shipped) -> Result<()> {
+/// What was shipped of a service. An upload that was cut short may have begun a deployment all the same.
+fn shipped(release: &Release, access: &Access<'_>, index: usize, service: &str) -> Result<Option<Shipped>> {
+    if let Some(shipped) = release.shipped().get(service) {
+        return Ok(Some(shipped.clone()));
+    }
+    let Some(known) = release.uploading().get(service).cloned() else { return Ok(None) };
+    access.line.state("look whether the upload has begun a deployment");
+    let found = release.found()?;
+    let lost = ship::find_lost(release, release.platform(access), &found.target.services[index], &known)?;
+    Ok(lost.map(|deployment| {
+        let shipped = Shipped { deployment, is_live: false, has_failed: false };
+        release.shipped().insert(service.to_owned(), shipped.clone());
+        shipped
+    }))
+}
+
+fn undo(release: &Release, access: &Access<'_>, index: usize, shipped: &Shipped) -> Result<()> {
+    if shipped.is_live {
+        return put_back(release, access, index, &shipped.deployment);
+    }
+    // Nobody knows yet how it ends: it is stopped, and where that comes too late, the version before is put back.
     let platform = release.platform(access);
-    let deployment = platform.look_at(&shipped.deployment)?.map_err(|refusal| {
-        anyhow!("nobody knows what became of the deployment {}: {}", shipped.deployment, refusal.text())
+    let id = &shipped.deployment;
+    let mut is_stopped = false;
+    let waited = wait::until_every(ship::LOOK, SEEN_TIMEOUT, access.cancel, || {
+        let deployment = platform.deployment(id)?;
+        match deployment.verdict() {
+            Status::Good => return Ok(Poll::Ready(true)),
+            Status::Bad => return Ok(Poll::Ready(false)),
+            _ if !is_stopped => {
+                access.line.state("stop the deployment that is under way");
+                platform.stop_deployment(id)?;
+                is_stopped = true;
+            }
+            _ => {}
+        }
+        Ok(Poll::Pending(deployment.status))
     })?;
-    match deployment.status.as_str() {
-        "SUCCESS" => put_back(release, access, index),
-        "FAILED" | "CRASHED" | "REMOVED" | "SKIPPED" | "CANCELLED" => Ok(()),
-        _ => {
-            access.line.state("stop the deployment that is under way");
-            platform.stop_deployment(&shipped.deployment)?;
-            access.context.terminal.note(format!("  the deployment {} was stopped", shipped.deployment));
+    match waited {
+        Waited::Done(true) => put_back(release, access, index, id),
+        Waited::Done(false) => {
+            if is_stopped {
+                access.context.terminal.note(format!("  the deployment {id} was stopped"));
+            }
             Ok(())
+        }
+        Waited::TimedOut(seen) => {
+            let what = format!("the deployment {id} goes on although it was stopped: {seen}");
+            Err(Failure::new(Exit::Unhealthy, what).hint("look at the service in the dashboard").into())
         }
     }
 }
 
-fn put_back(release: &Release, access: &Access<'_>, index: usize) -> Result<()> {
-    let outcome = try_to_put_back(release, access, index);
-    *release.outcome() = if outcome.is_ok() { Outcome::PutBack } else { Outcome::Stays };
+fn put_back(release: &Release, access: &Access<'_>, index: usize, deployment: &str) -> Result<()> {
+    let outcome = try_to_put_back(release, access, index, deployment);
+    let became = if outcome.is_ok() {
+        Outcome::PutBack
+    } else {
+        let found = release.found()?;
+        let serving = release.platform(access).serving(&found.target.services[index]).ok().flatten();
+        if serving.is_some_and(|one| one.id == deployment) { Outcome::Stays } else { Outcome::Unclear }
+    };
+    release.outcome().settle(became);
     outcome
 }
 
-fn try_to_put_back(release: &Release, access: &Access<'_>, index: usize) -> Result<()> {
+fn try_to_put_back(release: &Release, access: &Access<'_>, index: usize, deployment: &str) -> Result<()> {
     let platform = release.platform(access);
-    let found = release.found.get()?;
+    let found = release.found()?;
     let (to, live) = (&found.target.services[index], &found.live[index]);
+    let stays = |what: String| Failure::new(Exit::Refused, what);
     let Some(before) = &live.deployment else {
-        return Err(Failure::new(Exit::Failed, format!("nothing of {} was live before", to.service_name)).into());
+        return Err(stays(format!("nothing of {} was live before", to.service_name)).into());
     };
-    if let Some((version, why)) = found.brought.incompatible.first() {
+    if let Some(why) = found.brought.rules_out_a_way_back() {
         let backup =
             release.backup.get().map_or_else(String::new, |name| format!("; the backup {name} was made before"));
-        let what = format!("the version before cannot go on with migration {version} ({why}){backup}");
-        return Err(Failure::new(Exit::Refused, what)
-            .hint("deploy a fix, or restore the backup and then cargo xtask rollback --without-check")
+        let environment = &release.request.environment;
+        return Err(stays(format!("the version before has no way back: {why}{backup}"))
+            .hint("deploy a fix")
+            .hint(format!(
+                "or restore the backup, then cargo xtask rollback --environment {environment} --without-check"
+            ))
             .into());
+    }
+    release.lock.confirm(platform, to)?;
+    if let Some(finding) = preflight::under_way(&platform.deployments(to, &UNDER_WAY, 5)?, to) {
+        return Err(Failure::from(finding).into());
+    }
+    // Where nothing serves, what was shipped has crashed since.
+    if let Some(serving) = platform.serving(to)?.filter(|one| ![deployment, &before.id].contains(&one.id.as_str())) {
+        let what = format!("the deployment {} of somebody else serves by now: it stays as it is", serving.id);
+        return Err(Failure::new(Exit::Locked, what).into());
     }
     let keep = || release.lock.keep(platform, to);
     let id = roll_back_to(platform, access, to, before, &keep)?;
     release.restored().insert(to.service_name.clone(), id.clone());
     access.line.state("wait until the version before answers");
     if let Some(url) = &live.url {
-        // One that did not answer before is not better now; it serves, and that is all that can be said.
+        // One that did not answer before need not answer now; it serves, and that is all that can be said.
         if live.is_healthy {
-            verify::answers_as(release, access, url, live.commit.as_deref(), TIMEOUT, &keep)?;
+            let expected = live.commit.clone().map_or(Expected::Healthy, Expected::Commit);
+            verify::answers_as(release, access, url, &expected, TIMEOUT, &keep)?;
         } else {
             access.context.terminal.warn("the version before did not answer before this deployment either");
         }
@@ -102,8 +160,8 @@ fn try_to_put_back(release: &Release, access: &Access<'_>, index: usize) -> Resu
     Ok(())
 }
 
-/// Rolls back and waits until that serves; gives back the id of the deployment which does. Railway does not say it, so
-/// that it is the one which was not there before.
+/// Rolls back and waits until that serves; gives back the id of the deployment which does. Railway does not say it: it is
+/// the one that was not there before, or the older one itself where that becomes active again.
 pub fn roll_back_to(
     platform: Platform<'_>,
     access: &Access<'_>,
@@ -111,23 +169,27 @@ pub fn roll_back_to(
     before: &Deployment,
     keep: &dyn Fn() -> Result<()>,
 ) -> Result<String> {
-    let now = platform
-        .look_at(&before.id)?
-        .map_err(|refusal| anyhow!("Railway does not show the deployment {}: {}", before.id, refusal.text()))?;
-    if !now.can_rollback {
+    if !platform.deployment(&before.id)?.can_rollback {
         let what = format!("Railway no longer keeps the image of the deployment {}", before.id);
-        return Err(Failure::new(Exit::Failed, what).hint("check out its commit, and deploy that").into());
+        return Err(Failure::new(Exit::Refused, what).hint("check out its commit, and deploy that").into());
     }
     let known: Vec<String> = platform.deployments(to, &[], 20)?.into_iter().map(|one| one.id).collect();
     access.line.state(&format!("roll {} back to {}", to.service_name, before.id));
-    platform.roll_back(&before.id)?;
+    if !platform.roll_back(&before.id)? {
+        access.line.detail("Railway did not answer: it may be done all the same");
+    }
     let waited = wait::until_every(ship::LOOK, SEEN_TIMEOUT, access.cancel, || {
         keep()?;
-        let new = platform.deployments(to, &[], 5)?.into_iter().find(|one| !known.contains(&one.id));
-        Ok(new.map_or_else(|| Poll::Pending("nothing new is listed".to_owned()), |new| Poll::Ready(new.id)))
+        let newest = platform.deployments(to, &[], 5)?;
+        let new = newest.iter().find(|one| !known.contains(&one.id)).map(|one| one.id.clone());
+        let again = platform.serving(to)?.filter(|one| one.id == before.id).map(|one| one.id);
+        Ok(match new.or(again) {
+            Some(id) => Poll::Ready(id),
+            None => Poll::Pending("nothing new is listed".to_owned()),
+        })
     })?;
     let Waited::Done(id) = waited else {
-        return Err(Failure::new(Exit::Unhealthy, "Railway took the rollback, and lists no deployment of it")
+        return Err(Failure::new(Exit::Unhealthy, "Railway lists no deployment of the rollback")
             .hint("look at the service in the dashboard")
             .into());
     };

@@ -30,8 +30,8 @@ pub struct Receipt {
 impl Receipt {
     /// What there is to keep of a release.
     pub fn of(release: &Release) -> Self {
-        let found = release.found.known();
-        let urls = found.map(|found| {
+        let found = release.known();
+        let urls = found.as_ref().map(|found| {
             let url = |(to, live): (&crate::tool::railway::Destination, &super::preflight::Live)| {
                 Some((to.service_name.clone(), live.url.clone()?))
             };
@@ -44,7 +44,7 @@ impl Receipt {
             subject: release.commit.subject.clone(),
             deployments: deployments(release),
             urls: urls.unwrap_or_default(),
-            migrations: found.map(|found| found.brought.new.clone()).unwrap_or_default(),
+            migrations: found.as_ref().map(|found| found.brought.new.clone()).unwrap_or_default(),
             backup: release.backup.get().cloned(),
             seconds: release.seconds().clone(),
             verdict: verdict(*release.outcome()).words(),
@@ -71,7 +71,7 @@ fn verdict(outcome: Outcome) -> Verdict {
         Outcome::Untouched | Outcome::StillLive => Verdict::Failed,
         Outcome::Switched => Verdict::Live,
         Outcome::PutBack => Verdict::PutBack,
-        Outcome::Stays => Verdict::Broken,
+        Outcome::Stays | Outcome::Unclear => Verdict::Broken,
     }
 }
 
@@ -80,7 +80,8 @@ fn verdict(outcome: Outcome) -> Verdict {
 pub fn entries(release: &Release, ledger: &Ledger) -> Vec<Entry> {
     let Some(own) = entry(release) else { return Vec::new() };
     let restored = release.restored().clone();
-    let live = release.found.known().and_then(|found| found.live.iter().find(|live| live.deployment.is_some()));
+    let found = release.known();
+    let live = found.as_ref().and_then(|found| found.live.iter().find(|live| live.deployment.is_some()));
     let Some(live) = live.filter(|_| !restored.is_empty()) else { return vec![own] };
     let before = live.deployment.as_ref().and_then(|one| ledger.of_deployment(&one.id));
     let again = Entry {
@@ -89,6 +90,7 @@ pub fn entries(release: &Release, ledger: &Ledger) -> Vec<Entry> {
         deployments: restored,
         migration: before.and_then(|entry| entry.migration),
         incompatible: Vec::new(),
+        migrations_known: true,
         backup: None,
         seconds: BTreeMap::new(),
         verdict: Verdict::RolledBack,
@@ -99,7 +101,7 @@ pub fn entries(release: &Release, ledger: &Ledger) -> Vec<Entry> {
 
 fn entry(release: &Release) -> Option<Entry> {
     let deployments = deployments(release);
-    let found = release.found.known().filter(|_| !deployments.is_empty())?;
+    let found = release.known().filter(|_| !deployments.is_empty())?;
     Some(Entry {
         at: lock::now(),
         owner: release.owner.name.clone(),
@@ -108,6 +110,7 @@ fn entry(release: &Release) -> Option<Entry> {
         subject: release.commit.subject.clone(),
         deployments,
         migration: found.brought.newest,
+        migrations_known: found.brought.is_known,
         incompatible: found.brought.incompatible.iter().map(|(version, _)| *version).collect(),
         backup: release.backup.get().cloned(),
         seconds: release.seconds().clone(),

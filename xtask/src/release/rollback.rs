@@ -3,21 +3,22 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Result, anyhow};
 use serde::Serialize;
 
 use super::ledger::{Entry, Ledger, UNKNOWN, Verdict};
 use super::platform::Platform;
-use super::preflight::{self, Brought, Found};
+use super::preflight::{self, Found};
 use super::put_back::roll_back_to;
 use super::target::{self, Target};
-use super::{Release, lock, verify};
+use super::verify::{self, Expected};
+use super::{Release, lock, phases};
 use crate::context::Context;
 use crate::failure::{Exit, Failure};
 use crate::interrupt::CancelToken;
 use crate::plan::{Access, Action, Phase, Plan, Rollout, Value};
 use crate::tool::railway::Destination;
-use crate::tool::railway::answer::{Deployment, UNDER_WAY, WERE_LIVE};
+use crate::tool::railway::answer::{Deployment, SERVING, UNDER_WAY, WERE_LIVE};
 use crate::tool::railway::document;
 
 /// How long the older version may take to answer.
@@ -34,26 +35,28 @@ pub struct Rollback {
     pub without_check: bool,
 }
 
-/// A deployment that can be gone back to.
+/// A deployment that was live once.
 #[derive(Debug, Clone, Serialize)]
 pub struct Candidate {
     /// Its id.
     pub deployment: String,
     /// When it was begun.
     pub created_at: String,
-    /// Its commit, where that was written down.
+    /// Its commit, where that was recorded.
     pub commit: Option<String>,
     /// The first line of its message.
     pub subject: Option<String>,
     /// Whether it serves now.
     pub is_live: bool,
+    /// Whether Railway still keeps its image.
+    pub can_rollback: bool,
 }
 
-/// The deployments that a service can go back to, the newest first.
-pub fn candidates(platform: Platform<'_>, to: &Destination, ledger: &Ledger) -> Result<Vec<(Deployment, Candidate)>> {
+/// The deployments of a service that were live once, the newest first.
+fn candidates(platform: Platform<'_>, to: &Destination, ledger: &Ledger) -> Result<Vec<(Deployment, Candidate)>> {
     let all = platform.deployments(to, &WERE_LIVE, 20)?;
-    let live = all.iter().find(|one| one.status == "SUCCESS").map(|one| one.id.clone());
-    let candidates = all.into_iter().filter(|one| one.can_rollback || Some(&one.id) == live.as_ref()).map(|one| {
+    let live = all.iter().find(|one| SERVING.contains(&one.status.as_str())).map(|one| one.id.clone());
+    let candidates = all.into_iter().map(|one| {
         let entry = ledger.of_deployment(&one.id);
         let candidate = Candidate {
             deployment: one.id.clone(),
@@ -61,121 +64,148 @@ pub fn candidates(platform: Platform<'_>, to: &Destination, ledger: &Ledger) -> 
             commit: entry.map(|entry| entry.commit.clone()),
             subject: entry.map(|entry| entry.subject.clone()),
             is_live: Some(&one.id) == live.as_ref(),
+            can_rollback: one.can_rollback,
         };
         (one, candidate)
     });
     Ok(candidates.collect())
 }
 
-/// Chooses where to go back to, and says why that is not possible.
-pub fn choose(
+/// Chooses where to go back to, or says why that is not possible.
+fn choose(
     candidates: &[(Deployment, Candidate)],
     ledger: &Ledger,
     asked: &Rollback,
-    service: &str,
+    to: &Destination,
+    environment: &str,
 ) -> Result<(Deployment, Candidate)> {
-    let chosen = match &asked.to {
-        Some(id) => candidates.iter().find(|(one, candidate)| {
-            one.id == *id || (id.len() >= 7 && candidate.commit.as_deref().is_some_and(|commit| commit == id))
-        }),
-        None => {
-            candidates.iter().find(|(_, candidate)| !candidate.is_live && !was_put_back(ledger, &candidate.deployment))
-        }
+    let live = candidates.iter().find(|(_, candidate)| candidate.is_live);
+    let is_live_commit = |candidate: &Candidate| {
+        let commit = live.and_then(|(_, live)| live.commit.as_ref());
+        commit.is_some() && candidate.commit.as_ref() == commit
     };
-    let list = "cargo xtask rollback --list";
-    let Some((deployment, candidate)) = chosen else {
+    let place = match &asked.to {
+        Some(id) => candidates.iter().position(|(one, candidate)| {
+            one.id == *id || candidate.commit.as_ref().is_some_and(|commit| commit == id && candidate.can_rollback)
+        }),
+        None => candidates.iter().position(|(one, candidate)| {
+            let failed = candidate.commit.as_ref().is_some_and(|commit| ledger.was_left(commit));
+            candidate.can_rollback
+                && !candidate.is_live
+                && !is_live_commit(candidate)
+                && !failed
+                && one.status != "CRASHED"
+        }),
+    };
+    let list = format!("cargo xtask rollback --environment {environment} --list");
+    let place = place.filter(|place| candidates[*place].1.can_rollback || candidates[*place].1.is_live);
+    let Some(place) = place else {
         let what = match &asked.to {
-            Some(id) => format!("{service} cannot go back to {id}: it is no deployment that Railway still keeps"),
-            None => format!("there is no deployment that {service} can go back to"),
+            Some(id) => format!("{} cannot go back to {id}: Railway keeps no image of it", to.service_name),
+            None => format!("there is no deployment that {} can go back to", to.service_name),
         };
         return Err(Failure::new(Exit::Failed, what).hint(list).hint("check out the commit, and deploy that").into());
     };
+    let (deployment, candidate) = &candidates[place];
     if candidate.is_live {
         return Err(Failure::new(Exit::Refused, format!("{} serves already", deployment.id)).hint(list).into());
     }
     if !asked.without_check {
-        let since =
-            ledger.of_deployment(&deployment.id).map(|entry| ledger.incompatible_since(entry).unwrap_or_default());
-        match since {
-            None => {
-                let what = format!("nobody wrote down which migrations came after {}", deployment.id);
-                return Err(Failure::new(Exit::Refused, what)
-                    .hint("--without-check, if you know that it can live with the schema")
-                    .into());
-            }
-            Some(versions) if !versions.is_empty() => {
-                let versions: Vec<String> = versions.iter().map(u64::to_string).collect();
-                let what = format!("{} cannot go on with migration {}", deployment.id, versions.join(", "));
-                return Err(Failure::new(Exit::Refused, what)
-                    .hint("deploy a fix instead")
-                    .hint("or restore the backup that was made before (docs/deployment.md), then --without-check")
-                    .into());
-            }
-            Some(_) => {}
-        }
+        can_live_with_the_schema(&candidates[..place], deployment, ledger)?;
     }
     Ok((deployment.clone(), candidate.clone()))
 }
 
-fn was_put_back(ledger: &Ledger, deployment: &str) -> bool {
-    let verdict = ledger.of_deployment(deployment).map(|entry| entry.verdict);
-    matches!(verdict, Some(Verdict::PutBack | Verdict::Failed | Verdict::Broken))
+/// Fails where a migration since rules out to go back, or where nobody knows.
+fn can_live_with_the_schema(newer: &[(Deployment, Candidate)], deployment: &Deployment, ledger: &Ledger) -> Result<()> {
+    let entry = ledger.of_deployment(&deployment.id);
+    let are_recorded = newer.iter().all(|(one, _)| ledger.of_deployment(&one.id).is_some());
+    let since = entry.and_then(|entry| ledger.incompatible_since(entry)).filter(|_| are_recorded);
+    match since {
+        None => {
+            let what = format!("nobody recorded which migrations came after {}", deployment.id);
+            Err(Failure::new(Exit::Refused, what)
+                .hint("--without-check, if you know that it can live with the schema")
+                .into())
+        }
+        Some(versions) if !versions.is_empty() => {
+            let versions: Vec<String> = versions.iter().map(u64::to_string).collect();
+            let what = format!("{} cannot go on with migration {}", deployment.id, versions.join(", "));
+            Err(Failure::new(Exit::Refused, what)
+                .hint("deploy a fix instead")
+                .hint("or restore the backup that was made before (docs/deployment.md), then --without-check")
+                .into())
+        }
+        Some(_) => Ok(()),
+    }
 }
 
-/// The deployments of each service that can be gone back to.
+/// The deployments of each service that were live once.
 pub fn list(context: &Context, release: &Arc<Release>) -> Result<Vec<(String, Vec<Candidate>)>> {
     let cancel = CancelToken::on(&context.interrupt);
     let platform = release.by(context, &cancel);
-    let (target, ledger) = look(release, platform)?;
+    let target = target_of(release, platform)?;
+    let ledger = Ledger::load(platform, target.any())?;
     let of = |to: &Destination| {
-        let found = candidates(platform, to, &ledger)?;
-        Ok((to.service_name.clone(), found.into_iter().map(|(_, candidate)| candidate).collect()))
+        let found = candidates(platform, to, &ledger)?.into_iter().map(|(_, candidate)| candidate);
+        Ok((to.service_name.clone(), found.filter(|one| one.can_rollback || one.is_live).collect()))
     };
     target.services.iter().map(of).collect()
 }
 
-pub(super) fn look(release: &Release, platform: Platform<'_>) -> Result<(Target, Ledger)> {
+/// Where the release goes, or everything that keeps it from being known.
+pub(super) fn target_of(release: &Release, platform: Platform<'_>) -> Result<Target> {
     let declaration = release.declaration.as_ref().map_err(|findings| preflight::refuse(findings.clone()))?;
     let request = &release.request;
-    let target = target::resolve(platform, declaration, request.project.as_deref(), &request.environment)?
-        .map_err(preflight::refuse)?;
-    let ledger = Ledger::load(platform, target.any())?;
-    Ok((target, ledger))
+    let target = target::resolve(platform, declaration, request.project.as_deref(), &request.environment)?;
+    Ok(target.map_err(preflight::refuse)?)
 }
 
-/// Goes back, sees that the older version answers, and writes it down; gives back the deployment that serves.
+/// Goes back, sees that the older version answers, and records it; gives back the deployment that serves.
 pub fn roll_back(context: &Context, release: &Arc<Release>, asked: &Rollback) -> Result<Option<String>> {
     let (chosen, serving) = (Value::new("deployment"), Value::new("deployment"));
-    let mut phases = vec![choose_phase(release, asked, &chosen)];
-    phases.extend(super::phases::confirm(release));
-    phases.extend([super::phases::take_lock(release), back_phase(release, &chosen, &serving)]);
-    Rollout::new(phases)?.run(context)?;
+    let mut all = vec![choose_phase(release, asked, &chosen)];
+    all.extend(phases::confirm(release));
+    let (again, asked) = (chosen.clone(), asked.clone());
+    all.push(phases::take_lock(release, move |release, access| {
+        // Somebody else may have released while the lock was waited for.
+        let (before, now) = (again.get()?, look(release, access, &asked)?);
+        if before.deployment.id == now.deployment.id && before.live == now.live {
+            return Ok(());
+        }
+        let what = "somebody else has released meanwhile: what would be gone back to is not what was shown";
+        Err(Failure::new(Exit::Locked, what).hint("cargo xtask rollback, again").into())
+    }));
+    all.push(back_phase(release, &chosen, &serving));
+    Rollout::new(all)?.run(context)?;
     Ok(serving.known().cloned())
 }
 
-/// What was chosen: the place of the service, and the deployment.
-type Chosen = (usize, Deployment, Candidate);
+/// What was chosen.
+struct Chosen {
+    /// The place of the service.
+    index: usize,
+    deployment: Deployment,
+    candidate: Candidate,
+    /// The deployment that serves before.
+    live: Option<String>,
+    url: String,
+}
 
 fn choose_phase(release: &Arc<Release>, asked: &Rollback, chosen: &Value<Chosen>) -> Phase {
     let (release, asked, chosen) = (Arc::clone(release), asked.clone(), chosen.clone());
     Phase::new("choose", "find a deployment that can be gone back to", move |_| {
         let (release, asked, chosen) = (Arc::clone(&release), asked.clone(), chosen.clone());
         let choose = Action::check("look at what Railway keeps, and at the migrations since", move |access| {
-            let platform = release.platform(access);
-            let (target, ledger) = look(&release, platform)?;
-            let index = service(&target, asked.service.as_deref())?;
-            let to = &target.services[index];
-            let (deployment, candidate) =
-                choose(&candidates(platform, to, &ledger)?, &ledger, &asked, &to.service_name)?;
+            let found = look(&release, access, &asked)?;
             access.context.terminal.note(format!(
                 "{} goes back to {} ({}) of {}",
-                to.service_name,
-                candidate.commit.as_deref().unwrap_or("an unknown commit"),
-                deployment.id,
-                deployment.created_at
+                release.found()?.target.services[found.index].service_name,
+                found.candidate.commit.as_deref().unwrap_or("an unknown commit"),
+                found.deployment.id,
+                found.deployment.created_at
             ));
-            chosen.set((index, deployment, candidate));
-            release.found.set(Found { target, changes: vec![], live: vec![], brought: Brought::default() });
+            chosen.set(found);
             Ok(())
         });
         Ok(Plan::of("choose", vec![choose], "found"))
@@ -183,14 +213,36 @@ fn choose_phase(release: &Arc<Release>, asked: &Rollback, chosen: &Value<Chosen>
     .only_reads()
 }
 
-fn service(target: &Target, wanted: Option<&str>) -> Result<usize> {
+fn look(release: &Release, access: &Access<'_>, asked: &Rollback) -> Result<Chosen> {
+    let platform = release.platform(access);
+    let target = target_of(release, platform)?;
+    let ledger = Ledger::load(platform, target.any())?;
+    let index = service(&target, asked.service.as_deref())?;
+    let to = &target.services[index];
+    let all = candidates(platform, to, &ledger)?;
+    let (deployment, candidate) = choose(&all, &ledger, asked, to, &release.request.environment)?;
+    let url = match &release.request.url {
+        Some(url) => Some(url.clone()),
+        None => preflight::address(&platform.service(to)?.domains),
+    };
+    let url = url.ok_or_else(|| {
+        Failure::new(Exit::Missing, format!("{} has no domain, so that nobody can ask what serves", to.service_name))
+            .hint("--url URL, if it is reached by another address")
+    })?;
+    let live = all.iter().find(|(_, one)| one.is_live).map(|(one, _)| one.id.clone());
+    release.find(Found::only(target));
+    Ok(Chosen { index, deployment, candidate, live, url })
+}
+
+/// The place of the service that is named, or of the only one.
+pub(super) fn service(target: &Target, wanted: Option<&str>) -> Result<usize> {
     let names: Vec<&str> = target.services.iter().map(|to| to.service_name.as_str()).collect();
     match wanted {
         Some(name) => names.iter().position(|one| *one == name).ok_or_else(|| {
             Failure::new(Exit::Missing, format!("no service {name} is declared; there is {}", names.join(", "))).into()
         }),
         None if names.len() == 1 => Ok(0),
-        None => Err(Failure::new(Exit::Missing, format!("which service is to go back: {}?", names.join(", ")))
+        None => Err(Failure::new(Exit::Missing, format!("which service is meant: {}?", names.join(", ")))
             .hint("--service NAME")
             .into()),
     }
@@ -199,59 +251,74 @@ fn service(target: &Target, wanted: Option<&str>) -> Result<usize> {
 fn back_phase(release: &Arc<Release>, chosen: &Value<Chosen>, serving: &Value<String>) -> Phase {
     let (release, chosen, serving) = (Arc::clone(release), chosen.clone(), serving.clone());
     Phase::new("roll-back", "have it serve again, and see that it answers", move |_| {
-        let command = chosen.known().map(|(_, deployment, _)| {
-            release.railway.api(&document::ROLLBACK, &serde_json::json!({ "id": deployment.id }))
-        });
+        let command = chosen
+            .known()
+            .map(|chosen| release.railway.api(&document::ROLLBACK, &serde_json::json!({ "id": chosen.deployment.id })));
         let (chosen, serving) = (chosen.clone(), serving.clone());
-        let back = super::phases::timed(
+        let back = phases::timed(
             &release,
             "roll back",
-            "roll back, wait until it serves, and ask it for its commit",
+            "roll back, wait until it serves, ask it for its commit, and walk through it",
             command.into_iter().collect(),
             move |release, access| {
                 serving.set(go_back(release, access, chosen.get()?)?);
                 Ok(())
             },
         );
-        Ok(Plan::of("roll back", vec![back], "it serves"))
+        Ok(Plan::of("roll back", vec![back], "it serves, and it works"))
     })
 }
 
-fn go_back(release: &Release, access: &Access<'_>, (index, deployment, candidate): &Chosen) -> Result<String> {
+fn go_back(release: &Release, access: &Access<'_>, chosen: &Chosen) -> Result<String> {
     let platform = release.platform(access);
-    let found = release.found.get()?;
-    let to = &found.target.services[*index];
+    let found = release.found()?;
+    let to = &found.target.services[chosen.index];
     let keep = || release.lock.keep(platform, to);
     release.lock.confirm(platform, to)?;
     if let Some(finding) = preflight::under_way(&platform.deployments(to, &UNDER_WAY, 5)?, to) {
         return Err(Failure::from(finding).into());
     }
-    let id = roll_back_to(platform, access, to, deployment, &keep)?;
-    let url = match &release.request.url {
-        Some(url) => Some(url.clone()),
-        None => preflight::address(&platform.service(to)?.domains),
-    };
-    if let Some(url) = url {
-        access.line.state("wait until it answers");
-        verify::answers_as(release, access, &url, candidate.commit.as_deref(), TIMEOUT, &keep)?;
+    let left = verify::health(release, access.runner, &chosen.url).ok().map(|health| health.commit);
+    let id = roll_back_to(platform, access, to, &chosen.deployment, &keep)?;
+    // Recorded before it is verified: it serves, whatever comes of that.
+    if let Err(error) = record(release, platform, to, chosen, &id) {
+        access.context.terminal.warn(format!("the rollback could not be recorded: {error:#}"));
     }
-    let ledger = Ledger::load(platform, to)?;
-    let before = ledger.of_deployment(&deployment.id);
+    access.line.state("wait until it answers");
+    let expected = match (&chosen.candidate.commit, left) {
+        (Some(commit), _) if commit != UNKNOWN => Expected::Commit(commit.clone()),
+        (_, Some(left)) => Expected::AnotherThan(left),
+        (_, None) => Expected::Healthy,
+    };
+    verify::answers_as(release, access, &chosen.url, &expected, TIMEOUT, &keep)
+        .and_then(|()| access.runner.run(&release.program().smoke(&chosen.url, false), access.cancel, &|_, _| ()))
+        .map_err(|error| match error.downcast::<Failure>() {
+            Ok(failure) => failure.details([format!("the deployment {id} serves now")]).into(),
+            Err(error) => anyhow!("the deployment {id} serves now: {error:#}"),
+        })?;
+    Ok(id)
+}
+
+/// Records that the older version serves, and that the newer one was left.
+fn record(release: &Release, platform: Platform<'_>, to: &Destination, chosen: &Chosen, id: &str) -> Result<()> {
+    let mut ledger = Ledger::load(platform, to)?;
+    let before = ledger.of_deployment(&chosen.deployment.id).cloned();
+    if let Some(live) = &chosen.live {
+        ledger.leave(live);
+    }
     let entry = Entry {
         at: lock::now(),
         owner: release.owner.name.clone(),
         run: release.owner.run.clone(),
-        commit: candidate.commit.clone().unwrap_or_else(|| UNKNOWN.to_owned()),
-        subject: candidate.subject.clone().unwrap_or_default(),
-        deployments: [(to.service_name.clone(), id.clone())].into(),
-        migration: before.and_then(|entry| entry.migration),
+        commit: chosen.candidate.commit.clone().unwrap_or_else(|| UNKNOWN.to_owned()),
+        subject: chosen.candidate.subject.clone().unwrap_or_default(),
+        deployments: [(to.service_name.clone(), id.to_owned())].into(),
+        migration: before.as_ref().and_then(|entry| entry.migration),
         incompatible: Vec::new(),
+        migrations_known: before.is_some(),
         backup: None,
         seconds: release.seconds().clone(),
         verdict: Verdict::RolledBack,
     };
-    if let Err(error) = ledger.add(platform, to, vec![entry]) {
-        access.context.terminal.warn(format!("the rollback could not be written down: {error:#}"));
-    }
-    Ok(id)
+    ledger.add(platform, to, vec![entry])
 }

@@ -7,9 +7,11 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use anyhow::Result;
+use serde_json::Value;
 
 use super::declaration::{Change, patch};
 use super::phases::timed;
+use super::platform::places;
 use super::{Release, backup};
 use crate::failure::{Exit, Failure};
 use crate::plan::{Access, Action};
@@ -37,7 +39,7 @@ pub fn actions(release: &Arc<Release>) -> Vec<Action> {
 impl Release {
     /// The settings of each service that differ.
     pub(super) fn changed_settings(&self) -> Vec<(Destination, Vec<Change>)> {
-        let Some(found) = self.found.known() else { return Vec::new() };
+        let Some(found) = self.known() else { return Vec::new() };
         let all = found.target.services.iter().cloned().zip(found.changes.iter().cloned());
         all.filter(|(_, changes)| !changes.is_empty()).collect()
     }
@@ -47,13 +49,11 @@ fn apply(release: &Release, access: &Access<'_>, to: &Destination, changes: &[Ch
     let platform = release.platform(access);
     release.lock.confirm(platform, to)?;
     // What is staged is applied as a whole: somebody may have begun since preflight.
-    let staged = platform.staged(&to.environment)?;
-    if !staged.is_empty() {
-        let what = format!("somebody has staged changes meanwhile: {}", staged.join(", "));
-        return Err(Failure::new(Exit::Refused, what).hint("apply or discard them in the dashboard").into());
-    }
+    let ours = patch(&to.service, changes);
+    nothing_else_staged(&platform.staged(&to.environment)?, &ours)?;
     release.settings_begun.store(true, Ordering::Relaxed);
-    platform.stage(to, &patch(&to.service, changes))?;
+    platform.stage(to, &ours)?;
+    nothing_else_staged(&platform.staged(&to.environment)?, &ours)?;
     let workflow = platform.commit_staged(to, &release.message())?;
     backup::complete(release, platform, access, &workflow, to, "the change of settings")?;
     let live = platform.settings(to)?;
@@ -73,5 +73,16 @@ fn apply(release: &Release, access: &Access<'_>, to: &Destination, changes: &[Ch
     Err(Failure::new(Exit::Failed, format!("settings of {} came back different", to.service_name))
         .details(lines)
         .hint("somebody else changes them too, or Railway does not take these values")
+        .into())
+}
+
+fn nothing_else_staged(staged: &Value, ours: &Value) -> Result<()> {
+    let others = if staged == ours { Vec::new() } else { places(staged) };
+    if others.is_empty() {
+        return Ok(());
+    }
+    let what = format!("somebody has staged changes meanwhile: {}", others.join(", "));
+    Err(Failure::new(Exit::Refused, what)
+        .hint("apply or discard what is staged in the dashboard, our own changes included, then deploy again")
         .into())
 }

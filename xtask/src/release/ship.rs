@@ -26,6 +26,12 @@ use crate::wait::{self, Poll, Waited};
 
 /// How often a deployment is asked for.
 pub const LOOK: Duration = Duration::from_millis(if cfg!(test) { 1 } else { 2_000 });
+/// From when on it is asked for less often: a plan allows so many requests an hour.
+const LONG: Duration = Duration::from_mins(2);
+/// How much longer is waited between two looks from then on.
+const LONG_PAUSE: Duration = Duration::from_secs(4);
+/// How long a deployment may take to be listed.
+const LOST_TIMEOUT: Duration = Duration::from_millis(if cfg!(test) { 20 } else { 60_000 });
 
 /// An upload of a service, and how far it came.
 #[derive(Debug, Clone)]
@@ -55,13 +61,14 @@ pub fn phase(release: &Arc<Release>, index: usize, name: &str) -> Phase {
 }
 
 fn upload_step(release: &Release, index: usize, folder: &std::path::Path) -> Option<Step> {
-    let to = release.found.known()?.target.services.get(index)?;
+    let found = release.known()?;
+    let to = found.target.services.get(index)?;
     Some(release.railway.up(folder, to, &release.message()))
 }
 
 fn ship(release: &Release, access: &Access<'_>, index: usize, service: &str) -> Result<()> {
     let platform = release.platform(access);
-    let found = release.found.get()?;
+    let found = release.found()?;
     let (to, live) = (&found.target.services[index], &found.live[index]);
     release.lock.confirm(platform, to)?;
     if let Some(finding) = preflight::under_way(&platform.deployments(to, &UNDER_WAY, 5)?, to) {
@@ -69,58 +76,92 @@ fn ship(release: &Release, access: &Access<'_>, index: usize, service: &str) -> 
     }
     let known: Vec<String> = platform.deployments(to, &[], 5)?.into_iter().map(|one| one.id).collect();
     access.line.state("upload what the image is made from");
-    let deployment = upload(release, access, index, &known)?;
+    let deployment = upload(release, access, index, service, &known)?;
     let shipped = Shipped { deployment: deployment.clone(), is_live: false, has_failed: false };
     release.shipped().insert(service.to_owned(), shipped);
     access.context.terminal.note(format!("  {service}: deployment {deployment}"));
     let mut logs = Logs::of(service, &deployment);
-    let verdict = follow(release, access, to, &deployment, &mut logs);
-    if let Some(shipped) = release.shipped().get_mut(service) {
-        match &verdict {
-            Ok(Ended::Serves) => shipped.is_live = true,
-            Ok(Ended::Failed(_)) => shipped.has_failed = true,
-            // Nobody knows: it may still be under way.
-            Err(_) => {}
-        }
-    }
-    match verdict? {
+    match follow(release, access, to, &deployment, &mut logs)? {
         Ended::Serves => {
+            mark(release, service, |shipped| shipped.is_live = true);
             *release.outcome() = Outcome::Switched;
             Ok(())
         }
-        Ended::Failed(last) => Err(failure(release, access, to, live, &last, &mut logs).into()),
+        Ended::Failed(last) => {
+            mark(release, service, |shipped| shipped.has_failed = true);
+            Err(failure(release, access, to, live, &last, &mut logs).into())
+        }
+    }
+}
+
+fn mark(release: &Release, service: &str, change: impl FnOnce(&mut Shipped)) {
+    if let Some(shipped) = release.shipped().get_mut(service) {
+        change(shipped);
     }
 }
 
 /// Uploads, and gives back the deployment's id: what the CLI says of it, or what is there that was not before.
-fn upload(release: &Release, access: &Access<'_>, index: usize, known: &[String]) -> Result<String> {
+fn upload(release: &Release, access: &Access<'_>, index: usize, name: &str, known: &[String]) -> Result<String> {
     let platform = release.platform(access);
-    let found = release.found.get()?;
+    let found = release.found()?;
     let to = &found.target.services[index];
     let service = &release.declared()?.services[index];
     let dockerfile = service.setting(&release.request.declared_as, "build", "dockerfilePath");
     let dockerfile = dockerfile.as_ref().and_then(|path| path.as_str()).unwrap_or("Dockerfile").to_owned();
     let folder = bundle::make(access.context, access.runner, &dockerfile, &release.commit.id)?;
     let step = release.railway.up(folder.path(), to, &release.message());
+    // From here on a deployment may have begun, whatever becomes of us.
+    release.uploading().insert(name.to_owned(), known.to_vec());
     let output = platform.upload(&step)?;
     if let Some(id) = railway::parse_up(&output) {
         return Ok(id);
     }
-    // The upload may have arrived although its answer did not.
-    access.cancel.check()?;
-    let new = platform.deployments(to, &[], 5)?.into_iter().find(|one| !known.contains(&one.id));
-    if let Some(new) = new {
-        let what = format!("the upload was not answered, but has begun the deployment {}", new.id);
-        access.context.terminal.warn(what);
-        return Ok(new.id);
+    if !railway::was_refused(&output) {
+        access.line.state("look whether the upload has begun a deployment");
+        if let Some(id) = find_lost(release, platform, to, known)? {
+            let what = format!("the upload was not answered, but has begun the deployment {id}");
+            access.context.terminal.warn(what);
+            return Ok(id);
+        }
     }
+    release.uploading().remove(name);
     Err(refused_upload(&step, &output).into())
+}
+
+/// The deployment that an upload without an answer has begun: it takes a while until one is listed. None where none is; an
+/// error where it cannot be told from somebody else's.
+pub fn find_lost(
+    release: &Release,
+    platform: Platform<'_>,
+    to: &Destination,
+    known: &[String],
+) -> Result<Option<String>> {
+    let waited = wait::until_every(LOOK, LOST_TIMEOUT, platform.cancel, || {
+        let mut new = platform.deployments(to, &[], 5)?;
+        new.retain(|one| !known.contains(&one.id));
+        let is_ours = |one: &&Deployment| one.meta.to_string().contains(&release.commit.id);
+        if let Some(ours) = new.iter().find(is_ours) {
+            return Ok(Poll::Ready(ours.id.clone()));
+        }
+        match new.as_slice() {
+            [] => Ok(Poll::Pending(String::new())),
+            [one] => Ok(Poll::Ready(one.id.clone())),
+            several => {
+                let ids: Vec<&str> = several.iter().map(|one| one.id.as_str()).collect();
+                let what = format!("the upload was not answered, and one of these may be ours: {}", ids.join(", "));
+                Err(Failure::new(Exit::Failed, what).hint("look at them in the dashboard").into())
+            }
+        }
+    })?;
+    Ok(match waited {
+        Waited::Done(id) => Some(id),
+        Waited::TimedOut(_) => None,
+    })
 }
 
 fn refused_upload(step: &Step, output: &Output) -> Failure {
     let failure = runner::failure(step, output.code, &output.lines());
-    let said = output.lines().join(" ");
-    if said.contains("413") || said.to_lowercase().contains("too large") {
+    if output.lines().join(" ").contains("too large") {
         return failure.hint("the upload is too large: .dockerignore says what belongs to it");
     }
     failure
@@ -137,7 +178,11 @@ fn follow(release: &Release, access: &Access<'_>, to: &Destination, id: &str, lo
     let platform = release.platform(access);
     let terminal = &access.context.terminal;
     let (mut told, mut silent_since) = (String::new(), None::<Instant>);
+    let begun = Instant::now();
     let waited = wait::until_every(LOOK, release.request.timeout, access.cancel, || {
+        if begun.elapsed() > LONG {
+            wait::rest(LONG_PAUSE, access.cancel)?;
+        }
         release.lock.keep(platform, to)?;
         let deployment = match platform.look_at(id)? {
             Ok(deployment) => deployment,
@@ -214,7 +259,18 @@ fn failure(
         other => failure = failure.details([other.to_string()]),
     }
     let failure = failure.details(logs.last_words(platform)).hint(format!("railway logs {id} --build"));
-    if live.deployment.is_none() { failure.details(["nothing was live before".to_owned()]) } else { failure }
+    // It may have served for a moment, and have ended the one before.
+    let serving = platform.serving(to).map(|serving| serving.map(|one| one.id));
+    let before = live.deployment.as_ref().map(|one| one.id.clone());
+    if serving.as_ref().is_ok_and(|serving| *serving == before) {
+        return failure;
+    }
+    *release.outcome() = Outcome::Unclear;
+    match serving {
+        Ok(Some(id)) => failure.details([format!("the deployment {id} serves now")]),
+        Ok(None) => failure.details(["nothing serves now"]),
+        Err(_) => failure.details(["Railway does not say what serves now"]),
+    }
 }
 
 fn newer_than(platform: Platform<'_>, to: &Destination, deployment: &Deployment) -> Option<String> {

@@ -10,8 +10,7 @@ use serde::Serialize;
 use serde_json::{Map, Value as Json, json};
 
 use super::platform::Platform;
-use super::target::{self, Target};
-use super::{Release, preflight};
+use super::{Release, rollback};
 use crate::context::Context;
 use crate::failure::{Exit, Failure};
 use crate::interrupt::CancelToken;
@@ -75,16 +74,14 @@ pub fn usual_file(context: &Context, environment: &str) -> PathBuf {
     context.project.root().join(format!(".env.{environment}"))
 }
 
-/// Where the variables are, and their names.
-pub fn names(context: &Context, release: &Arc<Release>) -> Result<(Target, Vec<String>)> {
+/// The service whose variables these are, and their names.
+pub fn names(context: &Context, release: &Arc<Release>, service: Option<&str>) -> Result<(Destination, Vec<String>)> {
     let cancel = CancelToken::on(&context.interrupt);
     let platform = release.by(context, &cancel);
-    let declaration = release.declaration.as_ref().map_err(|findings| preflight::refuse(findings.clone()))?;
-    let request = &release.request;
-    let target = target::resolve(platform, declaration, request.project.as_deref(), &request.environment)?
-        .map_err(preflight::refuse)?;
-    let names = names_of(platform, target.any())?;
-    Ok((target, names))
+    let target = rollback::target_of(release, platform)?;
+    let to = target.services[rollback::service(&target, service)?].clone();
+    let names = names_of(platform, &to)?;
+    Ok((to, names))
 }
 
 fn names_of(platform: Platform<'_>, to: &Destination) -> Result<Vec<String>> {

@@ -1,6 +1,7 @@
 //! Verify: this commit answers on the real domain, as many instances run as are declared, the deployment ran with the
 //! declared settings, and the walk through the service passes.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -26,7 +27,7 @@ const SECOND: Duration = Duration::from_millis(if cfg!(test) { 1 } else { 1_000 
 /// How often the domain is asked.
 const LOOK: Duration = Duration::from_millis(if cfg!(test) { 1 } else { 300 });
 /// How long the declared instances may take to run.
-const INSTANCES_TIMEOUT: Duration = Duration::from_secs(if cfg!(test) { 0 } else { 120 });
+const INSTANCES_TIMEOUT: Duration = Duration::from_millis(if cfg!(test) { 50 } else { 120_000 });
 
 /// The phase that verifies a service.
 pub fn phase(release: &Arc<Release>, index: usize, name: &str) -> Phase {
@@ -42,7 +43,7 @@ pub fn phase(release: &Arc<Release>, index: usize, name: &str) -> Phase {
                         run(release, access, index)
                     })
                 };
-                let url = release.found.known().and_then(|found| found.live.get(index)?.url.clone());
+                let url = release.known().and_then(|found| found.live.get(index)?.url.clone());
                 let shown = url.unwrap_or_else(|| "<domain>".to_owned());
                 let actions = vec![
                     verify(
@@ -67,6 +68,36 @@ impl Release {
     }
 }
 
+/// Who has to answer.
+pub enum Expected {
+    /// That commit.
+    Commit(String),
+    /// Another commit than that one.
+    AnotherThan(String),
+    /// Anybody who is healthy.
+    Healthy,
+}
+
+impl Expected {
+    fn is(&self, commit: &str) -> bool {
+        match self {
+            Self::Commit(expected) => commit == expected,
+            Self::AnotherThan(left) => commit != left,
+            Self::Healthy => true,
+        }
+    }
+}
+
+impl fmt::Display for Expected {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Commit(commit) => f.write_str(commit),
+            Self::AnotherThan(commit) => write!(f, "another commit than {commit}"),
+            Self::Healthy => f.write_str("a healthy version"),
+        }
+    }
+}
+
 /// What the service says of itself, or what is there instead.
 pub fn health(release: &Release, runner: &dyn Runner, url: &str) -> Result<Health, String> {
     let step = release.program().health(&format!("{url}{HEALTH_PATH}"));
@@ -85,40 +116,30 @@ fn last_line(output: &Output) -> String {
     line.map_or_else(|| "no answer".to_owned(), |line| line.chars().take(200).collect())
 }
 
-fn url_of(release: &Release, access: &Access<'_>, index: usize) -> Result<String> {
-    let found = release.found.get()?;
-    if let Some(url) = &found.live[index].url {
-        return Ok(url.clone());
-    }
-    // A service gets its first domain from a person; that may have happened meanwhile.
-    let to = &found.target.services[index];
-    let domains = release.platform(access).service(to)?.domains;
-    super::preflight::address(&domains).ok_or_else(|| {
-        let what = format!("{} has no domain, so that nobody can ask what is deployed", to.service_name);
-        Failure::new(Exit::Unhealthy, what)
-            .hint(format!("railway domain --service {}, then deploy again", to.service_name))
-            .hint("--url URL, if it is reached by another address")
-            .into()
-    })
+fn url_of(release: &Release, index: usize) -> Result<String> {
+    release.found()?.live[index].url.clone().ok_or_else(|| anyhow!("preflight has found no domain"))
 }
 
-fn answers(release: &Release, access: &Access<'_>, index: usize) -> Result<()> {
-    let url = url_of(release, access, index)?;
+/// Waits until this commit answers.
+pub fn answers(release: &Release, access: &Access<'_>, index: usize) -> Result<()> {
+    let url = url_of(release, index)?;
     let service = &release.declared()?.services[index];
     let overlap = service.setting(&release.request.declared_as, "deploy", "overlapSeconds");
     let overlap = SECOND * u32::try_from(overlap.and_then(|seconds| seconds.as_u64()).unwrap_or(0))?;
-    let to = &release.found.get()?.target.services[index];
-    answers_as(release, access, &url, Some(&release.commit.id), SWITCH_TIMEOUT + overlap, &|| {
+    let found = release.found()?;
+    let to = &found.target.services[index];
+    let expected = Expected::Commit(release.commit.id.clone());
+    answers_as(release, access, &url, &expected, SWITCH_TIMEOUT + overlap, &|| {
         release.lock.keep(release.platform(access), to)
     })
 }
 
-/// Waits until the domain has answered several times in a row, with that commit where one is named.
+/// Waits until who is expected has answered on the domain several times in a row.
 pub fn answers_as(
     release: &Release,
     access: &Access<'_>,
     url: &str,
-    commit: Option<&str>,
+    expected: &Expected,
     timeout: Duration,
     keep: &dyn Fn() -> Result<()>,
 ) -> Result<()> {
@@ -127,7 +148,7 @@ pub fn answers_as(
         keep()?;
         loop {
             let seen = match health(release, access.runner, url) {
-                Ok(health) if commit.is_none_or(|commit| commit == health.commit) => {
+                Ok(health) if expected.is(&health.commit) => {
                     in_a_row += 1;
                     if in_a_row == IN_A_ROW {
                         return Ok(Poll::Ready(()));
@@ -147,8 +168,7 @@ pub fn answers_as(
     match waited {
         Waited::Done(()) => Ok(()),
         Waited::TimedOut(seen) => {
-            let who = commit.unwrap_or("a healthy version");
-            let what = format!("{who} did not answer at {url} {IN_A_ROW} times in a row: {seen}");
+            let what = format!("{expected} did not answer at {url} {IN_A_ROW} times in a row: {seen}");
             Err(Failure::new(Exit::Unhealthy, what).into())
         }
     }
@@ -156,7 +176,8 @@ pub fn answers_as(
 
 fn instances(release: &Release, access: &Access<'_>, index: usize) -> Result<()> {
     let platform = release.platform(access);
-    let to = &release.found.get()?.target.services[index];
+    let found = release.found()?;
+    let to = &found.target.services[index];
     let service = &release.declared()?.services[index];
     let declared = usize::try_from(service.replicas(&release.request.declared_as))?;
     let id = release.deployment_of(&service.name)?;
@@ -180,10 +201,14 @@ fn instances(release: &Release, access: &Access<'_>, index: usize) -> Result<()>
 fn manifest(release: &Release, access: &Access<'_>, index: usize) -> Result<()> {
     let service = &release.declared()?.services[index];
     let id = release.deployment_of(&service.name)?;
-    let deployment = release.platform(access).look_at(&id)?.map_err(|refusal| anyhow!(refusal.text().to_owned()))?;
-    let ran_with = deployment.meta.get("serviceManifest").cloned().unwrap_or_default();
+    let deployment = release.platform(access).deployment(&id)?;
+    let Some(ran_with) = deployment.meta.get("serviceManifest").filter(|manifest| manifest.is_object()) else {
+        let what = format!("Railway does not say which settings the deployment of {} runs with", service.name);
+        access.context.terminal.warn(what);
+        return Ok(());
+    };
     let told = |value: &Value| !value.is_null();
-    let changes = service.changes(&release.request.declared_as, &ran_with);
+    let changes = service.changes(&release.request.declared_as, ran_with);
     let lines: Vec<String> = changes
         .iter()
         .filter(|change| told(&change.live))
@@ -197,10 +222,10 @@ fn manifest(release: &Release, access: &Access<'_>, index: usize) -> Result<()> 
 }
 
 fn smoke(release: &Release, access: &Access<'_>, index: usize) -> Result<()> {
-    let url = url_of(release, access, index)?;
+    let url = url_of(release, index)?;
     let step: Step = release.program().smoke(&url, false);
-    let to = &release.found.get()?.target.services[index];
-    release.lock.keep(release.platform(access), to)?;
+    let found = release.found()?;
+    release.lock.keep(release.platform(access), &found.target.services[index])?;
     access.runner.run(&step, access.cancel, &|_, line| access.line.detail(line))
 }
 

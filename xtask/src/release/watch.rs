@@ -5,12 +5,13 @@ use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::Result;
 
-use super::Release;
 use super::phases::timed;
 use super::ship::timestamp;
+use super::{Release, verify};
 use crate::failure::{Exit, Failure};
 use crate::plan::{Access, Action};
 use crate::tool::railway::Destination;
+use crate::tool::railway::answer::Status;
 use crate::wait;
 
 /// How often the answers are counted.
@@ -31,33 +32,60 @@ pub fn actions(release: &Arc<Release>) -> Vec<Action> {
 
 fn watch(release: &Release, access: &Access<'_>) -> Result<()> {
     let platform = release.platform(access);
-    let found = release.found.get()?;
+    let found = release.found()?;
     let began = SystemTime::UNIX_EPOCH + Duration::from_secs(release.began);
     let since = SystemTime::now();
-    let before: Vec<(f64, f64)> = found
+    let ask = |to: &Destination, from, until| platform.answers(to, &timestamp(from), &timestamp(until)).ok();
+    let services: Vec<(usize, &Destination, Option<Answers>)> = found
         .target
         .services
         .iter()
-        .map(|to| platform.answers(to, &timestamp(began - BEFORE), &timestamp(began)))
-        .collect::<Result<_>>()?;
+        .enumerate()
+        .map(|(index, to)| (index, to, ask(to, began - BEFORE, began)))
+        .collect();
+    for (_, to, _) in services.iter().filter(|(.., before)| before.is_none()) {
+        let what = format!("Railway does not tell how {} answers: its share of 5xx is not watched", to.service_name);
+        access.context.terminal.warn(what);
+    }
     let end = Instant::now() + release.request.watch;
     loop {
         wait::rest(LOOK.min(end.saturating_duration_since(Instant::now())), access.cancel)?;
-        for (to, before) in found.target.services.iter().zip(&before) {
+        for (index, to, before) in &services {
             release.lock.keep(platform, to)?;
-            let now = platform.answers(to, &timestamp(since), &timestamp(SystemTime::now()))?;
-            access.line.detail(&format!("{} of {} answers are 5xx", now.1, now.0));
-            compare(to, *before, now)?;
+            still_serves(release, access, *index, to)?;
+            let Some(before) = before else { continue };
+            // One count that does not come is no verdict: the next one has it all.
+            if let Some(now) = ask(to, since, SystemTime::now()) {
+                access.line.detail(&format!("{} of {} answers are 5xx", now.1, now.0));
+                compare(to, *before, now)?;
+            }
         }
         if Instant::now() >= end {
-            return Ok(());
+            // Few may have asked: so it is asked once more.
+            return services.iter().try_for_each(|(index, ..)| verify::answers(release, access, *index));
         }
     }
 }
 
+/// Fails where the deployment has ended, or where another one serves by now.
+fn still_serves(release: &Release, access: &Access<'_>, index: usize, to: &Destination) -> Result<()> {
+    let platform = release.platform(access);
+    let service = &release.declared()?.services[index];
+    let id = release.deployment_of(&service.name)?;
+    let Ok(Ok(deployment)) = platform.look_at(&id) else { return access.cancel.check() };
+    if deployment.verdict() == Status::Bad {
+        let what = format!("the deployment {id} of {} {}", to.service_name, deployment.status.to_lowercase());
+        return Err(Failure::new(Exit::Unhealthy, what).into());
+    }
+    Ok(())
+}
+
+/// How many requests were answered, and how many of them with 5xx.
+type Answers = (f64, f64);
+
 /// Fails where the share has grown by more than is tolerated.
-fn compare(to: &Destination, before: (f64, f64), now: (f64, f64)) -> Result<()> {
-    let share = |(all, bad): (f64, f64)| if all > 0.0 { bad / all } else { 0.0 };
+fn compare(to: &Destination, before: Answers, now: Answers) -> Result<()> {
+    let share = |(all, bad): Answers| if all > 0.0 { bad / all } else { 0.0 };
     if now.1 < FEW || share(now) <= share(before) + TOLERANCE {
         return Ok(());
     }

@@ -157,6 +157,9 @@ impl Recorded {
             tape.changes.push(command.clone());
         }
         tape.before.iter().filter(|(words, _)| reads_like(&command, words)).for_each(|(_, effect)| effect());
+        if !self.is_uncancelled {
+            tape.cancel.check()?;
+        }
         let suits = |answer: &Answer| reads_like(&command, &answer.words);
         let Some(answer) = tape.answers.iter().rev().find(|answer| suits(answer)) else {
             bail!("nothing is recorded for {command}");

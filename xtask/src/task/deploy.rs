@@ -15,17 +15,12 @@ use crate::terminal::{GOOD, STRONG};
 
 /// Deploys, and comes back with 0 only when this commit answers and works.
 pub fn run(context: &Context, arguments: &Deploy) -> Result<u8> {
-    let environment = arguments.preview.preview.as_ref().unwrap_or(&arguments.to.environment);
-    if let Some(name) = &arguments.preview.preview {
+    let environment = arguments.preview.name.as_ref().unwrap_or(&arguments.to.environment);
+    if let Some(name) = &arguments.preview.name {
         preview::check_name(name, &arguments.preview.from)?;
     }
     let request = Request {
-        declared_as: arguments
-            .preview
-            .preview
-            .as_ref()
-            .map_or(environment.as_str(), |_| preview::DECLARED_AS)
-            .to_owned(),
+        declared_as: arguments.preview.name.as_ref().map_or(environment.as_str(), |_| preview::DECLARED_AS).to_owned(),
         confirmed: arguments.confirm.confirm.clone(),
         url: arguments.url.as_deref().map(|url| url.trim_end_matches('/').to_owned()),
         allow_dirty: arguments.overrides.allow_dirty,
@@ -51,7 +46,7 @@ pub fn run(context: &Context, arguments: &Deploy) -> Result<u8> {
     } else {
         build.run(context).result?;
     }
-    if arguments.preview.preview.is_some() {
+    if arguments.preview.name.is_some() {
         preview::make(context, &release, &arguments.preview.from)?;
     }
     let outcome = release::deploy(context, &release);
@@ -60,8 +55,8 @@ pub fn run(context: &Context, arguments: &Deploy) -> Result<u8> {
     }
     // What came of it is kept also where it failed.
     let receipt = Receipt::of(&release);
-    if let Some(path) = &arguments.receipt {
-        keep(path, &receipt)?;
+    if let Some(Err(error)) = arguments.receipt.as_ref().map(|path| keep(path, &receipt)) {
+        context.terminal.warn(format!("{error:#}"));
     }
     outcome?;
     if arguments.output.json {

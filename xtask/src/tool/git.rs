@@ -71,6 +71,11 @@ pub fn remote_branches(root: &Path) -> Step {
     step("ask git where the commit is", root).args(["branch", "--remotes", "--contains", "HEAD"])
 }
 
+/// Asks for what differs from the commit that is checked out, in files that git tracks.
+pub fn differences(root: &Path) -> Step {
+    step("ask git for differences", root).args(["diff", "--no-color", "--no-ext-diff", "HEAD"])
+}
+
 /// Asks for the files below a folder that a commit has.
 pub fn files_of(root: &Path, commit: &str, folder: &str) -> Step {
     step("ask git for the files of a commit", root).args(["ls-tree", "-r", "--name-only", commit, "--", folder])

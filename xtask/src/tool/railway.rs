@@ -25,9 +25,9 @@ use self::document::Document;
 pub const MINIMUM: (u32, u32) = (5, 41);
 /// How long a question may take.
 const QUESTION_TIMEOUT: Duration = Duration::from_secs(100);
-/// How long an upload may take: the CLI's own limit, and a little.
+/// How long an upload may take: the CLI's own timeout, and a little.
 const UPLOAD_TIMEOUT: Duration = Duration::from_secs(UPLOAD_SECONDS + 20);
-/// The CLI's limit for an upload, in seconds.
+/// The CLI's own timeout for an upload, in seconds.
 const UPLOAD_SECONDS: u64 = 600;
 
 /// Which variable of the environment holds the token.
@@ -199,6 +199,10 @@ pub fn parse<T: DeserializeOwned>(output: &Output) -> std::result::Result<T, Ref
             .map_err(|error| Refusal::Away(format!("the answer of Railway cannot be read: {error}")));
     }
     let errors = messages(&output.stdout);
+    // Said without an answer by a CLI that has no token, or whose login is over.
+    if ["Unauthorized", "Not authenticated"].iter().any(|word| output.stderr.contains(word)) && errors.is_empty() {
+        return Err(Refusal::Denied(reason(output, &errors)));
+    }
     let status = output.stderr.split("HTTP ").nth(1).and_then(|rest| rest.get(..3)?.parse::<u16>().ok());
     Err(match (status, errors.first()) {
         (Some(429 | 500..), _) | (None, None) => Refusal::Away(reason(output, &errors)),
@@ -256,6 +260,14 @@ pub fn parse_up(output: &Output) -> Option<String> {
     }
     let find = |line: &str| serde_json::from_str::<Value>(line).ok()?["deploymentId"].as_str().map(str::to_owned);
     find(output.stdout.trim()).or_else(|| output.stdout.lines().find_map(find))
+}
+
+/// Whether Railway has said no to an upload: nothing came of it then. Of any other failure nobody knows.
+pub fn was_refused(output: &Output) -> bool {
+    let said: Value = serde_json::from_str(output.stdout.trim()).unwrap_or_default();
+    let is_refusal = ["UPLOAD_FAILED", "UNAUTHORIZED", "INVALID_TOKEN", "NOT_AUTHENTICATED", "RATELIMITED"];
+    said["code"].as_str().is_some_and(|code| is_refusal.contains(&code))
+        && !said["error"].as_str().unwrap_or_default().contains("status code 5")
 }
 
 /// The workflow that makes a backup, as `postgres pitr backup create --json` says it; what it calls `root` is the

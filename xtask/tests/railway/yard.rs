@@ -53,6 +53,10 @@ impl Yard {
             "deploy": declaration["services"][0]["deploy"] });
         let needed = ["DATABASE_URL", "REDIS_URL", "JWT_SECRET", "JWT_REFRESH_SECRET", "HEALTH_TOKEN"];
         let mut platform = Platform::new(OLD, &needed, settings);
+        let released = serde_json::json!({ "entries": [{ "at": 1, "owner": "Ada", "run": null, "commit": OLD,
+            "subject": "The version before", "deployments": { "backend": "live" }, "migration": 20_260_101_000_000_u64,
+            "backup": null, "verdict": "live" }] });
+        platform.shared.insert("THUNDER_RELEASES".to_owned(), released.to_string());
         change(&mut platform);
         let server = Server::start(platform);
         checkout.write("ca.pem", &server.authority);

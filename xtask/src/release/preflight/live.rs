@@ -6,15 +6,21 @@ use super::super::{Release, verify};
 use crate::plan::Access;
 use crate::release::ledger::Ledger;
 use crate::release::platform::Platform;
+use crate::tool::backend::Health;
 use crate::tool::railway::Destination;
-use crate::tool::railway::answer::{Deployment, Domains, WERE_LIVE};
+use crate::tool::railway::answer::{Deployment, Domains, SERVING, WERE_LIVE};
+
+/// How often one that does not answer is asked before that is believed.
+const TRIES: usize = 3;
 
 /// What is live of a service.
 #[derive(Debug, Clone)]
 pub struct Live {
-    /// The deployment that serves; none where nothing was deployed.
+    /// The deployment that serves; none where nothing does.
     pub deployment: Option<Deployment>,
-    /// The commit that it is of, where that is known.
+    /// The newest that has served at all, such as one that crashed since.
+    pub last: Option<Deployment>,
+    /// The commit of it, where that is known.
     pub commit: Option<String>,
     /// Whether it answers as healthy.
     pub is_healthy: bool,
@@ -31,24 +37,32 @@ pub fn look(
     access: &Access<'_>,
 ) -> Result<Live> {
     let deployments = platform.deployments(to, &WERE_LIVE, 10)?;
-    let deployment = deployments.into_iter().find(|one| one.status == "SUCCESS" || one.status == "SLEEPING");
+    let deployment = deployments.iter().find(|one| SERVING.contains(&one.status.as_str())).cloned();
+    let last = deployment.clone().or_else(|| deployments.into_iter().next());
     let url = match &release.request.url {
         Some(url) => Some(url.clone()),
         None => address(&platform.service(to)?.domains),
     };
-    // Before the first build there is no program yet that could ask.
-    let can_ask = deployment.is_some() && access.runner.find(&release.request.program.to_string_lossy()).is_some();
     let health = match &url {
-        Some(url) if can_ask => verify::health(release, access.runner, url).ok(),
+        Some(url) if deployment.is_some() => asked(release, access, url),
         _ => None,
     };
     let is_healthy = health.is_some();
-    let recorded = deployment.as_ref().and_then(|one| ledger.of_deployment(&one.id)).map(|entry| entry.commit.clone());
-    Ok(Live { deployment, commit: health.map(|health| health.commit).or(recorded), is_healthy, url })
+    let recorded = last.as_ref().and_then(|one| ledger.of_deployment(&one.id)).map(|entry| entry.commit.clone());
+    Ok(Live { deployment, last, commit: health.map(|health| health.commit).or(recorded), is_healthy, url })
 }
 
-/// Where a service is reached: its own domain before Railway's.
+fn asked(release: &Release, access: &Access<'_>, url: &str) -> Option<Health> {
+    // Before the first build there is no program yet that could ask.
+    access.runner.find(&release.request.program.to_string_lossy())?;
+    (0..TRIES).find_map(|_| verify::health(release, access.runner, url).ok())
+}
+
+/// Where a service is reached: a domain of the team that leads there, else Railway's own.
 pub fn address(domains: &Domains) -> Option<String> {
-    let mut all = domains.custom_domains.iter().chain(&domains.service_domains);
-    all.next().map(|domain| format!("https://{}", domain.domain))
+    let own = domains.custom_domains.iter().filter(|domain| {
+        let status = domain.status.as_ref();
+        status.is_none_or(|status| status.verified != Some(false))
+    });
+    own.chain(&domains.service_domains).next().map(|domain| format!("https://{}", domain.domain))
 }

@@ -26,6 +26,17 @@ pub struct Brought {
     pub is_known: bool,
 }
 
+impl Brought {
+    /// Why the version before could not go on once this one has migrated; none where it could.
+    pub fn rules_out_a_way_back(&self) -> Option<String> {
+        match self.incompatible.first() {
+            Some((version, why)) => Some(format!("it cannot go on with migration {version} ({why})")),
+            None if self.is_known => None,
+            None => Some("nobody knows whether it can go on with the new migrations".to_owned()),
+        }
+    }
+}
+
 /// Compares the migrations with those of the live version, and lints the new ones.
 pub fn look(live: &[Live], ledger: &Ledger, access: &Access<'_>) -> Result<(Brought, Vec<Finding>)> {
     let folder = access.context.project.root().join(MIGRATIONS);
@@ -36,16 +47,13 @@ pub fn look(live: &[Live], ledger: &Ledger, access: &Access<'_>) -> Result<(Brou
         .map(|problem| Finding::new(Exit::Migrations, problem.clone()).hint("cargo xtask migrate lint"))
         .collect();
     let mut brought = Brought { newest: found.all.last().map(|last| last.version), ..Brought::default() };
-    let Some(serving) = live.iter().find(|live| live.deployment.is_some()) else {
+    let Some(serving) = live.iter().find(|live| live.last.is_some()) else {
         // The first release: there is nothing that has to go on.
         brought.new = found.all.iter().map(|one| one.version).collect();
         brought.is_known = true;
         return Ok((brought, findings));
     };
     let Some(has) = versions_of(serving, ledger, access)? else {
-        access.context.terminal.warn(
-            "the live version does not say which migrations it has: nobody knows whether it can go on with the new ones",
-        );
         return Ok((brought, findings));
     };
     let new: Vec<Migration> = found.all.into_iter().filter(|one| !has(one.version)).collect();
@@ -79,7 +87,7 @@ fn versions_of(live: &Live, ledger: &Ledger, access: &Access<'_>) -> Result<Opti
             return Ok(Some(Box::new(move |version| versions.contains(&version))));
         }
     }
-    let recorded = live.deployment.as_ref().and_then(|one| ledger.of_deployment(&one.id));
+    let recorded = live.last.as_ref().and_then(|one| ledger.of_deployment(&one.id));
     Ok(recorded.and_then(|entry| entry.migration).map(|newest| -> Has { Box::new(move |version| version <= newest) }))
 }
 

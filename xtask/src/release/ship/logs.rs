@@ -1,5 +1,7 @@
 //! The logs of a deployment, shown as they come.
 
+use std::time::SystemTime;
+
 use crate::release::platform::Platform;
 use crate::terminal::{FAINT, Terminal};
 use crate::tool::railway::answer::LogLine;
@@ -16,34 +18,36 @@ pub struct Logs {
     deployment: String,
     streams: [Stream; 2],
     kept: Vec<String>,
-    /// Railway is asked for logs at every other look: they are half of what a look costs.
-    is_due: bool,
+    /// Railway is asked for logs at every third look: they cost more than the look itself.
+    looks: u32,
 }
 
 struct Stream {
     name: &'static str,
     document: Document,
     /// The time of the newest line that was shown, and the lines of that time.
-    newest: Option<(String, Vec<String>)>,
+    newest: Option<(SystemTime, Vec<String>)>,
+    /// The same time, as the platform writes it.
+    from: Option<String>,
 }
 
 impl Logs {
     /// Of that deployment; nothing is shown yet.
     pub fn of(service: &str, deployment: &str) -> Self {
-        let stream = |name, document| Stream { name, document, newest: None };
+        let stream = |name, document| Stream { name, document, newest: None, from: None };
         Self {
             service: service.to_owned(),
             deployment: deployment.to_owned(),
             streams: [stream("build", BUILD_LOG), stream("deploy", DEPLOY_LOG)],
             kept: Vec::new(),
-            is_due: true,
+            looks: 0,
         }
     }
 
     /// Shows the lines that have come since the last time.
     pub fn show(&mut self, platform: Platform<'_>, terminal: &Terminal) {
-        self.is_due = !self.is_due;
-        if self.is_due {
+        self.looks += 1;
+        if self.looks % 3 == 1 {
             self.read(platform, Some(terminal));
         }
     }
@@ -61,8 +65,7 @@ impl Logs {
 
     fn read(&mut self, platform: Platform<'_>, terminal: Option<&Terminal>) {
         for stream in &mut self.streams {
-            let from = stream.newest.as_ref().map(|(time, _)| time.as_str());
-            let lines = platform.log(&stream.document, &self.deployment, from, MOST);
+            let lines = platform.log(&stream.document, &self.deployment, stream.from.as_deref(), MOST);
             for line in stream.new_ones(lines) {
                 if let Some(terminal) = terminal {
                     terminal.note(format!("{FAINT}  {} {} │ {line}{FAINT:#}", self.service, stream.name));
@@ -81,15 +84,20 @@ impl Stream {
         let mut new = Vec::new();
         for LogLine { timestamp, message } in lines {
             let message = strip_controls(&message);
+            // As text, 01.12Z would come after 01.123Z.
+            let at = humantime::parse_rfc3339(&timestamp).unwrap_or(SystemTime::UNIX_EPOCH);
             match &mut self.newest {
-                Some((time, _)) if timestamp < *time => continue,
-                Some((time, shown)) if timestamp == *time => {
+                Some((time, _)) if at < *time => continue,
+                Some((time, shown)) if at == *time => {
                     if shown.contains(&message) {
                         continue;
                     }
                     shown.push(message.clone());
                 }
-                newest => *newest = Some((timestamp, vec![message.clone()])),
+                newest => {
+                    *newest = Some((at, vec![message.clone()]));
+                    self.from = Some(timestamp);
+                }
             }
             new.push(message);
         }
@@ -108,15 +116,16 @@ mod tests {
     use super::*;
 
     fn line(timestamp: &str, message: &str) -> LogLine {
-        LogLine { timestamp: timestamp.to_owned(), message: message.to_owned() }
+        LogLine { timestamp: format!("2026-01-01T00:00:0{timestamp}Z"), message: message.to_owned() }
     }
 
     #[test]
     fn each_line_is_shown_once_however_often_it_comes() {
-        let mut stream = Stream { name: "build", document: BUILD_LOG, newest: None };
+        let mut stream = Stream { name: "build", document: BUILD_LOG, newest: None, from: None };
         assert_eq!(stream.new_ones(vec![line("1", "a"), line("2", "b"), line("2", "c")]), ["a", "b", "c"]);
         assert_eq!(stream.new_ones(vec![line("2", "b"), line("2", "c"), line("2", "d"), line("3", "e")]), ["d", "e"]);
         assert!(stream.new_ones(vec![line("3", "e"), line("1", "late")]).is_empty());
+        assert_eq!(stream.new_ones(vec![line("3.12", "f"), line("3.123", "g")]), ["f", "g"]);
     }
 
     #[test]

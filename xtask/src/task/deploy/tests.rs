@@ -4,6 +4,7 @@
 mod failures;
 mod interruptions;
 mod locks;
+mod others;
 mod preflight;
 mod previews;
 

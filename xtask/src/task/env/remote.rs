@@ -27,14 +27,14 @@ pub fn diff(context: &Context, arguments: &EnvDiff) -> Result<u8> {
     let file = path.as_deref().map(|path| variables::read(context, path)).transpose()?;
     let file: Option<Vec<String>> = file.map(|file| file.iter().map(|(name, _)| name.to_owned()).collect());
     let release = release(context, &arguments.to)?;
-    let (target, there) = variables::names(context, &release)?;
+    let (to, there) = variables::names(context, &release, arguments.service.as_deref())?;
     let difference = Difference::between(&there, file.as_deref());
     let is_complete = difference.missing.is_empty();
     if arguments.output.json {
         context.terminal.json(&json!({
             "schema_version": 1,
             "environment": environment,
-            "service": target.any().service_name,
+            "service": to.service_name,
             "difference": difference,
         }))?;
         return Ok(if is_complete { 0 } else { Exit::Missing as u8 });
@@ -76,8 +76,7 @@ pub fn push(context: &Context, arguments: &EnvPush) -> Result<u8> {
             .into());
     }
     let release = release(context, &arguments.to)?;
-    let (target, there) = variables::names(context, &release)?;
-    let to = target.any();
+    let (to, there) = variables::names(context, &release, arguments.service.as_deref())?;
     let names: Vec<&str> = settings.iter().map(|(name, _)| name).collect();
     let (changed, new): (Vec<&str>, Vec<&str>) =
         names.into_iter().partition(|name| there.iter().any(|one| one == name));
@@ -86,7 +85,7 @@ pub fn push(context: &Context, arguments: &EnvPush) -> Result<u8> {
             context.terminal.note(format!("{what}: {}", names.join(", ")));
         }
     }
-    let plan = variables::push(&release, to, &settings);
+    let plan = variables::push(&release, &to, &settings);
     if context.dry_run {
         plan.print(&context.terminal)?;
         return Ok(0);

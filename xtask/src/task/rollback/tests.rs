@@ -37,10 +37,7 @@ fn the_newest_version_before_serves_again_and_is_asked_for_its_commit() {
 #[test]
 fn a_version_of_which_nobody_knows_the_migrations_since_is_gone_back_to_only_when_somebody_says_so() {
     let mut yard = deployed();
-    yard.fixture
-        .xtask(&BACK)
-        .expect(9)
-        .says(&["nobody wrote down which migrations came after live", "--without-check"]);
+    yard.fixture.xtask(&BACK).expect(9).says(&["nobody recorded which migrations came after live", "--without-check"]);
     assert!(yard.orders().is_empty());
     yard.fixture.xtask(&[&BACK[..], &["--without-check"]].concat()).expect(0);
     assert_eq!(yard.platform().answering(), Some(OLD));
@@ -108,4 +105,56 @@ fn releases_are_listed_with_who_and_what_came_of_them() {
     assert_eq!(document["releases"][0]["deployments"]["backend"], "new-1");
     yard.platform().shared.insert(RELEASES.to_owned(), "garbage".to_owned());
     yard.fixture.xtask(&["releases"]).expect(1).says(&[RELEASES, "cannot be read"]);
+}
+
+#[test]
+fn a_second_rollback_goes_on_backwards_and_never_to_what_was_left() {
+    let mut yard = deployed();
+    for commit in ["cccccccccccc", "dddddddddddd"] {
+        yard.fixture.runner.on("git rev-parse", says(commit));
+        deploy(&mut yard);
+    }
+    yard.fixture.xtask(&BACK).expect(0);
+    assert_eq!(yard.platform().answering(), Some("cccccccccccc"));
+    yard.fixture.xtask(&BACK).expect(0);
+    assert_eq!(yard.platform().answering(), Some(NEW));
+}
+
+#[test]
+fn after_a_put_back_the_version_that_serves_is_not_gone_back_to() {
+    let mut yard = deployed();
+    yard.fixture.runner.on("git rev-parse", says("cccccccccccc")).on("smoke --url", fails(1, "no"));
+    yard.fixture.xtask(&["deploy", "--confirm", "production", "--watch", "0s"]).expect(8);
+    yard.fixture.runner.on("smoke --url", says("fine"));
+    yard.fixture.xtask(&[&BACK[..], &["--without-check"]].concat()).expect(0);
+    assert_eq!(yard.platform().answering(), Some(OLD), "the one before the one that serves");
+}
+
+#[test]
+fn a_commit_that_was_rolled_back_by_hand_is_not_shipped_again_unless_somebody_says_so() {
+    let mut yard = deployed();
+    yard.fixture.runner.on("git rev-parse", says("cccccccccccc"));
+    deploy(&mut yard);
+    yard.fixture.xtask(&BACK).expect(0);
+    let again = ["deploy", "--confirm", "production", "--watch", "0s"];
+    yard.fixture.xtask(&again).expect(9).says(&["--again"]);
+    yard.fixture.xtask(&[&again[..], &["--again"]].concat()).expect(0);
+}
+
+#[test]
+fn over_a_deployment_that_nobody_recorded_nothing_is_rolled_back_without_a_word() {
+    let mut yard = deployed();
+    let manifest = yard.platform().settings.clone();
+    yard.platform().begin("by-hand", "eeeeeeeeeeee", "SUCCESS", manifest);
+    yard.fixture.xtask(&BACK).expect(9).says(&["nobody recorded which migrations came after new-1"]);
+}
+
+#[test]
+fn a_rollback_that_fails_to_answer_says_what_serves_and_is_recorded() {
+    let mut yard = deployed();
+    yard.fixture.runner.on("git rev-parse", says("cccccccccccc"));
+    deploy(&mut yard);
+    yard.fixture.runner.on("smoke --url", fails(1, "no"));
+    yard.fixture.xtask(&BACK).expect(1).says(&["serves now"]);
+    assert_eq!(yard.releases()["entries"][0]["verdict"], "rolled_back");
 }

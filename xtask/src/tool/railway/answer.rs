@@ -166,6 +166,16 @@ pub struct Domains {
 pub struct Domain {
     /// Its name, without a scheme.
     pub domain: String,
+    /// Whether it leads to the service; Railway's own do from the beginning.
+    #[serde(default)]
+    pub status: Option<DomainStatus>,
+}
+
+/// Whether a domain leads to the service.
+#[derive(Debug, Clone, Deserialize)]
+pub struct DomainStatus {
+    /// Whether it does.
+    pub verified: Option<bool>,
 }
 
 /// The answer to `AUTODEPLOY`.
@@ -246,7 +256,7 @@ impl Deployment {
 /// What a deployment's status means for who waits for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Status {
-    /// It serves.
+    /// It serves, or would as soon as somebody asks.
     Good,
     /// It will not serve.
     Bad,
@@ -263,8 +273,8 @@ impl Status {
     /// overtaken in the queue.
     pub fn of(word: &str) -> Self {
         match word {
-            "SUCCESS" => Self::Good,
-            "FAILED" | "CRASHED" | "REMOVED" | "REMOVING" | "SKIPPED" | "SLEEPING" | "CANCELLED" => Self::Bad,
+            "SUCCESS" | "SLEEPING" => Self::Good,
+            "FAILED" | "CRASHED" | "REMOVED" | "REMOVING" | "SKIPPED" | "CANCELLED" => Self::Bad,
             "NEEDS_APPROVAL" => Self::NeedsApproval,
             "INITIALIZING" | "QUEUED" | "WAITING" | "BUILDING" | "DEPLOYING" => Self::UnderWay,
             _ => Self::Unknown,
@@ -276,6 +286,8 @@ impl Status {
 pub const UNDER_WAY: [&str; 6] = ["INITIALIZING", "QUEUED", "WAITING", "BUILDING", "DEPLOYING", "NEEDS_APPROVAL"];
 /// The words of deployments that were live once, for asking.
 pub const WERE_LIVE: [&str; 4] = ["SUCCESS", "REMOVED", "SLEEPING", "CRASHED"];
+/// The words of the one that serves, for asking: one that sleeps wakes up when it is asked.
+pub const SERVING: [&str; 2] = ["SUCCESS", "SLEEPING"];
 
 /// The answer to `EVENTS`.
 #[derive(Debug, Clone, Deserialize)]

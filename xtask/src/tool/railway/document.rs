@@ -43,7 +43,7 @@ documents! {
         "query($e:String!){environmentStagedChanges(environmentId:$e){id status patch(decryptVariables:false)}}";
     /// Where a service still reads a file, and its domains.
     SERVICE: ask "ask Railway for the service" =
-        "query($p:String!,$e:String!,$s:String!){serviceInstance(environmentId:$e,serviceId:$s){railwayConfigFile} domains(projectId:$p,environmentId:$e,serviceId:$s){customDomains{domain} serviceDomains{domain}}}";
+        "query($p:String!,$e:String!,$s:String!){serviceInstance(environmentId:$e,serviceId:$s){railwayConfigFile} domains(projectId:$p,environmentId:$e,serviceId:$s){customDomains{domain status{verified}} serviceDomains{domain}}}";
     /// Whether pushing to a repository starts a deployment.
     AUTODEPLOY: ask "ask Railway whether it deploys by itself" =
         "query($p:String!,$e:String!,$s:String!){serviceInstanceAutoDeployStatus(projectId:$p,environmentId:$e,serviceId:$s){enabled}}";

@@ -53,13 +53,9 @@ fn a_build_that_fails_is_told_with_its_step_and_the_end_of_its_log() {
 
 #[test]
 fn every_other_end_of_a_deployment_is_a_failure_and_none_hangs() {
-    for (status, words) in [
-        ("CRASHED", "crashed"),
-        ("REMOVED", "was removed"),
-        ("SKIPPED", "was skipped"),
-        ("SLEEPING", "sleeping"),
-        ("CANCELLED", "was cancelled"),
-    ] {
+    for (status, words) in
+        [("CRASHED", "crashed"), ("REMOVED", "was removed"), ("SKIPPED", "was skipped"), ("CANCELLED", "was cancelled")]
+    {
         let mut yard = yard(|platform| platform.course = course(&["QUEUED", "DEPLOYING", status]));
         patient(&mut yard, &[]).expect(7).says(&[words]);
         still_live(&yard);
@@ -231,8 +227,18 @@ fn without_a_database_to_back_up_it_is_refused_until_somebody_says_that_there_is
 }
 
 /// What a deploy can do without: how it is told, and what is only asked where something else has failed.
-const DISPENSABLE: [&str; 7] =
-    ["EVENTS", "BUILD_LOG", "DEPLOY_LOG", "STATUS_CODES", "SET_VARIABLES", "ROLLBACK", "CANCEL"];
+const DISPENSABLE: [&str; 10] = [
+    "EVENTS",
+    "BUILD_LOG",
+    "DEPLOY_LOG",
+    "STATUS_CODES",
+    "SET_VARIABLES",
+    "ROLLBACK",
+    "CANCEL",
+    "CREATE_ENVIRONMENT",
+    "DELETE_ENVIRONMENT",
+    "CREATE_DOMAIN",
+];
 
 #[test]
 fn no_call_that_fails_for_good_ends_in_green_or_in_a_hang() {

@@ -66,7 +66,7 @@ fn a_lock_that_was_stolen_ends_it_before_the_upload_and_is_not_released() {
     yard.platform().on_order = Some(("environmentPatchCommitStaged", DEPLOY_LOCK, held("theirs", LATER)));
     patient(&mut yard, &[])
         .expect(7)
-        .says(&["the deploy lock was taken from us: Grace", "the declared settings may be applied"]);
+        .says(&["the deploy lock was taken from us: Grace", "the declared settings may be staged or applied"]);
     assert!(!yard.orders().contains(&"upload".to_owned()));
     assert_eq!(yard.lock(), held("theirs", LATER));
     assert_eq!(yard.platform().answering(), Some(OLD));

@@ -61,8 +61,12 @@ fn one_thing_in_the_way_has_its_own_exit_code_and_its_own_next_step() {
 fn what_is_in_no_commit_is_deployed_only_when_somebody_says_so() {
     let mut yard = yard(|_| ());
     yard.fixture.runner.on("git status --porcelain", says(" M Cargo.toml\n")).on("git branch --remotes", says(""));
-    patient(&mut yard, &["--allow-dirty"]).expect(0).says(&["bbbbbbbbbbbb-dirty"]);
-    assert_eq!(yard.platform().answering(), Some("bbbbbbbbbbbb-dirty"));
+    patient(&mut yard, &["--allow-dirty"]).expect(0);
+    let first = yard.platform().answering().unwrap().to_owned();
+    assert!(first.starts_with(NEW) && first.ends_with("-dirty") && first.len() == NEW.len() + 14, "{first}");
+    yard.fixture.runner.on("git diff", says("another difference"));
+    patient(&mut yard, &["--allow-dirty"]).expect(0);
+    assert_ne!(yard.platform().answering(), Some(first.as_str()), "one cannot be taken for the other");
 }
 
 #[test]
@@ -158,7 +162,7 @@ fn a_migration_that_locks_a_table_is_found_before_it_is_shipped() {
 fn a_live_commit_that_git_lacks_is_looked_up_in_what_was_written_down() {
     let mut yard = yard(|_| ());
     yard.fixture.runner.on("git ls-tree", fails(128, "fatal: not a tree object"));
-    patient(&mut yard, &[]).expect(0).says(&["does not say which migrations it has"]);
+    patient(&mut yard, &["--without-backup"]).expect(0).says(&["does not say which migrations it has"]);
     // That one was written down with its newest migration.
     yard.fixture.runner.on("git rev-parse", says("dddddddddddd"));
     patient(&mut yard, &[]).expect(0).keeps_silent_about(&["does not say which migrations", "one migration"]);
@@ -171,10 +175,10 @@ fn autodeploy_is_named_and_not_in_the_way() {
 }
 
 #[test]
-fn a_service_without_a_domain_cannot_be_verified_and_is_put_back() {
+fn a_service_without_a_domain_is_told_before_anything_is_deployed() {
     let mut yard = yard(|platform| platform.domain = None);
-    patient(&mut yard, &[]).expect(8).says(&["backend has no domain", "railway domain --service backend"]);
-    let mut yard = Shipyard::new().with(|platform| platform.domain = None);
+    deploy(&mut yard, &[]).expect(3).says(&["backend has no domain", "railway domain --service backend"]);
+    untouched(&yard);
     patient(&mut yard, &["--url", "https://other.example.com/"]).expect(0);
     assert!(yard.fixture.runner.was_asked("healthcheck --url https://other.example.com/health"));
 }
