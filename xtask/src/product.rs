@@ -62,6 +62,8 @@ pub const REDIS_IMAGE: &str = "redis:7-bookworm";
 pub const CONTAINER_URL: &str = "http://127.0.0.1:3000";
 /// The port of that.
 pub const CONTAINER_PORT: u16 = 3000;
+/// Where the volumes are that the backend is built in, inside of its container; the name of the first.
+pub const CONTAINER_VOLUMES: (&[&str], &str) = (&["/target", "/usr/local/cargo/registry"], "target");
 /// Where the watcher inside of the container keeps what it knows.
 pub const CONTAINER_WATCH: &str = "/target/watch";
 /// What the container runs instead of the watcher.

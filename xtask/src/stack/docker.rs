@@ -4,6 +4,7 @@ mod form;
 mod readiness;
 pub mod resources;
 mod start;
+mod user;
 mod view;
 
 use anyhow::Result;

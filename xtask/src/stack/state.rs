@@ -129,6 +129,9 @@ pub struct Containers {
     pub development: Option<String>,
     /// The production images that were built here.
     pub images: Vec<String>,
+    /// Whom the backend's development container runs as, by number; none as long as it was never started.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user: Option<String>,
 }
 
 fn one() -> u16 {
@@ -137,7 +140,8 @@ fn one() -> u16 {
 
 impl Default for Containers {
     fn default() -> Self {
-        Self { exist: false, production: None, replicas: one(), development: None, images: Vec::new() }
+        let (production, development, user) = (None, None, None);
+        Self { exist: false, production, replicas: one(), development, images: Vec::new(), user }
     }
 }
 

@@ -105,6 +105,14 @@ impl Compose {
             .exit_codes(backend::EXIT_CODES)
     }
 
+    /// Gives the volumes that the backend is built in to whoever the container runs as: they are made as root's.
+    pub fn give_volumes(&self, name: &str, user: &str, folders: &[&str]) -> Step {
+        self.step("give the build's volumes to the container's user")
+            .args(["run", "--rm", "--no-deps", "--no-TTY", "--name", name, "--user", "0:0", "backend"])
+            .args(["chown", "--recursive", user])
+            .args(folders.iter().copied())
+    }
+
     /// Every container of the project, also those that have ended.
     pub fn containers(&self) -> Step {
         self.step("look at the containers")

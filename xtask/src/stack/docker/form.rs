@@ -24,6 +24,8 @@ pub struct Form<'s> {
     pub watch: bool,
     /// Whether that scans at intervals.
     pub polls: bool,
+    /// Whom it runs as, where it runs from source.
+    pub user: Option<&'s str>,
 }
 
 impl<'s> Form<'s> {
@@ -34,6 +36,7 @@ impl<'s> Form<'s> {
             replicas: state.containers.replicas,
             watch: state.watch,
             polls: state.polls,
+            user: state.containers.user.as_deref(),
         }
     }
 }
@@ -47,6 +50,9 @@ impl Docker<'_> {
         }
         if form.polls {
             variables.push((WATCH_POLL, "true".to_owned()));
+        }
+        if let Some(user) = form.user.filter(|_| form.production.is_none()) {
+            variables.push(("BACKEND_USER", user.to_owned()));
         }
         if let Some(image) = form.production {
             let port = ports.of(Service::Backend);

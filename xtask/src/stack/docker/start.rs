@@ -8,11 +8,11 @@ use anyhow::{Context as _, Result};
 
 use super::form::Form;
 use super::readiness::{ContainerIsReady, Containers};
-use super::{CONTAINERS, DOCKERFILE, Docker};
+use super::{CONTAINERS, DOCKERFILE, Docker, user};
 use crate::image::{self, Image};
 use crate::plan::{Action, Await, Lane, Write};
 use crate::product::setting::POSTGRES_PASSWORD;
-use crate::product::{ROLE, RUST_IMAGE};
+use crate::product::{CONTAINER_VOLUMES, ROLE, RUST_IMAGE};
 use crate::runner;
 use crate::stack::engine::Start;
 use crate::stack::host::recipe::PREPARE;
@@ -34,6 +34,8 @@ struct Starting<'s> {
     image: Option<Image>,
     /// The containers that there were before.
     before: Vec<Container>,
+    /// Whom the backend's container runs as; none where it runs the image that ships.
+    user: Option<String>,
 }
 
 /// A lane for images, one for the servers' containers, and one for each service that is waited for.
@@ -42,6 +44,9 @@ pub fn lanes(docker: &Docker<'_>, start: &Start<'_>, state: &mut State) -> Resul
     state.containers.exist = true;
     state.containers.replicas = start.request.replicas;
     state.containers.production = starting.image.as_ref().map(|image| image.tag.clone());
+    if starting.user.is_some() {
+        state.containers.user.clone_from(&starting.user);
+    }
     let images = starting.images(state)?;
     let mut lanes = Vec::new();
     let mut after = PREPARE;
@@ -69,16 +74,25 @@ impl<'s> Starting<'s> {
             Some(tag) if !start.starting.contains(&Service::Backend) => Image { tag, ..image },
             _ => image,
         });
+        let known = start.before.and_then(|before| before.containers.user.clone());
+        // Decided once for as long as there are volumes.
+        let user = match known {
+            None if image.is_none() && start.starting.contains(&Service::Backend) => {
+                Some(user::choose(docker.runner(), &docker.context.project.settings())?)
+            }
+            known => known,
+        };
         let form = Form {
             production: image.as_ref().map(|image| image.tag.as_str()),
             replicas: start.request.replicas,
             watch: start.watch,
             polls: start.polls,
+            user: user.as_deref(),
         };
         let compose = docker.compose(start.ports, form);
         let containers = Arc::new(Containers::of(compose.clone()));
         let before = docker.containers(start.before)?;
-        Ok(Self { docker, start, compose, containers, image, before })
+        Ok(Self { docker, start, compose, containers, image, before, user })
     }
 
     fn is_starting(&self, service: Service) -> bool {
@@ -202,6 +216,19 @@ impl<'s> Starting<'s> {
         })
     }
 
+    /// What lets the container's user write the volumes that it builds in, where they are new or were somebody else's.
+    fn give_volumes(&self, builder: &str) -> Result<Option<Action>> {
+        // Root can write them as they are.
+        let Some(user) = self.user.as_ref().filter(|user| *user != user::ROOT) else { return Ok(None) };
+        let (folders, first) = CONTAINER_VOLUMES;
+        let volume = format!("{}_{first}", self.compose.project);
+        let volumes = docker::resources(Kind::Volume, &self.compose.project);
+        let is_new = !runner::lines(self.docker.runner(), &volumes)?.contains(&volume);
+        let was = self.start.before.and_then(|before| before.containers.user.as_ref());
+        let is_theirs = was == Some(user) && !is_new;
+        Ok((!is_theirs).then(|| Action::Run(self.compose.give_volumes(builder, user, folders))))
+    }
+
     /// What makes the backend's program, checks its settings, and starts it once its servers are ready.
     fn backend(&self) -> Result<Vec<Action>> {
         let mut actions = Vec::new();
@@ -211,6 +238,7 @@ impl<'s> Starting<'s> {
                 // Left behind by a task that was killed.
                 actions.push(Action::Run(docker::remove_containers(std::slice::from_ref(&builder))));
             }
+            actions.extend(self.give_volumes(&builder)?);
             let is_colored = self.docker.context.terminal.is_colored();
             let build =
                 self.compose.build_backend(&builder, &cargo::build_and_check_words(self.start.watch), is_colored);

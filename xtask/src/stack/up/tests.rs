@@ -175,7 +175,7 @@ fn what_runs_and_does_not_answer_is_waited_for_and_left_alone() {
 #[test]
 fn a_start_that_fails_stops_what_it_had_started_and_notes_why() {
     let (mut fixture, daemon) = Fixture::with_docker();
-    fixture.runner.on("compose run --rm -build", fails(101, "error: no"));
+    fixture.runner.on("compose run --rm -build backend sh", fails(101, "error: no"));
     let ran = fixture.xtask(&["up"]).expect(1);
     ran.says(&[
         "cannot build the backend and check its settings: docker failed with exit code 101",
@@ -197,7 +197,7 @@ fn a_start_that_fails_stops_what_it_had_started_and_notes_why() {
 fn a_start_that_fails_leaves_alone_what_ran_before() {
     let (mut fixture, daemon) = Fixture::with_docker();
     fixture.xtask(&["up", "redis"]).expect(0);
-    fixture.runner.on("compose run --rm -build", fails(101, "error: no"));
+    fixture.runner.on("compose run --rm -build backend sh", fails(101, "error: no"));
     fixture.xtask(&["up"]).expect(1).says(&["stopped backend, postgres\n"]);
     assert_eq!(daemon.running(), [Redis]);
     assert_eq!(fixture.state().wanted, [Redis]);
@@ -207,14 +207,14 @@ fn a_start_that_fails_leaves_alone_what_ran_before() {
 #[test]
 fn an_older_backend_that_serves_is_not_stopped_by_a_failed_replacement() {
     let (mut fixture, daemon) = up();
-    fixture.runner.on("compose run --rm -build", fails(101, "error: no"));
+    fixture.runner.on("compose run --rm -build backend sh", fails(101, "error: no"));
     fixture.xtask(&["up", "--no-watch"]).expect(1).keeps_silent_about(&["stopped backend"]);
     assert_eq!(daemon.running(), Service::ALL);
     assert_eq!(fixture.state().wanted, Service::ALL);
 
     // One that does not serve is no use to anybody.
     let (mut fixture, daemon) = up();
-    fixture.runner.on("compose run --rm -build", fails(101, "error: no"));
+    fixture.runner.on("compose run --rm -build backend sh", fails(101, "error: no"));
     let port = fixture.port(Backend);
     daemon.model().servers.answer(port, UNHEALTHY);
     fixture.xtask(&["up", "--no-watch"]).expect(1).says(&["stopped backend\n"]);
@@ -225,7 +225,7 @@ fn an_older_backend_that_serves_is_not_stopped_by_a_failed_replacement() {
 fn the_backends_own_exit_codes_are_those_of_the_task() {
     for (code, expected) in [(1, 1), (3, 3), (4, 4), (5, 5), (6, 6), (9, 9), (101, 1)] {
         let (mut fixture, daemon) = Fixture::with_docker();
-        fixture.runner.on("compose run --rm -build", fails(code, "its words"));
+        fixture.runner.on("compose run --rm -build backend sh", fails(code, "its words"));
         fixture.xtask(&["up"]).expect(expected).says(&["its words"]);
         assert!(daemon.running().is_empty(), "{code}");
     }
@@ -287,7 +287,7 @@ fn a_container_that_ends_before_it_is_ready_is_told_at_once() {
 fn an_interrupted_start_stops_what_it_had_started() {
     let (mut fixture, daemon) = Fixture::with_docker();
     let interrupt = fixture.context.interrupt.clone();
-    fixture.runner.on_and("compose run --rm -build", says(""), move || interrupt.request(Exit::Interrupted));
+    fixture.runner.on_and("compose run --rm -build backend sh", says(""), move || interrupt.request(Exit::Interrupted));
     fixture.xtask(&["up"]).expect(130).says(&["stopped backend, redis, postgres"]);
     assert!(daemon.running().is_empty());
     assert_eq!(fixture.state().failure.as_deref(), Some("it was interrupted"));
@@ -296,7 +296,7 @@ fn an_interrupted_start_stops_what_it_had_started() {
 #[test]
 fn what_could_not_be_stopped_after_a_failure_is_told() {
     let (mut fixture, _daemon) = Fixture::with_docker();
-    fixture.runner.on("compose run --rm -build", fails(101, "error: no"));
+    fixture.runner.on("compose run --rm -build backend sh", fails(101, "error: no"));
     fixture.runner.on("compose .env.docker stop --", fails(1, "the daemon is gone"));
     let ran = fixture.xtask(&["up"]).expect(1);
     ran.says(&[
@@ -330,4 +330,24 @@ fn half_made_data_is_made_again() {
     let volume = format!("{}_postgres", fixture.context.project.name());
     assert!(removes(&fixture, &volume));
     assert!(daemon.model().volumes.contains(&volume));
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn the_volumes_of_the_build_are_given_away_when_they_are_new_and_not_again() {
+    let (mut fixture, daemon) = Fixture::with_docker();
+    if nix::unistd::geteuid().is_root() {
+        std::os::unix::fs::chown(fixture.context.project.settings(), Some(12_345), Some(54_321)).unwrap();
+    }
+    let gives = "compose run --rm --user 0:0 backend chown --recursive";
+    fixture.xtask(&["up"]).expect(0);
+    assert!(fixture.runner.was_asked(gives), "{:?}", fixture.runner.asked());
+    let user = fixture.state().containers.user.expect("somebody");
+    assert!(fixture.runner.was_asked(&format!("BACKEND_USER={user} compose up backend")));
+    fixture.xtask(&["restart", "backend"]).expect(0);
+    assert!(!fixture.runner.was_asked(gives), "{:?}", fixture.runner.asked());
+    fixture.xtask(&["down"]).expect(0);
+    daemon.model().volumes.clear();
+    fixture.xtask(&["up"]).expect(0);
+    assert!(fixture.runner.was_asked(gives), "somebody has removed them: {:?}", fixture.runner.asked());
 }

@@ -35,6 +35,7 @@ fn everything_that_goes_is_named_first_and_gone_afterwards() {
         "removes  the network PROJECT_default",
         "removes  the volume PROJECT_postgres",
         "removes  the volume PROJECT_redis",
+        "removes  the volume PROJECT_target",
         "removes  the image PROJECT-backend",
     ];
     let said = listed(&ran.stderr);
@@ -75,14 +76,14 @@ fn a_dry_run_lists_the_same_asks_nothing_and_removes_nothing() {
         "rm -rf ROOT/.stack/stack.json\n",
         "docker rm --force --volumes PROJECT-postgres-1 PROJECT-redis-1 PROJECT-backend-1\n",
         "docker network rm PROJECT_default\n",
-        "docker volume rm PROJECT_postgres PROJECT_redis\n",
+        "docker volume rm PROJECT_postgres PROJECT_redis PROJECT_target\n",
         "docker image rm PROJECT-backend\n",
     ] {
         assert!(ran.stdout.contains(part), "{part}: {}", ran.stdout);
     }
     let is_before = |one: &str, other: &str| ran.stdout.find(one).unwrap() < ran.stdout.find(other).unwrap();
     assert!(is_before("down --remove-orphans", "docker volume rm"), "what runs is stopped first");
-    assert_eq!(listed(&ran.stderr).len(), 12);
+    assert_eq!(listed(&ran.stderr).len(), 13);
     assert_eq!(daemon.running(), Service::ALL);
     assert!(fixture.has(".stack/stack.json"));
 }

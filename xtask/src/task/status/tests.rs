@@ -157,12 +157,12 @@ fn while_another_task_starts_it_nothing_is_told_as_broken() {
 #[test]
 fn a_failed_start_is_told_until_the_next_one_that_works() {
     let (mut fixture, _daemon) = Fixture::with_docker();
-    fixture.runner.on("compose run --rm -build", fails(101, "error: no"));
+    fixture.runner.on("compose run --rm -build backend sh", fails(101, "error: no"));
     fixture.xtask(&["up"]).expect(1);
     let status = fixture.xtask(&["status", "--json"]).expect(0).json();
     assert_eq!(status["state"], "down");
     assert_eq!(status["failure"], "cannot build the backend and check its settings: docker failed with exit code 101");
-    fixture.runner.on("compose run --rm -build", says(""));
+    fixture.runner.on("compose run --rm -build backend sh", says(""));
     fixture.xtask(&["up"]).expect(0);
     assert_eq!(fixture.xtask(&["status", "--json"]).expect(0).json()["failure"], Value::Null);
 }

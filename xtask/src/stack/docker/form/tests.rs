@@ -7,7 +7,7 @@ use crate::fixture::docker::Daemon;
 use crate::runner::says;
 use crate::stack::state::EngineKind;
 
-const DEVELOPED: Form<'_> = Form { production: None, replicas: 1, watch: true, polls: false };
+const DEVELOPED: Form<'_> = Form { production: None, replicas: 1, watch: true, polls: false, user: None };
 
 /// The variables that compose is told besides the ports, and the compose file.
 fn told(fixture: &Fixture, form: Form<'_>) -> (Vec<(&'static str, String)>, &'static str) {
@@ -25,15 +25,17 @@ fn each_form_of_the_backend_has_variables_of_its_own() {
     let committed = ("COMMITTED_MIGRATIONS", "1".to_owned());
     let polling = ("WATCH_POLL", "true".to_owned());
     let alone = ("BACKEND_COMMAND", product::UNWATCHED.to_owned());
+    let user = ("BACKEND_USER", "1000:1000".to_owned());
     let image = (product::IMAGE_VARIABLE, "app:1".to_owned());
     let ports = |range: &str| ("BACKEND_PORTS", range.to_owned());
-    let shipped = Form { production: Some("app:1"), replicas: 1, watch: false, polls: false };
+    let shipped = Form { production: Some("app:1"), replicas: 1, watch: false, polls: false, user: None };
     for (form, expected, file) in [
         (DEVELOPED, vec![committed.clone()], DEVELOPMENT),
+        (Form { user: Some("1000:1000"), ..DEVELOPED }, vec![user, committed.clone()], DEVELOPMENT),
         (Form { polls: true, ..DEVELOPED }, vec![polling.clone(), committed], DEVELOPMENT),
         (Form { watch: false, ..DEVELOPED }, vec![alone.clone()], DEVELOPMENT),
         (Form { watch: false, polls: true, ..DEVELOPED }, vec![polling, alone], DEVELOPMENT),
-        (shipped, vec![image.clone(), ports("20000")], PRODUCTION),
+        (Form { user: Some("1000:1000"), ..shipped }, vec![image.clone(), ports("20000")], PRODUCTION),
         (Form { replicas: 3, ..shipped }, vec![image, ports("20000-20002")], PRODUCTION),
     ] {
         assert_eq!(told(&fixture, form), (expected, file), "{form:?}");
@@ -50,8 +52,15 @@ fn a_git_that_does_not_answer_takes_no_migration_for_a_committed_one() {
 fn the_compose_files_read_what_they_are_told() {
     let development = include_str!("../../../../../infra/compose.yaml");
     let production = include_str!("../../../../../infra/compose.production.yaml");
-    for name in ["BACKEND_COMMAND", "WATCH_POLL", "COMMITTED_MIGRATIONS", "BACKEND_PORT", "POSTGRES_PORT", "REDIS_PORT"]
-    {
+    for name in [
+        "BACKEND_USER",
+        "BACKEND_COMMAND",
+        "WATCH_POLL",
+        "COMMITTED_MIGRATIONS",
+        "BACKEND_PORT",
+        "POSTGRES_PORT",
+        "REDIS_PORT",
+    ] {
         assert!(development.contains(&format!("${{{name}:-")), "{name}");
     }
     for name in [product::IMAGE_VARIABLE, "BACKEND_PORTS"] {
@@ -108,6 +117,8 @@ fn what_is_told_now_is_what_the_state_says() {
     state.containers.production = Some("app:1".to_owned());
     state.containers.replicas = 2;
     (state.watch, state.polls) = (true, true);
+    state.containers.user = Some("1000:1000".to_owned());
     let form = Form::of(&state);
     assert_eq!((form.production, form.replicas, form.watch, form.polls), (Some("app:1"), 2, true, true));
+    assert_eq!(form.user, Some("1000:1000"));
 }

@@ -25,7 +25,7 @@ impl fmt::Display for Answer {
 }
 
 fn compose(fixture: &Fixture) -> Compose {
-    let form = Form { production: None, replicas: 1, watch: true, polls: false };
+    let form = Form { production: None, replicas: 1, watch: true, polls: false, user: None };
     Docker::open(&fixture.context).compose(&Ports::block(20_000), form)
 }
 
