@@ -22,6 +22,9 @@ enum Command {
         /// A migration that is still being written: if it was altered, it is reverted and applied anew; development only
         #[arg(long, value_name = "VERSION")]
         draft: Vec<i64>,
+        /// Print the SQL that would run, and change nothing
+        #[arg(long)]
+        dry_run: bool,
     },
     /// Every migration and whether it is applied; exits with 5 unless all are
     Status {
@@ -52,14 +55,15 @@ enum Command {
 pub fn run(arguments: Arguments) -> Result<()> {
     let config = Config::from_environment()?;
     let is_production = config.is_production();
-    match arguments.command.unwrap_or(Command::Run { draft: Vec::new() }) {
-        Command::Run { draft } if is_production && !draft.is_empty() => {
+    match arguments.command.unwrap_or(Command::Run { draft: Vec::new(), dry_run: false }) {
+        Command::Run { draft, .. } if is_production && !draft.is_empty() => {
             Err(Refused("a migration that production has applied is no draft; write another one").into())
         }
         Command::Redo | Command::Revert { .. } if is_production => {
             Err(Refused("reverting a migration in production loses data; write another one").into())
         }
-        Command::Run { draft } => apply(&config, draft),
+        Command::Run { draft, dry_run: true } => show(&config, draft),
+        Command::Run { draft, dry_run: false } => apply(&config, draft),
         Command::Redo => redo(&config),
         Command::Revert { to } => revert(&config, to),
         Command::Altered => altered(&config),
@@ -76,6 +80,17 @@ fn apply(config: &Config, mut drafts: Vec<i64>) -> Result<()> {
         return output::text("nothing to apply\n");
     }
     output::text(&changes.iter().fold(String::new(), |text, change| format!("{text}{change}\n")))
+}
+
+fn show(config: &Config, mut drafts: Vec<i64>) -> Result<()> {
+    drafts.extend(&config.migrations.drafts);
+    let migrate = Migrate { drafts: &drafts, ..Migrate::embedded(config) };
+    let scripts = connected(config, async |connection| migrate.scripts(connection).await)?;
+    if scripts.is_empty() {
+        return output::text("-- nothing to apply\n");
+    }
+    let script = |text: String, (name, sql): &(String, String)| format!("{text}-- {name}\n{}\n\n", sql.trim_end());
+    output::text(&scripts.iter().fold(String::new(), script))
 }
 
 fn redo(config: &Config) -> Result<()> {

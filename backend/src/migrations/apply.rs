@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 use super::error::Left;
 use super::script::{Statement, statements};
-use super::{progress, sql, text};
+use super::{progress, sql, text, wait};
 
 /// A script that failed.
 #[derive(Debug)]
@@ -58,21 +58,31 @@ async fn inside(connection: &mut PgConnection, up: &Migration, down: Option<&Mig
         Some(progress) if progress.done > 0 => return Err(changed(&progress, 1)),
         _ => progress::forget(connection, up.version).await.map_err(before)?,
     }
-    let outcome: Result<(), Failed> = async {
-        let mut transaction = connection.begin().await.map_err(without_line)?;
-        text::record(&mut transaction, up, down).await.map_err(without_line)?;
-        run(&mut transaction, up.sql.clone()).await?;
-        record(&mut transaction, up).await.map_err(without_line)?;
-        transaction.commit().await.map_err(without_line)
-    }
-    .await;
-    let Err((error, line)) = outcome else { return Ok(()) };
+    let mut attempts = 0;
+    let (error, line) = loop {
+        let Err((error, line)) = whole(connection, up, down).await else { return Ok(()) };
+        // What its own COMMIT has made would be made twice.
+        let is_rolled_back = matches!(text::exists(connection, up.version).await, Ok(false));
+        if !is_rolled_back || !wait::again(connection, attempts, &error, &up.description).await {
+            break (error, line);
+        }
+        attempts += 1;
+    };
     let left = left(&text::exists(connection, up.version).await);
     if left != Left::Nothing {
         // Best effort: the next attempt forgets it as well.
         drop(text::forget(connection, up.version).await);
     }
     Err(Failure { error, left, line })
+}
+
+async fn whole(connection: &mut PgConnection, up: &Migration, down: Option<&Migration>) -> Result<(), Failed> {
+    let mut transaction = connection.begin().await.map_err(without_line)?;
+    wait::limit(&mut transaction).await.map_err(without_line)?;
+    text::record(&mut transaction, up, down).await.map_err(without_line)?;
+    run(&mut transaction, up.sql.clone()).await?;
+    record(&mut transaction, up).await.map_err(without_line)?;
+    transaction.commit().await.map_err(without_line)
 }
 
 /// Applies a migration statement by statement, and goes on where an earlier attempt has ended.
@@ -123,10 +133,22 @@ async fn together(
     index: usize,
     statement: &Statement<'_>,
 ) -> Result<(), sqlx::Error> {
-    let mut transaction = connection.begin().await?;
-    run(&mut transaction, owned(statement)).await.map_err(|(error, _)| error)?;
-    progress::note(&mut transaction, version, index + 1, false).await?;
-    transaction.commit().await
+    let mut attempts = 0;
+    loop {
+        let outcome = async {
+            let mut transaction = connection.begin().await?;
+            wait::limit(&mut transaction).await?;
+            run(&mut transaction, owned(statement)).await.map_err(|(error, _)| error)?;
+            progress::note(&mut transaction, version, index + 1, false).await?;
+            transaction.commit().await
+        }
+        .await;
+        let Err(error) = outcome else { return Ok(()) };
+        if !wait::again(connection, attempts, &error, &format!("{version}, line {}", statement.line)).await {
+            return Err(error);
+        }
+        attempts += 1;
+    }
 }
 
 /// Runs a statement that no transaction may hold. Whoever is killed meanwhile leaves the note that it was begun.

@@ -40,12 +40,13 @@ pub async fn release(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
     Ok(())
 }
 
-/// Who holds the lock: its process, name, address and age.
+/// Who holds the lock: its process, name, address and age, what it does, and how to end it.
 async fn holder(connection: &mut PgConnection) -> Result<Option<String>, sqlx::Error> {
     sqlx::query_scalar(
-        "SELECT format('process %s (%s) of %s, connected since %s', a.pid, coalesce(nullif(a.application_name, ''), \
-         'unnamed'), coalesce(host(a.client_addr), 'a local socket'), to_char(a.backend_start AT TIME ZONE 'UTC', \
-         'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"')) \
+        "SELECT format('process %s (%s) of %s, connected since %s, %s: %s; SELECT pg_terminate_backend(%s) ends it', \
+         a.pid, coalesce(nullif(a.application_name, ''), 'unnamed'), coalesce(host(a.client_addr), 'a local socket'), \
+         to_char(a.backend_start AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"'), coalesce(a.state, 'unknown'), \
+         left(regexp_replace(a.query, '\\s+', ' ', 'g'), 120), a.pid) \
          FROM pg_locks l JOIN pg_stat_activity a USING (pid) \
          WHERE l.locktype = 'advisory' AND l.granted AND l.database = (SELECT oid FROM pg_database WHERE datname = \
          current_database()) AND l.classid = ($1 >> 32)::oid AND l.objid = ($1 & 4294967295)::oid",

@@ -14,6 +14,7 @@ mod script;
 mod sql;
 mod status;
 mod text;
+mod wait;
 
 use sqlx::PgConnection;
 use sqlx::migrate::Migrator;

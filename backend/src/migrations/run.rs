@@ -79,9 +79,30 @@ impl Migrate<'_> {
         Ok(value)
     }
 
-    async fn run_locked(&self, connection: &mut PgConnection) -> Result<Vec<Change>, MigrationError> {
+    /// The scripts that a run would execute now, each with the name of its migration. Nothing is changed, and an error is
+    /// the one that the run would give before it changes anything.
+    pub async fn scripts(&self, connection: &mut PgConnection) -> Result<Vec<(String, String)>, MigrationError> {
         let entries = status(connection, self.known).await?;
-        let drafts = match self.altered_drafts(&entries) {
+        let (drafts, wanted) = self.wanted(connection, &entries).await?;
+        let mut scripts = Vec::new();
+        for draft in drafts {
+            let down = text::down(connection, draft.version).await?.unwrap_or_default();
+            scripts.push((format!("{}.down.sql, as it was recorded", draft.file()), down));
+        }
+        for (entry, migration) in wanted {
+            scripts.push((format!("{}.up.sql", entry.file()), migration.sql.as_str().to_owned()));
+        }
+        Ok(scripts)
+    }
+
+    /// The drafts that have to be reverted, newest first, and what is to be applied, oldest first. An error where that
+    /// cannot be done, before anything is changed.
+    async fn wanted<'e>(
+        &'e self,
+        connection: &mut PgConnection,
+        entries: &'e [Entry],
+    ) -> Result<(Vec<&'e Entry>, Vec<(&'e Entry, &'e Migration)>), MigrationError> {
+        let drafts = match self.altered_drafts(entries) {
             Err(MigrationError::Diverged(differences)) => {
                 return Err(MigrationError::Diverged(self.with_lines(connection, differences).await?));
             }
@@ -94,7 +115,13 @@ impl Migrate<'_> {
         let wanted: Vec<(&Entry, &Migration)> =
             wanted.into_iter().filter_map(|entry| Some((entry, self.up(entry.version)?))).collect();
         refuse_empty(&wanted)?;
-        refuse_out_of_order(&entries, &drafts)?;
+        refuse_out_of_order(entries, &drafts)?;
+        Ok((drafts, wanted))
+    }
+
+    async fn run_locked(&self, connection: &mut PgConnection) -> Result<Vec<Change>, MigrationError> {
+        let entries = status(connection, self.known).await?;
+        let (drafts, wanted) = self.wanted(connection, &entries).await?;
         if !wanted.is_empty() {
             connection.ensure_migrations_table(&self.known.table_name).await?;
         }

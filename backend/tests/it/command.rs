@@ -57,9 +57,16 @@ fn migrations_are_applied_told_and_checked_by_exit_code() {
     let pending = run(&["migrate", "status"], &environment);
     assert_eq!(pending.status.code(), Some(5), "pending");
     assert!(text(&pending.stdout).ends_with("\npending: `migrate run` applies it\n"), "{}", text(&pending.stdout));
+    let shown = text(&run(&["migrate", "run", "--dry-run"], &environment).stdout);
+    assert!(
+        shown.starts_with("-- 20261121090000_programs.up.sql\n") && shown.contains("CREATE TABLE reports"),
+        "{shown}"
+    );
+    assert_eq!(run(&["migrate", "status"], &environment).status.code(), Some(5), "nothing was applied");
     let applied = run(&["migrate"], &environment);
     assert!(applied.status.success() && text(&applied.stdout).contains("applied "), "{}", text(&applied.stderr));
     assert!(text(&run(&["migrate", "run"], &environment).stdout).contains("nothing to apply"));
+    assert_eq!(text(&run(&["migrate", "run", "--dry-run"], &environment).stdout), "-- nothing to apply\n");
     let status = run(&["migrate", "status", "--json"], &environment);
     let document: serde_json::Value = serde_json::from_slice(&status.stdout).unwrap();
     assert_eq!((status.status.code(), &document["pending"], &document["empty"]), (Some(0), &0.into(), &0.into()));

@@ -179,6 +179,7 @@ fn the_wait_for_the_lock_ends_and_names_its_holder() {
             .unwrap_err();
         let MigrationError::Locked { holder: Some(told), .. } = &error else { panic!("{error}") };
         assert!(told.contains("(the other one)") && told.contains("127.0.0.1"), "{told}");
+        assert!(told.contains("pg_advisory_lock") && told.contains("SELECT pg_terminate_backend("), "{told}");
 
         holder.close().await.unwrap();
         all_of(&EMBEDDED).run(&mut connection).await.unwrap();

@@ -132,6 +132,44 @@ fn a_failure_names_the_line_of_its_statement() {
     });
 }
 
+#[test]
+fn a_lock_that_somebody_holds_is_tried_again_and_nobody_waits_behind_it_for_long() {
+    let runtime = Runtime::new().unwrap();
+    let database = Database::empty(&runtime);
+    runtime.block_on(async {
+        let (mut holder, mut migrator_of_it) = (database.connect().await, database.connect().await);
+        holder.execute("CREATE TABLE t (a int)").await.unwrap();
+        holder.execute("BEGIN; SELECT * FROM t").await.unwrap();
+        let known = migrator(&[(1, "ALTER TABLE t ADD COLUMN b int;")]);
+        let release = async {
+            let waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted AND \
+                           database = (SELECT oid FROM pg_database WHERE datname = current_database())";
+            wait_for(&mut holder, waiting, 1).await;
+            // It gives way to whoever waits behind it.
+            wait_for(&mut holder, waiting, 0).await;
+            holder.execute("COMMIT").await.unwrap();
+        };
+        let (applied, ()) = tokio::join!(run(&mut migrator_of_it, &known, &[]), release);
+        assert_eq!(applied.unwrap(), ["applied 1_test"]);
+    });
+}
+
+#[test]
+fn a_lock_that_is_never_got_is_a_failure_and_a_file_says_how_long_it_waits() {
+    let runtime = Runtime::new().unwrap();
+    let database = Database::empty(&runtime);
+    runtime.block_on(async {
+        let (mut holder, mut connection) = (database.connect().await, database.connect().await);
+        holder.execute("CREATE TABLE t (a int)").await.unwrap();
+        holder.execute("BEGIN; SELECT * FROM t").await.unwrap();
+        let script = "SET LOCAL lock_timeout = '50ms';\nALTER TABLE t ADD COLUMN b int;";
+        let told = failure(&mut connection, &migrator(&[(1, script)])).await;
+        assert!(told.contains("failed and was rolled back") && told.contains("line 2: "), "{told}");
+        assert!(told.contains("SQLSTATE 55P03"), "{told}");
+        assert_eq!(states(&mut connection, &migrator(&[(1, script)])).await, [(1, State::Pending)]);
+    });
+}
+
 const CHILD: &str = "MIGRATE_AS_A_CHILD";
 const SLOW: &str = "INSERT INTO log (n) VALUES (1);\nINSERT INTO log (n) SELECT 2 FROM pg_sleep(600);\n\
                     INSERT INTO log (n) VALUES (3);";
@@ -180,7 +218,9 @@ fn a_migrator_that_is_killed_leaves_no_lock_and_nothing_half_done_that_is_not_to
             let script: &'static str = Box::leak(format!("{head}\n{QUICK}").into_boxed_str());
             let known = migrator(&[(1, script)]);
             // The server notices within a second that nobody is there any more.
-            wait_for(&mut connection, "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'", 0).await;
+            let held = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND \
+                        database = (SELECT oid FROM pg_database WHERE datname = current_database())";
+            wait_for(&mut connection, held, 0).await;
             assert_eq!(written(&mut connection).await, left, "{head}");
             run(&mut connection, &known, &[]).await.unwrap();
             assert_eq!(written(&mut connection).await, after, "{head}");

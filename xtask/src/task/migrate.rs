@@ -12,12 +12,15 @@ use anyhow::Result;
 use crate::checkout;
 use crate::cli::MigrateCommand;
 use crate::context::Context;
+use crate::database::migrations;
 use crate::failure::when_interrupted;
 use crate::interrupt::CancelToken;
 use crate::plan::Plan;
+use crate::product::MIGRATIONS;
 use crate::stack::service::Service;
 use crate::stack::{Stack, foundation};
 use crate::step::Step;
+use crate::tool::backend::Program;
 
 /// Does what was asked; applies what is pending, if nothing was.
 pub fn run(context: &Context, command: Option<&MigrateCommand>) -> Result<u8> {
@@ -35,7 +38,27 @@ pub fn run(context: &Context, command: Option<&MigrateCommand>) -> Result<u8> {
 
 fn apply(context: &Context) -> Result<u8> {
     let (program, build) = Stack::open(context)?.program(&[Service::Postgres])?;
-    forward(context, &build, &program.migrate(foundation::MIGRATION_TIMEOUT, &checkout::drafts(context)))
+    let code = forward(context, &build, &program.migrate(foundation::MIGRATION_TIMEOUT, &checkout::drafts(context)))?;
+    if context.dry_run {
+        show_pending(context, &program)?;
+    }
+    Ok(code)
+}
+
+/// Prints the SQL that would run. The program may be an old one, which tells what the database has all the same; what it
+/// has not is in the files.
+fn show_pending(context: &Context, program: &Program) -> Result<()> {
+    let Ok(answer) = status::ask(context, &program.migration_status(true)) else {
+        context.terminal.note("the SQL is not shown: the backend's program does not answer yet");
+        return Ok(());
+    };
+    let has = |version: u64| answer.entries.iter().any(|one| one.version == version && one.applied_at.is_some());
+    let found = migrations::read(&context.project.root().join(MIGRATIONS))?;
+    for migration in found.all.iter().filter(|migration| !has(migration.version)) {
+        context.terminal.data(format!("# {}", context.project.relative(&migration.up)))?;
+        context.terminal.data(migration.text.trim_end())?;
+    }
+    Ok(())
 }
 
 fn redo(context: &Context, yes: bool) -> Result<u8> {

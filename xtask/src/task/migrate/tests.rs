@@ -104,6 +104,19 @@ fn nothing_newer_is_nothing_to_revert_and_what_is_not_applied_is_no_place_to_sto
     assert!(!fixture.runner.was_asked("migrate revert"));
 }
 
+#[test]
+fn a_dry_run_shows_the_sql_that_the_database_does_not_have() {
+    let (mut fixture, _daemon) = stack(0);
+    fixture.write(&format!("{MIGRATIONS}/{B}_x.up.sql"), "SELECT 'second';\n");
+    fixture.runner.on("migrate status", status(&[(A, "applied", false), (B, "pending", false), (C, "unknown", false)]));
+    let ran = fixture.xtask(&["migrate", "--dry-run"]).expect(0);
+    let (_, sql) = ran.stdout.split_once("migrate run\n").unwrap();
+    assert!(sql.starts_with(&format!("# {MIGRATIONS}/{B}_x.up.sql\nSELECT 'second';\n")), "{sql}");
+    assert!(!sql.contains(&A.to_string()), "{sql}");
+    fixture.runner.on("migrate status", fails(1, "no"));
+    fixture.xtask(&["migrate", "--dry-run"]).expect(0).says(&["the SQL is not shown"]);
+}
+
 /// What the backend's program says of an edit.
 fn altered(recorded: Option<&str>) -> Output {
     let one = json!({ "version": B, "file": format!("{B}_x"), "recorded_checksum": "aaaa", "checksum": "bbbb",
