@@ -6,6 +6,7 @@
 mod backup;
 mod bundle;
 pub mod declaration;
+pub mod github;
 mod ledger;
 mod lock;
 mod outcome;

@@ -51,6 +51,16 @@ impl Receipt {
         }
     }
 
+    /// What came of it, in a line.
+    pub fn title(&self) -> String {
+        format!("{} {} in {}: {}", self.commit, self.subject, self.environment, self.verdict)
+    }
+
+    /// How long each phase took.
+    pub fn seconds(&self) -> impl Iterator<Item = (&str, u64)> {
+        self.seconds.iter().map(|(phase, seconds)| (phase.as_str(), *seconds))
+    }
+
     /// Where it answers.
     pub fn urls(&self) -> impl Iterator<Item = &str> {
         self.urls.values().map(String::as_str)

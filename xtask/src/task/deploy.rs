@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result};
 use crate::cli::Deploy;
 use crate::context::Context;
 use crate::file;
-use crate::release::{self, Receipt, Release, Request, preview};
+use crate::release::{self, Receipt, Release, Request, github, preview};
 use crate::stack::host::{self, Host};
 use crate::terminal::{GOOD, STRONG};
 
@@ -58,6 +58,7 @@ pub fn run(context: &Context, arguments: &Deploy) -> Result<u8> {
     if let Some(Err(error)) = arguments.receipt.as_ref().map(|path| keep(path, &receipt)) {
         context.terminal.warn(format!("{error:#}"));
     }
+    github::tell(context, &receipt, outcome.as_ref().err());
     outcome?;
     if arguments.output.json {
         context.terminal.json(&receipt)?;

@@ -21,3 +21,4 @@ mod support;
 mod target_folder;
 mod throw_away;
 mod watch;
+mod workflows;

@@ -147,3 +147,27 @@ fn an_error_rate_that_stays_is_no_reason_to_go_back() {
     patient(&mut yard, &watched).expect(8).says(&["50.0 %", OLD, "was put back"]);
     assert_eq!(yard.platform().answering(), Some(OLD));
 }
+
+#[test]
+fn github_gets_an_annotation_of_a_failure_and_a_summary_of_each_deploy() {
+    let mut yard = Shipyard::new();
+    let summary = yard.fixture.root().join("summary.md").display().to_string();
+    for (name, value) in [("GITHUB_ACTIONS", "true"), ("GITHUB_STEP_SUMMARY", &summary), ("GITHUB_ACTOR", "grace")] {
+        yard.fixture.context.variables.insert(name.to_owned(), value.to_owned());
+    }
+    patient(&mut yard, &[]).expect(0).keeps_silent_about(&["::error"]);
+    assert_eq!(yard.releases()["entries"][0]["owner"], "grace");
+    yard.fixture.runner.on("smoke --url", crate::runner::fails(1, "POST is 500"));
+    yard.fixture.runner.on("git rev-parse", crate::runner::says("dddddddddddd"));
+    let ran = patient(&mut yard, &[]).expect(8);
+    ran.says(&["::error title=dddddddddddd Add a thing in production%3A failed%2C put back::", "%0APOST is 500"]);
+    let text = yard.fixture.read("summary.md");
+    for words in [
+        "### bbbbbbbbbbbb Add a thing in production: live",
+        "| ship backend | 0 |",
+        "<https://backend.example.com>",
+        "POST is 500",
+    ] {
+        assert!(text.contains(words), "{text}");
+    }
+}
