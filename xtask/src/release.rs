@@ -74,6 +74,8 @@ pub struct Request {
     pub again: bool,
     /// Go without a backup where a migration is not compatible.
     pub without_backup: bool,
+    /// The image by its digest, where it is not built from the upload.
+    pub image: Option<String>,
     /// How long to wait for whoever has the lock.
     pub lock_timeout: Duration,
     /// How long each service may take from its upload until it serves.
@@ -96,6 +98,7 @@ impl Request {
             allow_dirty: false,
             again: false,
             without_backup: false,
+            image: None,
             lock_timeout: Duration::ZERO,
             timeout: Duration::ZERO,
             watch: Duration::ZERO,
@@ -298,6 +301,11 @@ pub fn deploy(context: &Context, release: &Arc<Release>) -> Result<Receipt> {
         Ok(()) => Ok(Receipt::of(release)),
         Err(error) => Err(verdict.explain(error, release)),
     }
+}
+
+/// Finds everything that is in the way, and changes nothing: before something is made that takes a while.
+pub fn preflight(context: &Context, release: &Arc<Release>) -> Result<()> {
+    Rollout::new(vec![phases::look(release)])?.run(context)
 }
 
 /// What was released to the environment.

@@ -58,7 +58,7 @@ pub struct Confirm {
 
 /// `deploy`
 #[derive(Debug, Args)]
-#[command(after_help = "\
+#[command(after_help = format!("\
 Comes back with 0 only when this commit answers in the environment and works. Exits with 3, 5, 6 or 9 if something is \
 in the way and nothing was changed, with 7 if it failed and the version before is still live, with 8 if it was live, \
 failed, and the version before was put back. A dry run asks everything and changes nothing.
@@ -68,8 +68,9 @@ Examples:
   cargo xtask deploy --dry-run
   cargo xtask deploy --confirm production --json --receipt receipt.json
   cargo xtask deploy --environment staging --unlock
+  cargo xtask deploy --image ghcr.io/acme/{SLUG} --confirm production
   cargo xtask deploy --preview pr-12
-  cargo xtask deploy --preview pr-12 --remove --confirm pr-12")]
+  cargo xtask deploy --preview pr-12 --remove --confirm pr-12"))]
 pub struct Deploy {
     #[command(flatten)]
     pub to: Environment,
@@ -80,6 +81,9 @@ pub struct Deploy {
     pub url: Option<String>,
     #[command(flatten)]
     pub overrides: Overrides,
+    /// Build, inspect and boot the image here, push it to this repository, and have the service run its digest
+    #[arg(long, value_name = "REGISTRY/NAME", conflicts_with = "allow_dirty")]
+    pub image: Option<String>,
     #[command(flatten)]
     pub preview: Preview,
     /// Watch the share of 5xx for so long after the switch; 0s leaves it out

@@ -69,7 +69,8 @@ pub fn timed(
     })
 }
 
-fn look(release: &Arc<Release>) -> Phase {
+/// The phase that finds everything that is in the way.
+pub fn look(release: &Arc<Release>) -> Phase {
     let release = Arc::clone(release);
     Phase::new("preflight", "find everything that is in the way, before anything is changed", move |_| {
         let look = timed(

@@ -221,6 +221,11 @@ impl<'a> Platform<'a> {
         Ok(self.tell::<Committed>(&step)?.environment_patch_commit_staged)
     }
 
+    /// Starts a deployment of what a service's source is set to; what the CLI said, however it ended.
+    pub fn deploy_source(self, to: &Destination) -> Result<Output> {
+        self.hear(&self.railway.api(&document::DEPLOY, &json!({ "s": to.service, "e": to.environment })))
+    }
+
     /// How far a workflow is.
     pub fn workflow(self, id: &str) -> Result<Workflow> {
         Ok(self.ask::<WorkflowAnswer>(&document::WORKFLOW, &json!({ "w": id }))?.workflow_status)

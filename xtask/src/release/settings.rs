@@ -48,14 +48,7 @@ impl Release {
 fn apply(release: &Release, access: &Access<'_>, to: &Destination, changes: &[Change]) -> Result<()> {
     let platform = release.platform(access);
     release.lock.confirm(platform, to)?;
-    // What is staged is applied as a whole: somebody may have begun since preflight.
-    let ours = patch(&to.service, changes);
-    nothing_else_staged(&platform.staged(&to.environment)?, &ours)?;
-    release.settings_begun.store(true, Ordering::Relaxed);
-    platform.stage(to, &ours)?;
-    nothing_else_staged(&platform.staged(&to.environment)?, &ours)?;
-    let workflow = platform.commit_staged(to, &release.message())?;
-    backup::complete(release, platform, access, &workflow, to, "the change of settings")?;
+    stage_and_apply(release, access, to, &patch(&to.service, changes))?;
     let live = platform.settings(to)?;
     let service = release.declared()?.services.iter().find(|service| service.name == to.service_name);
     let left = service.map(|service| service.changes(&release.request.declared_as, &live)).unwrap_or_default();
@@ -74,6 +67,18 @@ fn apply(release: &Release, access: &Access<'_>, to: &Destination, changes: &[Ch
         .details(lines)
         .hint("somebody else changes them too, or Railway does not take these values")
         .into())
+}
+
+/// Stages a change of settings and applies it without a deployment, and waits until that is done.
+pub fn stage_and_apply(release: &Release, access: &Access<'_>, to: &Destination, ours: &Value) -> Result<()> {
+    let platform = release.platform(access);
+    // What is staged is applied as a whole: somebody may have begun since preflight.
+    nothing_else_staged(&platform.staged(&to.environment)?, ours)?;
+    release.settings_begun.store(true, Ordering::Relaxed);
+    platform.stage(to, ours)?;
+    nothing_else_staged(&platform.staged(&to.environment)?, ours)?;
+    let workflow = platform.commit_staged(to, &release.message())?;
+    backup::complete(release, platform, access, &workflow, to, "the change of settings")
 }
 
 fn nothing_else_staged(staged: &Value, ours: &Value) -> Result<()> {

@@ -4,6 +4,7 @@
 //! where a stream breaks. So the upload comes back at once, and the deployment is asked for by its id.
 
 mod logs;
+mod source;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -49,8 +50,16 @@ pub fn phase(release: &Arc<Release>, index: usize, name: &str) -> Phase {
     let (shipping, undoing) = (Arc::clone(release), Arc::clone(release));
     let (lane, service) = (format!("ship {name}"), name.to_owned());
     Phase::new(format!("ship-{name}"), format!("have {name} built and started"), move |_| {
-        let commands = upload_step(&shipping, index, "<folder>".as_ref()).into_iter().collect();
-        let what = format!("upload {service} and wait until it serves");
+        let (commands, what) = match &shipping.request.image {
+            Some(image) => (
+                source::commands(&shipping, index, image),
+                format!("have {service} run {image}, and wait until it serves"),
+            ),
+            None => (
+                upload_step(&shipping, index, "<folder>".as_ref()).into_iter().collect(),
+                format!("upload {service} and wait until it serves"),
+            ),
+        };
         let service = service.clone();
         let ship = timed(&shipping, format!("ship {service}"), what, commands, move |release, access| {
             ship(release, access, index, &service)
@@ -75,8 +84,10 @@ fn ship(release: &Release, access: &Access<'_>, index: usize, service: &str) -> 
         return Err(Failure::from(finding).into());
     }
     let known: Vec<String> = platform.deployments(to, &[], 5)?.into_iter().map(|one| one.id).collect();
-    access.line.state("upload what the image is made from");
-    let deployment = upload(release, access, index, service, &known)?;
+    let deployment = match &release.request.image {
+        Some(image) => source::deploy(release, access, index, service, &known, image)?,
+        None => upload(release, access, index, service, &known)?,
+    };
     let shipped = Shipped { deployment: deployment.clone(), is_live: false, has_failed: false };
     release.shipped().insert(service.to_owned(), shipped);
     access.context.terminal.note(format!("  {service}: deployment {deployment}"));
@@ -106,6 +117,7 @@ fn upload(release: &Release, access: &Access<'_>, index: usize, name: &str, know
     let found = release.found()?;
     let to = &found.target.services[index];
     let service = &release.declared()?.services[index];
+    access.line.state("upload what the image is made from");
     let dockerfile = service.setting(&release.request.declared_as, "build", "dockerfilePath");
     let dockerfile = dockerfile.as_ref().and_then(|path| path.as_str()).unwrap_or("Dockerfile").to_owned();
     let folder = bundle::make(access.context, access.runner, &dockerfile, &release.commit.id)?;

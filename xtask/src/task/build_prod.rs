@@ -3,7 +3,7 @@
 use anyhow::Result;
 use serde::Serialize;
 
-use crate::cli::BuildProd;
+use crate::cli::{BuildProd, Json};
 use crate::context::Context;
 use crate::failure::{Exit, Failure};
 use crate::file::human_size;
@@ -45,18 +45,7 @@ pub fn run(context: &Context, arguments: &BuildProd) -> Result<u8> {
         }
     }
     let (inspection, boot) = (Value::new("inspection"), Value::new("boot"));
-    let mut phases = vec![build(&image, arguments), inspect(&image, &inspection)];
-    phases.extend(boot::phases(context, &image.tag, &boot)?);
-    if arguments.push {
-        let push = docker::push(&image.tag);
-        phases.push(Phase::new("push", "give the image to the registry", move |_| {
-            Ok(Plan::of("push", vec![Action::Run(push.clone())], "pushed"))
-        }));
-    }
-    if !context.dry_run {
-        resources::remember_image(context, &image.tag)?;
-    }
-    Rollout::new(phases)?.run(context)?;
+    make(context, &image, arguments, &inspection, &boot)?;
     if context.dry_run {
         return Ok(0);
     }
@@ -77,6 +66,35 @@ pub fn run(context: &Context, arguments: &BuildProd) -> Result<u8> {
         print(context, &report)?;
     }
     Ok(0)
+}
+
+/// Builds the image of what is checked out under that tag, inspects it, boots it, and pushes it.
+pub fn push(context: &Context, tag: &str) -> Result<()> {
+    detect::look_for_docker(&*context.runner)?;
+    let image = Image::of(context, Some(tag));
+    let arguments = BuildProd { tag: None, push: true, no_cache: false, pull: false, output: Json { json: false } };
+    make(context, &image, &arguments, &Value::new("inspection"), &Value::new("boot"))
+}
+
+fn make(
+    context: &Context,
+    image: &Image,
+    arguments: &BuildProd,
+    inspection: &Value<Inspection>,
+    boot: &Value<Boot>,
+) -> Result<()> {
+    let mut phases = vec![build(image, arguments), inspect(image, inspection)];
+    phases.extend(boot::phases(context, &image.tag, boot)?);
+    if arguments.push {
+        let push = docker::push(&image.tag);
+        phases.push(Phase::new("push", "give the image to the registry", move |_| {
+            Ok(Plan::of("push", vec![Action::Run(push.clone())], "pushed"))
+        }));
+    }
+    if !context.dry_run {
+        resources::remember_image(context, &image.tag)?;
+    }
+    Rollout::new(phases)?.run(context)
 }
 
 fn build(image: &Image, arguments: &BuildProd) -> Phase {
@@ -122,4 +140,4 @@ fn print(context: &Context, report: &Report<'_>) -> Result<()> {
 }
 
 #[cfg(test)]
-mod tests;
+pub mod tests;

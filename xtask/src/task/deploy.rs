@@ -8,10 +8,14 @@ use anyhow::{Context as _, Result};
 
 use crate::cli::Deploy;
 use crate::context::Context;
+use crate::failure::{Exit, Failure};
 use crate::file;
 use crate::release::{self, Receipt, Release, Request, github, preview};
+use crate::runner;
 use crate::stack::host::{self, Host};
+use crate::task::build_prod;
 use crate::terminal::{GOOD, STRONG};
+use crate::tool::docker;
 
 /// Deploys, and comes back with 0 only when this commit answers and works.
 pub fn run(context: &Context, arguments: &Deploy) -> Result<u8> {
@@ -31,7 +35,7 @@ pub fn run(context: &Context, arguments: &Deploy) -> Result<u8> {
         watch: arguments.watch,
         ..Request::of(environment, arguments.to.project.clone(), host::binary()?)
     };
-    let release = Arc::new(Release::of(context, request)?);
+    let mut release = Arc::new(Release::of(context, request)?);
     if arguments.unlock {
         return release::unlock(context, &release);
     }
@@ -48,6 +52,11 @@ pub fn run(context: &Context, arguments: &Deploy) -> Result<u8> {
     }
     if arguments.preview.name.is_some() {
         preview::make(context, &release, &arguments.preview.from)?;
+    }
+    if let Some(repository) = &arguments.image {
+        // Preflight first: an image takes a while, and is pushed.
+        release::preflight(context, &release)?;
+        release = Arc::new(with_image(context, &release, repository)?);
     }
     let outcome = release::deploy(context, &release);
     if context.dry_run {
@@ -75,6 +84,25 @@ pub fn run(context: &Context, arguments: &Deploy) -> Result<u8> {
         context.terminal.data(format!("  {url}"))?;
     }
     Ok(0)
+}
+
+/// The release of the image by its digest, once it was built, inspected, booted and pushed.
+fn with_image(context: &Context, release: &Release, repository: &str) -> Result<Release> {
+    let name = repository.rsplit('/').next().unwrap_or_default();
+    if !repository.contains('/') || name.contains([':', '@']) || name.is_empty() {
+        let what = format!("{repository} is not REGISTRY/NAME: the tag is the commit's");
+        return Err(Failure::new(Exit::Missing, what).hint("--image ghcr.io/acme/api").into());
+    }
+    let tag = format!("{repository}:{}", release.commit().id);
+    build_prod::push(context, &tag)?;
+    let digest = if context.dry_run {
+        format!("{repository}@<digest>")
+    } else {
+        let said = runner::read_well(&*context.runner, &docker::digests(&tag))?;
+        docker::parse_digest(&said, repository)
+            .ok_or_else(|| Failure::new(Exit::Failed, format!("the registry has no digest for {tag}")))?
+    };
+    Release::of(context, Request { image: Some(digest), ..release.request.clone() })
 }
 
 fn keep(path: &Path, receipt: &Receipt) -> Result<()> {

@@ -69,6 +69,19 @@ pub fn push(name: &str) -> Step {
         .hint("--tag REGISTRY/NAME:TAG, if the name has no registry in it")
 }
 
+/// Asks under which digests registries have an image.
+pub fn digests(name: &str) -> Step {
+    Step::new("ask for the digest of the image", "docker")
+        .args(["image", "inspect", "--format", "{{json .RepoDigests}}", name])
+        .only_reads()
+}
+
+/// The digest under which the registry in a name has an image, as `NAME@sha256:…`.
+pub fn parse_digest(said: &str, repository: &str) -> Option<String> {
+    let all: Vec<String> = serde_json::from_str(said.trim()).ok()?;
+    all.into_iter().find(|one| one.split_once('@').is_some_and(|(name, _)| name == repository))
+}
+
 /// Makes a network of its own for some containers; `label` says whose it is.
 pub fn make_network(name: &str, label: &str) -> Step {
     Step::new("make a network", "docker").args(["network", "create", "--label", label, name])

@@ -51,7 +51,7 @@ fn unpacking(files: &'static [&'static str]) -> impl Fn(&Step) + Send + 'static 
 }
 
 /// A commit with nothing beside it, and a Docker on which everything goes well.
-fn machine(fixture: &Fixture) {
+pub fn machine(fixture: &Fixture) {
     docker(fixture, healthy_server());
     fixture
         .runner

@@ -2,6 +2,7 @@
 //! left.
 
 mod failures;
+mod images;
 mod interruptions;
 mod locks;
 mod others;

@@ -344,6 +344,14 @@ pub struct Committed {
     pub environment_patch_commit_staged: String,
 }
 
+/// The answer to `DEPLOY`.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Deployed {
+    /// The deployment's id.
+    #[serde(rename = "serviceInstanceDeployV2")]
+    pub deployment: String,
+}
+
 /// The answer to `WORKFLOW`.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "camelCase")]

@@ -80,6 +80,9 @@ documents! {
     /// Applies what is staged, without a deployment. The answer is the id of a workflow.
     COMMIT: tell "apply the settings" =
         "mutation($e:String!,$m:String){environmentPatchCommitStaged(environmentId:$e,commitMessage:$m,skipDeploys:true)}";
+    /// Starts a deployment of what a service's source is set to. The answer is its id.
+    DEPLOY: tell "deploy the image" =
+        "mutation($s:String!,$e:String!){serviceInstanceDeployV2(serviceId:$s,environmentId:$e)}";
     /// How far a workflow is.
     WORKFLOW: ask "ask Railway how far it is" =
         "query($w:String!){workflowStatus(workflowId:$w){status error}}";
