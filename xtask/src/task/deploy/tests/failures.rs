@@ -227,7 +227,7 @@ fn without_a_database_to_back_up_it_is_refused_until_somebody_says_that_there_is
 }
 
 /// What a deploy can do without: how it is told, and what is only asked where something else has failed.
-const DISPENSABLE: [&str; 10] = [
+const DISPENSABLE: [&str; 11] = [
     "EVENTS",
     "BUILD_LOG",
     "DEPLOY_LOG",
@@ -235,6 +235,7 @@ const DISPENSABLE: [&str; 10] = [
     "SET_VARIABLES",
     "ROLLBACK",
     "CANCEL",
+    "DEPLOY",
     "CREATE_ENVIRONMENT",
     "DELETE_ENVIRONMENT",
     "CREATE_DOMAIN",
