@@ -100,6 +100,7 @@ async fn outside(connection: &mut PgConnection, up: &Migration, down: Option<&Mi
     for statement in all[..first.min(all.len())].iter().filter(|statement| statement.is_of_session()) {
         run(connection, owned(statement)).await.map_err(|(error, _)| before(error))?;
     }
+    let has_own_limits = all.iter().any(|statement| statement.is_of_session());
     let is_own_transaction = all.iter().any(|statement| statement.controls_transactions());
     for (index, statement) in all.iter().enumerate().skip(first) {
         let failed =
@@ -110,7 +111,7 @@ async fn outside(connection: &mut PgConnection, up: &Migration, down: Option<&Mi
             continue;
         }
         let outcome = if !is_own_transaction && statement.may_be_in_transaction() {
-            together(connection, up.version, index, statement).await
+            together(connection, up.version, index, statement, has_own_limits).await
         } else {
             alone(connection, up.version, index, statement).await
         };
@@ -132,12 +133,15 @@ async fn together(
     version: i64,
     index: usize,
     statement: &Statement<'_>,
+    has_own_limits: bool,
 ) -> Result<(), sqlx::Error> {
     let mut attempts = 0;
     loop {
         let outcome = async {
             let mut transaction = connection.begin().await?;
-            wait::limit(&mut transaction).await?;
+            if !has_own_limits {
+                wait::limit(&mut transaction).await?;
+            }
             run(&mut transaction, owned(statement)).await.map_err(|(error, _)| error)?;
             progress::note(&mut transaction, version, index + 1, false).await?;
             transaction.commit().await

@@ -155,6 +155,28 @@ fn a_lock_that_somebody_holds_is_tried_again_and_nobody_waits_behind_it_for_long
 }
 
 #[test]
+fn every_migration_has_limits_unless_its_file_sets_others() {
+    on_a_database(async |connection| {
+        let limits = "current_setting('lock_timeout') || ' ' || current_setting('statement_timeout')";
+        connection.execute("CREATE TABLE told (id int GENERATED ALWAYS AS IDENTITY, limits text)").await.unwrap();
+        let tell = format!("INSERT INTO told (limits) SELECT {limits};");
+        let heads = [
+            "",
+            "SET LOCAL lock_timeout = '7s';",
+            "-- no-transaction\n",
+            "-- no-transaction\nSET lock_timeout = '7s';",
+        ];
+        let script = |head: &str| -> &'static str { Box::leak(format!("{head}\n{tell}").into_boxed_str()) };
+        let known: Vec<(i64, &'static str)> =
+            heads.iter().zip(1..).map(|(head, version)| (version, script(head))).collect();
+        run(connection, &migrator(&known), &[]).await.unwrap();
+        let told: Vec<String> =
+            sqlx::query_scalar("SELECT limits FROM told ORDER BY id").fetch_all(&mut *connection).await.unwrap();
+        assert_eq!(told, ["3s 15min", "7s 15min", "3s 15min", "7s 0"]);
+    });
+}
+
+#[test]
 fn a_lock_that_is_never_got_is_a_failure_and_a_file_says_how_long_it_waits() {
     let runtime = Runtime::new().unwrap();
     let database = Database::empty(&runtime);

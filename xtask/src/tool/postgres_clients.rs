@@ -16,9 +16,10 @@ pub fn script(database: &str) -> Vec<String> {
     words.chain(["--set=ON_ERROR_STOP=1".to_owned(), format!("--dbname={database}")]).collect()
 }
 
-/// Prints everything that a database holds, compressed, in the form that [`pg_restore`] reads.
+/// Prints everything that a database holds, compressed, in the form that [`pg_restore`] reads. The usual level 6 takes
+/// twice the time of level 3, for a file that is a sixth smaller.
 pub fn pg_dump(database: &str) -> Vec<String> {
-    ["pg_dump", "--format=custom", "--no-owner", "--no-privileges"]
+    ["pg_dump", "--format=custom", "--compress=3", "--no-owner", "--no-privileges"]
         .into_iter()
         .map(str::to_owned)
         .chain([format!("--dbname={database}")])

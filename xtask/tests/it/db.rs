@@ -4,7 +4,7 @@ use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::process::Stdio;
 
-use crate::support::{Checkout, copy_migrations};
+use crate::support::{Checkout, copy_migrations, until};
 
 fn up() -> Checkout {
     let checkout = Checkout::new();
@@ -271,6 +271,23 @@ fn a_revert_saves_what_would_be_lost_and_what_it_reverted_can_be_applied_again()
     assert_eq!(sql(&checkout, "SELECT count(*) FROM pg_tables WHERE tablename = 'programs'"), "0");
     checkout.xtask(&["db", "restore", &dump, "--yes"]).expect(0);
     assert_eq!(sql(&checkout, "SELECT count(*) FROM programs WHERE name = 'mine'"), "1");
+}
+
+#[test]
+fn a_connection_that_is_cut_in_the_middle_of_a_restore_changes_nothing() {
+    let checkout = up();
+    checkout.xtask(&["seed", "--reports", "100000"]).expect(0);
+    let dump = printed(&checkout.xtask(&["db", "dump"]).expect(0).says(&["100045 rows"]).stdout);
+    sql(&checkout, "UPDATE programs SET name = 'mine'");
+    let restore = checkout.start_until(&["db", "restore", &dump, "--yes"], "restore the dump");
+    let cut = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE application_name = 'pg_restore'";
+    until("pg_restore is cut off", || sql(&checkout, cut) != "0");
+    restore.end().expect(1).says(&["cannot restore the dump"]);
+    assert_eq!(databases(&checkout), "thunder", "what was half filled is gone");
+    assert_eq!(sql(&checkout, "SELECT DISTINCT name FROM programs"), "mine");
+    checkout.xtask(&["db", "restore", &dump, "--yes"]).expect(0).says(&["every table is as it was dumped"]);
+    assert_eq!(sql(&checkout, "SELECT count(*) FROM reports"), "100013");
+    assert_eq!(sql(&checkout, "SELECT count(*) FROM programs WHERE name = 'mine'"), "0");
 }
 
 #[test]

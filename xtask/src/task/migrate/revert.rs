@@ -9,7 +9,7 @@ use crate::database::reset::Template;
 use crate::database::survey::Survey;
 use crate::database::target::Target;
 use crate::database::{dump, dumps};
-use crate::failure::{Exit, Failure};
+use crate::failure::{Exit, Failure, when_interrupted};
 use crate::interrupt::CancelToken;
 use crate::product::DATABASE;
 use crate::runner;
@@ -50,9 +50,11 @@ pub fn run(context: &Context, arguments: &MigrateRevert) -> Result<u8> {
         dump::dump(context, &target, &path)?;
         db::tell(context, &path)?;
     }
-    let code = context.runner.forward(&step, &CancelToken::on(&context.interrupt))?;
+    let outcome = context.runner.forward(&step, &CancelToken::on(&context.interrupt));
+    let left = "each migration is reverted as a whole or not at all";
+    let code = when_interrupted(outcome, left, "cargo xtask migrate status")?;
     if code == 0 {
-        context.terminal.note("a backend that runs may need them; to apply them again: cargo xtask migrate");
+        context.terminal.next("cargo xtask migrate, which applies them again: a backend that runs may need them");
     }
     Ok(code)
 }
