@@ -18,6 +18,8 @@ use crate::step::Step;
 use crate::tool::backend::{Health, Program};
 use crate::wait::{self, Poll, Waited};
 
+/// With fewer digits a hash may name several commits.
+const SHORTEST_HASH: usize = 12;
 /// How often in a row the commit has to answer: a domain may lead to the old version and to the new one in turn.
 const IN_A_ROW: usize = 8;
 /// How much longer than the two versions run side by side it may take until only the new one answers.
@@ -81,11 +83,20 @@ pub enum Expected {
 impl Expected {
     fn is(&self, commit: &str) -> bool {
         match self {
-            Self::Commit(expected) => commit == expected,
-            Self::AnotherThan(left) => commit != left,
+            Self::Commit(expected) => is_same_commit(commit, expected),
+            Self::AnotherThan(left) => !is_same_commit(commit, left),
             Self::Healthy => true,
         }
     }
+}
+
+/// Whether two hashes name one commit: a build on a developer's machine tells all of its digits.
+fn is_same_commit(one: &str, other: &str) -> bool {
+    let is_short = |hash: &str| hash.len() < SHORTEST_HASH || !hash.bytes().all(|byte| byte.is_ascii_hexdigit());
+    if is_short(one) || is_short(other) {
+        return one == other;
+    }
+    one.starts_with(other) || other.starts_with(one)
 }
 
 impl fmt::Display for Expected {
@@ -234,5 +245,19 @@ impl Release {
         let shipped = self.shipped();
         let shipped = shipped.get(service).ok_or_else(|| anyhow!("{service} was not shipped"))?;
         Ok(shipped.deployment.clone())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_same_commit;
+
+    #[test]
+    fn a_commit_may_be_told_by_all_of_its_digits_or_by_twelve() {
+        let long = "40627d3bcff74843778823a116425891eaf89e96";
+        assert!(is_same_commit(long, "40627d3bcff7") && is_same_commit("40627d3bcff7", long));
+        assert!(!is_same_commit(long, "40627d3bcff8") && !is_same_commit(long, "40627d3") && !is_same_commit(long, ""));
+        assert!(!is_same_commit("40627d3bcff7-dirty", "40627d3bcff7"), "files differ");
+        assert!(is_same_commit("unknown", "unknown"));
     }
 }
