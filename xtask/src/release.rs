@@ -53,6 +53,7 @@ use self::platform::Platform;
 use self::preflight::{Finding, Found};
 use self::ship::Shipped;
 
+pub use self::preflight::INSTALL;
 pub use self::receipt::Receipt;
 
 /// What is asked for.

@@ -7,6 +7,7 @@ use crate::context::Context;
 use crate::failure::{Exit, Failure};
 use crate::file::human_size;
 use crate::product::{POSTGRES_MINIMUM, REDIS_MINIMUM};
+use crate::release::INSTALL;
 use crate::runner::Output;
 use crate::settings::Settings;
 use crate::stack::detect;
@@ -18,6 +19,7 @@ use crate::stack::state::Source;
 use crate::stack::{Stack, foundation, owner, ports};
 use crate::step::Step;
 use crate::terminal::{BAD, FAINT, GOOD, NOTICE, Table};
+use crate::tool::railway::{self, Railway};
 use crate::tool::system::{self, Package, install_command};
 use crate::tool::{cargo, git, postgres, version};
 
@@ -142,6 +144,7 @@ fn checks(context: &Context) -> Vec<Check> {
         checks.push(check.fix("run it inside of WSL 2").fix("or with Docker, once that engine is there"));
     }
     checks.push(docker(context));
+    checks.push(railway(context));
     checks.push(settings(context));
     checks.extend(ports(context));
     checks
@@ -185,6 +188,21 @@ fn nextest(context: &Context) -> Check {
     match ask(context, &cargo::nextest_version(context.project.root())) {
         Some(line) => check.found(Status::Ok, version::word(&line).to_owned()),
         None => check.fix("cargo install --locked cargo-nextest, or tests run with cargo test"),
+    }
+}
+
+/// Only `deploy` and its kin need it.
+fn railway(context: &Context) -> Check {
+    let (major, minor) = railway::MINIMUM;
+    let check = Check::new("Railway CLI", false).minimum(format!("{major}.{minor}"));
+    let Some(program) = context.runner.find("railway") else {
+        return check.fix(format!("{INSTALL}; only deploy needs it"));
+    };
+    let step = Railway::new(&program, |_| None).version();
+    match context.runner.read(&step).and_then(|output| railway::parse_version(&output)) {
+        Ok((version, numbers)) if numbers >= railway::MINIMUM => check.found(Status::Ok, version),
+        Ok((version, _)) => check.found(Status::Missing, version).fix(INSTALL),
+        Err(error) => check.found(Status::Missing, error.to_string()).fix(INSTALL),
     }
 }
 

@@ -16,12 +16,13 @@ const DAEMON: &str = r#"{"Client":{"Version":"28.2.2"},"Server":{"Version":"28.2
 /// A machine that has everything.
 fn complete() -> Fixture {
     let cargo = cargo::program().display().to_string();
-    let fixture = Fixture::new(&["rustc", "cc", "git", "docker", &cargo]).with_installed_servers();
+    let fixture = Fixture::new(&["rustc", "cc", "git", "docker", "railway", &cargo]).with_installed_servers();
     fixture
         .runner
         .on("rustc --version", says("rustc 1.99.0 (59807616e 2026-04-14)\n"))
         .on("git --version", says("git version 2.47.3\n"))
         .on("nextest --version", says("cargo-nextest 0.9.101 (abc 2026-01-01)\n"))
+        .on("railway --version", says("railway 5.71.0\n"))
         .on("docker", says(""))
         .on("docker version --format", says(DAEMON))
         .on("docker compose version", says("2.30.1\n"));
@@ -79,6 +80,7 @@ fn a_machine_that_has_everything_is_told_so_and_nothing_is_asked_of_it() {
         ("PostgreSQL ", "✓ PostgreSQL PostgreSQL 15.18 (in ROOT/programs)"),
         ("Redis ", "✓ Redis Redis 7.0.15 (in ROOT/programs/redis-server)"),
         ("Docker", "✓ Docker Engine 28.2.2, Compose 2.30.1"),
+        ("Railway CLI", "✓ Railway CLI 5.71.0"),
         ("settings", "✓ settings .env.docker is in order"),
     ] {
         assert_eq!(line(&fixture, name), found);
@@ -118,6 +120,11 @@ fn a_machine_that_has_nothing_is_told_all_that_is_in_the_way_with_what_fixes_it(
     // What is good to have is no reason to fail, and its fix stands below the table.
     assert_eq!(line(&fixture, "Docker"), "! Docker Docker is not installed");
     let printed = fixture.printed();
+    assert!(
+        line(&fixture, "Railway CLI").starts_with("! Railway CLI not found")
+            && printed.contains("only deploy needs it"),
+        "{printed}"
+    );
     assert!(printed.contains("\ncargo-nextest: cargo install --locked cargo-nextest"), "{printed}");
     assert!(printed.contains("or the stack cannot say its commit"), "{printed}");
 }
