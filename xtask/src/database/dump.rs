@@ -62,7 +62,9 @@ fn plan(target: &Target<'_>, draft: &Path, into: &Path, commit: String) -> Resul
     };
     let look = vec![
         keep_mark(&begin)?,
-        Action::check("look for room on the disk", move |_| expect_room(&free_for, room.get()?.bytes)),
+        Action::check("look for room on the disk", move |_| {
+            expect_room(&free_for, room.get()?.bytes, "cargo xtask db dump FILE, on another disk")
+        }),
     ];
     let after_look = || Action::After("look".to_owned());
     let count = vec![after_look(), keep_survey(target.survey(DATABASE)?, &survey)];
@@ -120,8 +122,9 @@ pub fn taken(path: &Path) -> Failure {
         .hint("cargo xtask db dump, without a name, which finds one")
 }
 
-/// A dump is never larger than the database: it has no indexes, and is compressed.
-fn expect_room(folder: &Path, bytes: u64) -> Result<()> {
+/// Fails where a folder's disk has not so many bytes free: found before anything begins. A dump is never larger than the
+/// database, because it has no indexes and is compressed.
+pub fn expect_room(folder: &Path, bytes: u64, hint: &str) -> Result<()> {
     match system::free_space(folder) {
         Some(free) if free < bytes => {
             let what = format!(
@@ -130,8 +133,26 @@ fn expect_room(folder: &Path, bytes: u64) -> Result<()> {
                 folder.display(),
                 human_size(bytes)
             );
-            Err(Failure::new(Exit::Missing, what).hint("cargo xtask db dump FILE, on another disk").into())
+            Err(Failure::new(Exit::Missing, what).hint(hint).into())
         }
         _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::failure::exit_code;
+
+    #[test]
+    fn a_disk_without_room_is_found_before_anything_begins() {
+        let folder = tempfile::tempdir().unwrap();
+        let error = expect_room(folder.path(), u64::MAX, "make room").unwrap_err();
+        assert_eq!(
+            (exit_code(&error), error.downcast_ref::<Failure>().unwrap().hints()),
+            (3, &["make room".to_owned()][..])
+        );
+        assert!(error.to_string().starts_with("the disk is full: "), "{error}");
+        assert!(expect_room(folder.path(), 1, "").is_ok());
     }
 }

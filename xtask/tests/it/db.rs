@@ -236,6 +236,9 @@ fn a_dump_that_does_not_fit_is_refused_and_changes_nothing() {
     expect(1, &["programs has 5 rows instead of 6"]);
     checkout.write(&format!("{dump}.json"), &manifest.replace("20261124090200", "20991231000000"));
     expect(5, &["20991231000000 is not among this checkout's migrations", "git checkout"]);
+    let bytes = manifest.lines().find(|line| line.contains("\"database_bytes\"")).unwrap();
+    checkout.write(&format!("{dump}.json"), &manifest.replace(bytes, "\"database_bytes\": 9000000000000000000,"));
+    expect(3, &["the disk is full", "cargo xtask db dumps --keep 3"]);
     checkout.write(&format!("{dump}.json"), &manifest.replace("\"server\": \"1", "\"server\": \"9"));
     expect(1, &["it may not understand it"]);
 }

@@ -190,6 +190,7 @@ fn migrate(
     Err(if differs {
         problem
             .hint("cargo xtask migrate redo, where it is the newest and its down script works")
+            .hint("cargo xtask migrate bless, where the edit changes nothing, such as a comment")
             .hint("cargo xtask clean && cargo xtask up, which migrates from nothing; the data is lost")
     } else {
         problem

@@ -8,12 +8,13 @@ use super::{BRING_BACK, ask_survey, build, lock, ready, versions};
 use crate::cli::DbRestore;
 use crate::context::Context;
 use crate::database::dumps::{self, Manifest};
-use crate::database::restore;
 use crate::database::target::before;
+use crate::database::{dump, restore};
 use crate::failure::{Exit, Failure};
 use crate::plan::Rollout;
 use crate::runner;
 use crate::stack::Stack;
+use crate::stack::state::EngineKind;
 
 /// Restores what was asked for.
 pub fn run(context: &Context, arguments: &DbRestore) -> Result<u8> {
@@ -35,6 +36,11 @@ fn put_back(context: &Context, arguments: &DbRestore, file: &Path) -> Result<u8>
     let lock = lock(context, &arguments.lock)?;
     let stack = Stack::open_locked(context, lock.as_ref())?;
     let target = ready(context, &stack)?;
+    // In containers the disk is another one, which nobody here can ask.
+    if stack.state().is_some_and(|state| state.engine == EngineKind::Host) {
+        let hint = "cargo xtask db dumps --keep 3, which removes older dumps";
+        dump::expect_room(&stack.folder().postgres_data(), manifest.database_bytes, hint)?;
+    }
     let phases = restore::restore(&target, &path, &manifest, &known)?;
     if !arguments.yes && !context.dry_run {
         let place = format!("in the place of the database, which is kept as {}", before());

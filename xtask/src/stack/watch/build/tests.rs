@@ -115,7 +115,8 @@ fn a_migration_that_was_applied_and_differs_is_told_with_both_ways_out() {
     fixture.runner.on("migrate run", fails(5, &format!("{BINARY}: migrations differ from their files: 1_a\n")));
     let problem = failed(run(&fixture, &location, job(false, true)));
     assert!(problem.hints[1].starts_with("cargo xtask migrate redo"));
-    assert!(problem.hints[2].starts_with("cargo xtask clean && cargo xtask up"));
+    assert!(problem.hints[2].starts_with("cargo xtask migrate bless"));
+    assert!(problem.hints[3].starts_with("cargo xtask clean && cargo xtask up"));
 }
 
 #[test]
