@@ -98,6 +98,8 @@ pub struct Found {
     pub compose: String,
     /// What is special about it, for `doctor`.
     pub kind: Option<&'static str>,
+    /// Whether it builds images by itself: Podman has no `BuildKit`, and would have to fetch one.
+    pub has_own_builder: bool,
 }
 
 fn unfit(why: String) -> Failure {
@@ -123,7 +125,7 @@ pub fn look_for_docker(runner: &dyn Runner) -> Result<Found, Failure> {
     let found = output.stdout.trim().to_owned();
     match version::major_minor(&found).filter(|_| output.is_success()) {
         Some(numbers) if numbers >= compose::MINIMUM => {
-            Ok(Found { engine, compose: found, kind: kind(is_podman, runner) })
+            Ok(Found { engine, compose: found, kind: kind(is_podman, runner), has_own_builder: is_podman })
         }
         found => Err(no_compose(found, runner)),
     }

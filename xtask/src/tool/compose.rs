@@ -67,11 +67,11 @@ impl Compose {
         self.step("start the containers and wait").args(["up", "--detach", "--wait"])
     }
 
-    /// Builds the images that are built here.
-    pub fn build(&self) -> Step {
+    /// Builds the images that are built here, by the engine's own builder or by `BuildKit`.
+    pub fn build(&self, has_own_builder: bool) -> Step {
         self.step("build the development image")
             .args(["--progress", "plain", "build"])
-            .env("DOCKER_BUILDKIT", "1")
+            .env("DOCKER_BUILDKIT", if has_own_builder { "0" } else { "1" })
             .digest(docker::digest)
     }
 

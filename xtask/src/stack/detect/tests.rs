@@ -118,10 +118,13 @@ fn an_unusual_reason_for_silence_is_told_in_the_clients_words() {
 fn what_is_special_about_a_daemon_is_told() {
     let runner = docker();
     runner.on("docker info", says(r#"["name=seccomp","name=rootless"]"#));
-    assert_eq!(look_for_docker(&runner).unwrap().kind, Some("rootless"));
+    let found = look_for_docker(&runner).unwrap();
+    assert_eq!((found.kind, found.has_own_builder), (Some("rootless"), false));
     let podman = r#"{"Server":{"Version":"4.3.1","Components":[{"Name":"Podman Engine"}]}}"#;
     runner.on("docker version --format", says(podman));
-    assert_eq!(look_for_docker(&runner).unwrap().kind, Some("Podman behind Docker's interface"), "and is new enough");
+    let found = look_for_docker(&runner).unwrap();
+    assert_eq!(found.kind, Some("Podman behind Docker's interface"), "and is new enough");
+    assert!(found.has_own_builder);
     let runner = docker();
     runner.on("docker info", fails(1, "busy"));
     assert_eq!(look_for_docker(&runner).unwrap().kind, None, "no answer changes nothing");

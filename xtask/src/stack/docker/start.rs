@@ -14,6 +14,7 @@ use crate::plan::{Action, Await, Lane, Write};
 use crate::product::setting::POSTGRES_PASSWORD;
 use crate::product::{CONTAINER_VOLUMES, ROLE, RUST_IMAGE};
 use crate::runner;
+use crate::stack::detect;
 use crate::stack::engine::Start;
 use crate::stack::host::recipe::PREPARE;
 use crate::stack::service::{self, Service};
@@ -126,7 +127,8 @@ impl<'s> Starting<'s> {
             actions.push(Action::Run(docker::pull(RUST_IMAGE)));
         }
         if !is_built || state.containers.development.as_ref() != Some(&fingerprint) {
-            actions.push(Action::Follow(self.compose.build(), image::progress));
+            let has_own_builder = detect::look_for_docker(self.docker.runner())?.has_own_builder;
+            actions.push(Action::Follow(self.compose.build(has_own_builder), image::progress));
             state.containers.development = Some(fingerprint);
         }
         Ok(actions)

@@ -351,3 +351,17 @@ fn the_volumes_of_the_build_are_given_away_when_they_are_new_and_not_again() {
     fixture.xtask(&["up"]).expect(0);
     assert!(fixture.runner.was_asked(gives), "somebody has removed them: {:?}", fixture.runner.asked());
 }
+
+#[test]
+fn podman_builds_the_image_by_itself() {
+    let podman =
+        r#"{"Client":{"Version":"28.2.2"},"Server":{"Version":"4.3.1","Components":[{"Name":"Podman Engine"}]}}"#;
+    for (version, builder) in [(None, "DOCKER_BUILDKIT=1"), (Some(podman), "DOCKER_BUILDKIT=0")] {
+        let (mut fixture, _daemon) = Fixture::with_docker();
+        if let Some(version) = version {
+            fixture.runner.on("docker version --format", says(version));
+        }
+        fixture.xtask(&["up", "--engine", "docker"]).expect(0);
+        assert!(fixture.runner.was_asked(&format!("{builder} docker compose --progress plain build")));
+    }
+}
