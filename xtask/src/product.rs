@@ -75,6 +75,8 @@ pub const IMAGE_VARIABLE: &str = "THUNDER_IMAGE";
 pub const DEPLOY_LOCK: &str = "THUNDER_DEPLOY_LOCK";
 /// The shared variable of an environment that says what was released to it.
 pub const RELEASES: &str = "THUNDER_RELEASES";
+/// The shared variable that every preview environment has, and no other.
+pub const PREVIEW: &str = "THUNDER_PREVIEW";
 /// The environment whose name has to be typed before it is changed.
 pub const PRODUCTION: &str = "production";
 /// Where the builder of a platform finds the commit, which it is told by nothing else.

@@ -58,6 +58,7 @@ pub use self::receipt::Receipt;
 
 /// What is asked for.
 #[derive(Debug, Clone)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub struct Request {
     /// The environment's name.
     pub environment: String,
@@ -73,6 +74,8 @@ pub struct Request {
     pub allow_dirty: bool,
     /// Release a commit that was put back before.
     pub again: bool,
+    /// Release a commit that lacks migrations of the live version.
+    pub older: bool,
     /// Go without a backup where a migration is not compatible.
     pub without_backup: bool,
     /// The image by its digest, where it is not built from the upload.
@@ -98,6 +101,7 @@ impl Request {
             url: None,
             allow_dirty: false,
             again: false,
+            older: false,
             without_backup: false,
             image: None,
             lock_timeout: Duration::ZERO,
@@ -254,7 +258,7 @@ impl Release {
 
 /// What `/health` will tell of this release. Where files differ from the commit, what they hold is in it: otherwise a
 /// second attempt could be taken for the first.
-fn identity(context: &Context) -> Result<String> {
+pub(crate) fn identity(context: &Context) -> Result<String> {
     let commit = checkout::commit(context);
     let Some(head) = commit.strip_suffix("-dirty") else { return Ok(commit) };
     let differences = runner::read_well(&*context.runner, &git::differences(context.project.root()))?;
@@ -295,13 +299,10 @@ fn owner(context: &Context, environment: &str) -> Result<Owner> {
 }
 
 /// Releases what is checked out, or in a dry run says how.
-pub fn deploy(context: &Context, release: &Arc<Release>) -> Result<Receipt> {
+pub fn deploy(context: &Context, release: &Arc<Release>) -> Result<()> {
     let outcome = Rollout::new(phases::all(release))?.run(context);
     let verdict = *release.outcome();
-    match outcome {
-        Ok(()) => Ok(Receipt::of(release)),
-        Err(error) => Err(verdict.explain(error, release)),
-    }
+    outcome.map_err(|error| verdict.explain(error, release))
 }
 
 /// Finds everything that is in the way, and changes nothing: before something is made that takes a while.

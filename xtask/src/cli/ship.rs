@@ -121,6 +121,7 @@ pub struct Preview {
 
 /// What a deploy does although preflight would refuse it.
 #[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub struct Overrides {
     /// Deploy files that are in no commit, or a commit that no remote has
     #[arg(long)]
@@ -128,6 +129,9 @@ pub struct Overrides {
     /// Deploy a commit that was put back before
     #[arg(long)]
     pub again: bool,
+    /// Deploy a commit that lacks migrations which the live version has
+    #[arg(long)]
+    pub older: bool,
     /// Go without a backup where a migration rules out a way back
     #[arg(long)]
     pub without_backup: bool,

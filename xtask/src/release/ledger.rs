@@ -65,7 +65,10 @@ pub struct Entry {
     pub deployments: BTreeMap<String, String>,
     /// The newest migration that it has.
     pub migration: Option<u64>,
-    /// The migrations that it brought and that the version before it cannot live with.
+    /// The migrations that it brought.
+    #[serde(default)]
+    pub brought: Vec<u64>,
+    /// Those of them that the version before it cannot live with.
     #[serde(default)]
     pub incompatible: Vec<u64>,
     /// Whether it was known which migrations the version before had.
@@ -83,6 +86,9 @@ pub struct Entry {
 /// The newest releases.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Ledger {
+    /// The id of the environment: a copy of one has its variables too.
+    #[serde(default)]
+    pub environment: String,
     /// The newest first.
     pub entries: Vec<Entry>,
 }
@@ -91,13 +97,23 @@ fn known() -> bool {
     true
 }
 
+impl Entry {
+    /// Whether it brought this migration, and the version before could live with it.
+    pub fn is_harmless(&self, version: u64) -> bool {
+        self.migrations_known && self.brought.contains(&version) && !self.incompatible.contains(&version)
+    }
+}
+
 impl Ledger {
     /// What the environment remembers. What stands there and is not ours is an error: it would be written over.
     pub fn load(platform: Platform<'_>, to: &Destination) -> Result<Self> {
         match platform.shared(to, RELEASES)?.filter(|text| !text.trim().is_empty()) {
             None => Ok(Self::default()),
             Some(text) => {
-                serde_json::from_str(&text).with_context(|| format!("the shared variable {RELEASES} cannot be read"))
+                let ledger: Self = serde_json::from_str(&text)
+                    .with_context(|| format!("the shared variable {RELEASES} cannot be read"))?;
+                let is_own = ledger.environment.is_empty() || ledger.environment == to.environment;
+                Ok(if is_own { ledger } else { Self::default() })
             }
         }
     }
@@ -108,6 +124,7 @@ impl Ledger {
             self.entries.insert(0, entry);
         }
         self.entries.truncate(KEPT);
+        self.environment.clone_from(&to.environment);
         platform.set_shared(to, RELEASES, &serde_json::to_string(&self)?)
     }
 
@@ -156,6 +173,7 @@ mod tests {
             subject: String::new(),
             deployments: BTreeMap::from([("backend".to_owned(), format!("d-{commit}"))]),
             migration: None,
+            brought: incompatible.to_vec(),
             incompatible: incompatible.to_vec(),
             migrations_known: true,
             backup: None,
@@ -166,14 +184,15 @@ mod tests {
 
     #[test]
     fn every_release_since_counts_and_an_unknown_one_is_not_taken_for_harmless() {
-        let ledger = Ledger { entries: vec![entry("c", &[3]), entry("b", &[2]), entry("a", &[1])] };
+        let ledger =
+            Ledger { environment: String::new(), entries: vec![entry("c", &[3]), entry("b", &[2]), entry("a", &[1])] };
         assert_eq!(ledger.incompatible_since(&ledger.entries[2]), Some(vec![3, 2]));
         assert_eq!(ledger.incompatible_since(&ledger.entries[0]), Some(vec![]));
         assert_eq!(ledger.incompatible_since(&entry("z", &[])), None);
         assert_eq!(ledger.of_deployment("d-b").unwrap().commit, "b");
         assert!(ledger.of_deployment("d-z").is_none());
         let unknown = Entry { migrations_known: false, ..entry("d", &[]) };
-        let ledger = Ledger { entries: vec![unknown, entry("a", &[])] };
+        let ledger = Ledger { environment: String::new(), entries: vec![unknown, entry("a", &[])] };
         assert_eq!(ledger.incompatible_since(&ledger.entries[1]), None);
     }
 
@@ -181,7 +200,7 @@ mod tests {
     fn only_a_later_good_word_makes_up_for_a_bad_one() {
         let with = |verdicts: &[Verdict]| {
             let entries = verdicts.iter().map(|verdict| Entry { verdict: *verdict, ..entry("a", &[]) });
-            Ledger { entries: entries.collect() }.was_left("a")
+            Ledger { environment: String::new(), entries: entries.collect() }.was_left("a")
         };
         assert!(with(&[Verdict::PutBack]) && with(&[Verdict::Failed, Verdict::PutBack]) && with(&[Verdict::Left]));
         assert!(!with(&[Verdict::Live, Verdict::PutBack]) && !with(&[Verdict::Failed]) && !with(&[]));
@@ -190,7 +209,8 @@ mod tests {
 
     #[test]
     fn a_ledger_of_a_later_version_with_more_in_it_is_read() {
-        let mut value = serde_json::to_value(Ledger { entries: vec![entry("a", &[])] }).unwrap();
+        let mut value =
+            serde_json::to_value(Ledger { environment: String::new(), entries: vec![entry("a", &[])] }).unwrap();
         value["entries"][0]["later"] = serde_json::json!(1);
         assert_eq!(serde_json::from_value::<Ledger>(value).unwrap().entries.len(), 1);
     }

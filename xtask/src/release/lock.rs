@@ -35,6 +35,9 @@ pub struct Held {
     pub run: Option<String>,
     /// A word that nobody else has.
     pub nonce: String,
+    /// The id of the environment: a copy of one has its variables too.
+    #[serde(default)]
+    pub environment: String,
     /// Since when, in seconds since 1970.
     pub since: u64,
     /// When it was renewed.
@@ -73,9 +76,10 @@ pub struct Owner {
 }
 
 impl Held {
-    /// What the variable says; none where it is free, or says what nobody here has written.
-    pub fn parse(value: Option<&str>) -> Option<Self> {
-        serde_json::from_str(value?).ok()
+    /// What the variable says; none where it is free, says what nobody here has written, or is of another environment.
+    pub fn parse(value: Option<&str>, to: &Destination) -> Option<Self> {
+        let held: Self = serde_json::from_str(value?).ok()?;
+        (held.environment.is_empty() || held.environment == to.environment).then_some(held)
     }
 
     fn is_expired(&self, now: u64) -> bool {
@@ -104,7 +108,7 @@ impl Lock {
         let mut told = String::new();
         let waited = wait::until_every(LOOK, timeout, platform.cancel, || {
             let value = platform.shared(to, DEPLOY_LOCK)?;
-            let before = Held::parse(value.as_deref()).filter(|held| held.nonce != owner.nonce);
+            let before = Held::parse(value.as_deref(), to).filter(|held| held.nonce != owner.nonce);
             if let Some(held) = &before {
                 let now = now();
                 if !held.is_expired(now) {
@@ -121,6 +125,7 @@ impl Lock {
                 owner: owner.name.clone(),
                 run: owner.run.clone(),
                 nonce: owner.nonce.clone(),
+                environment: to.environment.clone(),
                 since: now,
                 heartbeat: now,
                 expires: now + GOOD_FOR.as_secs(),
@@ -130,7 +135,7 @@ impl Lock {
             platform.set_shared(to, DEPLOY_LOCK, &serde_json::to_string(&held)?)?;
             wait::rest(SETTLE, platform.cancel)?;
             let value = platform.shared(to, DEPLOY_LOCK)?;
-            match Held::parse(value.as_deref()) {
+            match Held::parse(value.as_deref(), to) {
                 Some(other) if other.nonce == owner.nonce => Ok(Poll::Ready(())),
                 Some(other) => {
                     *self.state() = State::Without;
@@ -185,7 +190,7 @@ impl Lock {
 
     fn renew(&self, platform: Platform<'_>, to: &Destination, mut held: Held) -> Result<()> {
         let value = platform.shared(to, DEPLOY_LOCK)?;
-        let there = Held::parse(value.as_deref());
+        let there = Held::parse(value.as_deref(), to);
         if there.as_ref().is_none_or(|there| there.nonce != held.nonce) {
             let who = there.map_or_else(|| "somebody has emptied it".to_owned(), |there| there.describe(now()));
             *self.state() = State::Lost(who.clone());
@@ -203,7 +208,7 @@ impl Lock {
         let state = std::mem::take(&mut *self.state());
         let State::Ours(held, _) = state else { return Ok(()) };
         let value = platform.shared(to, DEPLOY_LOCK)?;
-        if Held::parse(value.as_deref()).is_some_and(|there| there.nonce == held.nonce) {
+        if Held::parse(value.as_deref(), to).is_some_and(|there| there.nonce == held.nonce) {
             platform.set_shared(to, DEPLOY_LOCK, FREE)?;
         }
         Ok(())
@@ -221,7 +226,7 @@ fn lost(who: &str) -> Failure {
 /// Who has it, if that is somebody whose time is not over.
 pub fn held(platform: Platform<'_>, to: &Destination) -> Result<Option<Held>> {
     let value = platform.shared(to, DEPLOY_LOCK)?;
-    Ok(Held::parse(value.as_deref()).filter(|held| !held.is_expired(now())))
+    Ok(Held::parse(value.as_deref(), to).filter(|held| !held.is_expired(now())))
 }
 
 /// Gives back whatever lock is there.

@@ -69,6 +69,11 @@ impl Outcome {
         } else {
             failure
         };
+        let failure = if self == Self::PutBack && release.request.image.is_some() {
+            failure.details(["the source of the service is still the image that failed: do not redeploy it by hand"])
+        } else {
+            failure
+        };
         let failure = match may_be_applied(release).filter(|_| self == Self::StillLive) {
             Some(migrations) => failure.details([migrations]),
             None => failure,

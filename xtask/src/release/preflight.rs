@@ -110,7 +110,7 @@ pub fn look(release: &Release, access: &Access<'_>) -> Result<Found> {
     for service in &target.services {
         live.push(live::look(release, platform, service, &ledger, access)?);
     }
-    let (brought, more) = migrations::look(&live, &ledger, access)?;
+    let (brought, more) = migrations::look(&live, &ledger, request.older, access)?;
     if !brought.is_known {
         warnings.push("the live version does not say which migrations it has".to_owned());
     }
@@ -223,20 +223,23 @@ fn missing_variables(there: &[VariableName], to: &Destination, environment: &str
 
 /// What somebody else is doing there.
 fn others(release: &Release, platform: Platform<'_>, target: &Target, changes: &[Vec<Change>]) -> Result<Vec<Finding>> {
+    // What is staged or under way then is that of whoever holds the lock: the wait for it says so.
+    if lock::held(platform, target.any())?.is_some_and(|held| held.nonce != release.owner.nonce) {
+        return Ok(Vec::new());
+    }
     let mut findings = Vec::new();
     let staged = platform.staged(&target.any().environment)?;
     // A deploy that failed in between leaves our own changes there.
-    let is_ours = target.services.iter().zip(changes).any(|(to, changes)| patch(&to.service, changes) == staged);
+    let mut services = target.services.iter().zip(changes);
+    let is_ours = services.any(|(to, changes)| {
+        patch(&to.service, changes) == staged || places(&staged) == [format!("services.{}.source.image", to.service)]
+    });
     let staged = if is_ours { Vec::new() } else { places(&staged) };
     if !staged.is_empty() {
         let shown: Vec<&str> = staged.iter().map(String::as_str).take(5).collect();
         let what = format!("somebody has staged changes that would be applied with ours: {}", shown.join(", "));
         findings
             .push(Finding::new(Exit::Refused, what).hint("apply or discard them in the dashboard, then deploy again"));
-    }
-    // Under our lock, a deployment under way is that of whoever holds it; the lock's own wait says so.
-    if lock::held(platform, target.any())?.is_some_and(|held| held.nonce != release.owner.nonce) {
-        return Ok(findings);
     }
     for to in &target.services {
         findings.extend(under_way(&platform.deployments(to, &UNDER_WAY, 5)?, to));

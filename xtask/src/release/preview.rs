@@ -11,7 +11,7 @@ use crate::context::Context;
 use crate::failure::{Exit, Failure};
 use crate::interrupt::CancelToken;
 use crate::plan::{Access, Action, Phase, Plan, Rollout};
-use crate::product::PRODUCTION;
+use crate::product::{PREVIEW, PRODUCTION};
 use crate::tool::railway::answer::{Named, Project, UNDER_WAY};
 use crate::tool::railway::{Destination, TokenKind};
 use crate::wait::{self, Poll, Waited};
@@ -67,7 +67,16 @@ fn copy(release: &Release, access: &Access<'_>, source: &str) -> Result<()> {
         access.line.state(&format!("copy {}", source.name));
         platform.create_environment(&project.id, name, &source.id)?
     };
-    for to in destinations(release, &project, &environment)? {
+    let destinations = destinations(release, &project, &environment)?;
+    // Without this mark it could not be removed again; one that is there without it is none of ours.
+    let is_marked = platform.shared(&destinations[0], PREVIEW)?.as_deref() == Some(environment.id.as_str());
+    let is_new = !environments.iter().any(|one| one.id == environment.id);
+    if !is_marked && !is_new {
+        let what = format!("there is an environment {name} which is no preview of ours");
+        return Err(Failure::new(Exit::Refused, what).hint("--preview with another name").into());
+    }
+    platform.set_shared(&destinations[0], PREVIEW, &environment.id)?;
+    for to in destinations {
         settle(platform, access, &to)?;
         if preflight::address(&platform.service(&to)?.domains).is_none() {
             access.line.state(&format!("give {} a domain", to.service_name));
@@ -99,17 +108,30 @@ fn settle(platform: Platform<'_>, access: &Access<'_>, to: &Destination) -> Resu
     }
 }
 
+/// Whether the environment is there.
+pub fn is_there(context: &Context, release: &Release) -> Result<bool> {
+    let cancel = CancelToken::on(&context.interrupt);
+    let project = project(release, release.by(context, &cancel))?;
+    Ok(platform::find(&project.environments.into_nodes(), &release.request.environment).is_some())
+}
+
 /// Removes the environment; that none is there is no failure.
 pub fn remove(context: &Context, release: &Release) -> Result<u8> {
     let cancel = CancelToken::on(&context.interrupt);
     let platform = release.by(context, &cancel);
     let project = project(release, platform)?;
     let name = &release.request.environment;
-    let environments = project.environments.into_nodes();
+    let environments = project.environments.clone().into_nodes();
     let Some(environment) = platform::find(&environments, name) else {
         context.terminal.note(format!("there is no preview {name}: nothing to remove"));
         return Ok(0);
     };
+    let to = &destinations(release, &project, environment)?[0];
+    if platform.shared(to, PREVIEW)?.as_deref() != Some(environment.id.as_str()) {
+        return Err(Failure::new(Exit::Refused, format!("{name} was not made as a preview, and is not removed"))
+            .hint("remove it in the dashboard, if it is to go")
+            .into());
+    }
     if context.dry_run {
         context.terminal.data(platform.deletion(&environment.id))?;
         return Ok(0);

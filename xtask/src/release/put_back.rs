@@ -76,8 +76,11 @@ fn undo(release: &Release, access: &Access<'_>, index: usize, shipped: &Shipped)
             Status::Bad => return Ok(Poll::Ready(false)),
             _ if !is_stopped => {
                 access.line.state("stop the deployment that is under way");
-                platform.stop_deployment(id)?;
-                is_stopped = true;
+                // Where that is refused or not answered, it is tried again until the time is over.
+                match platform.stop_deployment(id) {
+                    Ok(()) => is_stopped = true,
+                    Err(error) => return Ok(Poll::Pending(format!("{error:#}"))),
+                }
             }
             _ => {}
         }
@@ -86,13 +89,20 @@ fn undo(release: &Release, access: &Access<'_>, index: usize, shipped: &Shipped)
     match waited {
         Waited::Done(true) => put_back(release, access, index, id),
         Waited::Done(false) => {
+            let found = release.found()?;
+            let before = found.live[index].deployment.as_ref().map(|one| one.id.clone());
+            let serving = platform.serving(&found.target.services[index])?;
+            if before.is_some() && serving.is_none() {
+                // It has served for a moment, and has ended the one before.
+                return put_back(release, access, index, id);
+            }
             if is_stopped {
                 access.context.terminal.note(format!("  the deployment {id} was stopped"));
             }
             Ok(())
         }
         Waited::TimedOut(seen) => {
-            let what = format!("the deployment {id} goes on although it was stopped: {seen}");
+            let what = format!("the deployment {id} goes on, and could not be stopped: {seen}");
             Err(Failure::new(Exit::Unhealthy, what).hint("look at the service in the dashboard").into())
         }
     }
@@ -140,8 +150,8 @@ fn try_to_put_back(release: &Release, access: &Access<'_>, index: usize, deploym
         return Err(Failure::new(Exit::Locked, what).into());
     }
     let keep = || release.lock.keep(platform, to);
-    let id = roll_back_to(platform, access, to, before, &keep)?;
-    release.restored().insert(to.service_name.clone(), id.clone());
+    let restored = |id: &str| drop(release.restored().insert(to.service_name.clone(), id.to_owned()));
+    let id = roll_back_to(platform, access, to, before, &keep, &restored)?;
     access.line.state("wait until the version before answers");
     if let Some(url) = &live.url {
         // One that did not answer before need not answer now; it serves, and that is all that can be said.
@@ -168,6 +178,7 @@ pub fn roll_back_to(
     to: &Destination,
     before: &Deployment,
     keep: &dyn Fn() -> Result<()>,
+    when_listed: &dyn Fn(&str),
 ) -> Result<String> {
     if !platform.deployment(&before.id)?.can_rollback {
         let what = format!("Railway no longer keeps the image of the deployment {}", before.id);
@@ -178,7 +189,32 @@ pub fn roll_back_to(
     if !platform.roll_back(&before.id)? {
         access.line.detail("Railway did not answer: it may be done all the same");
     }
-    let waited = wait::until_every(ship::LOOK, SEEN_TIMEOUT, access.cancel, || {
+    let mut waited = listed(platform, access, to, before, &known, keep)?;
+    if matches!(waited, Waited::TimedOut(_)) {
+        // The order may never have arrived.
+        platform.roll_back(&before.id)?;
+        waited = listed(platform, access, to, before, &known, keep)?;
+    }
+    let Waited::Done(id) = waited else {
+        return Err(Failure::new(Exit::Unhealthy, "Railway lists no deployment of the rollback")
+            .hint("look at the service in the dashboard")
+            .into());
+    };
+    when_listed(&id);
+    ship::until_it_serves(platform, access, &id, TIMEOUT)?;
+    Ok(id)
+}
+
+/// The deployment that a rollback has begun, once it is listed.
+fn listed(
+    platform: Platform<'_>,
+    access: &Access<'_>,
+    to: &Destination,
+    before: &Deployment,
+    known: &[String],
+    keep: &dyn Fn() -> Result<()>,
+) -> Result<Waited<String>> {
+    wait::until_every(ship::LOOK, SEEN_TIMEOUT, access.cancel, || {
         keep()?;
         let newest = platform.deployments(to, &[], 5)?;
         let new = newest.iter().find(|one| !known.contains(&one.id)).map(|one| one.id.clone());
@@ -187,12 +223,5 @@ pub fn roll_back_to(
             Some(id) => Poll::Ready(id),
             None => Poll::Pending("nothing new is listed".to_owned()),
         })
-    })?;
-    let Waited::Done(id) = waited else {
-        return Err(Failure::new(Exit::Unhealthy, "Railway lists no deployment of the rollback")
-            .hint("look at the service in the dashboard")
-            .into());
-    };
-    ship::until_it_serves(platform, access, &id, TIMEOUT)?;
-    Ok(id)
+    })
 }

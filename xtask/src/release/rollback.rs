@@ -74,6 +74,7 @@ fn candidates(platform: Platform<'_>, to: &Destination, ledger: &Ledger) -> Resu
 /// Chooses where to go back to, or says why that is not possible.
 fn choose(
     candidates: &[(Deployment, Candidate)],
+    failed: &[Deployment],
     ledger: &Ledger,
     asked: &Rollback,
     to: &Destination,
@@ -111,15 +112,18 @@ fn choose(
         return Err(Failure::new(Exit::Refused, format!("{} serves already", deployment.id)).hint(list).into());
     }
     if !asked.without_check {
-        can_live_with_the_schema(&candidates[..place], deployment, ledger)?;
+        let failed = failed.iter().filter(|one| one.created_at > deployment.created_at);
+        let newer: Vec<&str> = candidates[..place].iter().map(|(one, _)| one.id.as_str()).collect();
+        let newer = newer.into_iter().chain(failed.map(|one| one.id.as_str())).collect::<Vec<_>>();
+        can_live_with_the_schema(&newer, deployment, ledger)?;
     }
     Ok((deployment.clone(), candidate.clone()))
 }
 
 /// Fails where a migration since rules out to go back, or where nobody knows.
-fn can_live_with_the_schema(newer: &[(Deployment, Candidate)], deployment: &Deployment, ledger: &Ledger) -> Result<()> {
+fn can_live_with_the_schema(newer: &[&str], deployment: &Deployment, ledger: &Ledger) -> Result<()> {
     let entry = ledger.of_deployment(&deployment.id);
-    let are_recorded = newer.iter().all(|(one, _)| ledger.of_deployment(&one.id).is_some());
+    let are_recorded = newer.iter().all(|id| ledger.of_deployment(id).is_some());
     let since = entry.and_then(|entry| ledger.incompatible_since(entry)).filter(|_| are_recorded);
     match since {
         None => {
@@ -220,7 +224,9 @@ fn look(release: &Release, access: &Access<'_>, asked: &Rollback) -> Result<Chos
     let index = service(&target, asked.service.as_deref())?;
     let to = &target.services[index];
     let all = candidates(platform, to, &ledger)?;
-    let (deployment, candidate) = choose(&all, &ledger, asked, to, &release.request.environment)?;
+    // One that failed may have migrated before.
+    let failed = platform.deployments(to, &["FAILED"], 20)?;
+    let (deployment, candidate) = choose(&all, &failed, &ledger, asked, to, &release.request.environment)?;
     let url = match &release.request.url {
         Some(url) => Some(url.clone()),
         None => preflight::address(&platform.service(to)?.domains),
@@ -279,11 +285,13 @@ fn go_back(release: &Release, access: &Access<'_>, chosen: &Chosen) -> Result<St
         return Err(Failure::from(finding).into());
     }
     let left = verify::health(release, access.runner, &chosen.url).ok().map(|health| health.commit);
-    let id = roll_back_to(platform, access, to, &chosen.deployment, &keep)?;
-    // Recorded before it is verified: it serves, whatever comes of that.
-    if let Err(error) = record(release, platform, to, chosen, &id) {
-        access.context.terminal.warn(format!("the rollback could not be recorded: {error:#}"));
-    }
+    // Recorded before it is verified: it goes on at Railway, whatever comes of us.
+    let recorded = |id: &str| {
+        if let Err(error) = record(release, platform, to, chosen, id) {
+            access.context.terminal.warn(format!("the rollback could not be recorded: {error:#}"));
+        }
+    };
+    let id = roll_back_to(platform, access, to, &chosen.deployment, &keep, &recorded)?;
     access.line.state("wait until it answers");
     let expected = match (&chosen.candidate.commit, left) {
         (Some(commit), _) if commit != UNKNOWN => Expected::Commit(commit.clone()),
@@ -314,6 +322,7 @@ fn record(release: &Release, platform: Platform<'_>, to: &Destination, chosen: &
         subject: chosen.candidate.subject.clone().unwrap_or_default(),
         deployments: [(to.service_name.clone(), id.to_owned())].into(),
         migration: before.as_ref().and_then(|entry| entry.migration),
+        brought: Vec::new(),
         incompatible: Vec::new(),
         migrations_known: before.is_some(),
         backup: None,

@@ -16,7 +16,7 @@ use super::outcome::Outcome;
 use super::phases::timed;
 use super::platform::Platform;
 use super::preflight::{self, Live};
-use super::{Release, bundle, put_back};
+use super::{Release, bundle, identity, put_back};
 use crate::failure::{Exit, Failure};
 use crate::plan::{Access, Phase, Plan};
 use crate::runner::{self, Output};
@@ -99,8 +99,8 @@ fn ship(release: &Release, access: &Access<'_>, index: usize, service: &str) -> 
             Ok(())
         }
         Ended::Failed(last) => {
-            mark(release, service, |shipped| shipped.has_failed = true);
-            Err(failure(release, access, to, live, &last, &mut logs).into())
+            let failure = failure(release, access, to, &last, &mut logs);
+            Err(after_failure(release, access, to, live, service, failure).into())
         }
     }
 }
@@ -121,6 +121,10 @@ fn upload(release: &Release, access: &Access<'_>, index: usize, name: &str, know
     let dockerfile = service.setting(&release.request.declared_as, "build", "dockerfilePath");
     let dockerfile = dockerfile.as_ref().and_then(|path| path.as_str()).unwrap_or("Dockerfile").to_owned();
     let folder = bundle::make(access.context, access.runner, &dockerfile, &release.commit.id)?;
+    // The prompt and the lock may have taken minutes, in which somebody has checked out another commit.
+    if identity(access.context)? != release.commit.id {
+        return Err(Failure::new(Exit::Refused, "what is checked out has changed since this deploy began").into());
+    }
     let step = release.railway.up(folder.path(), to, &release.message());
     // From here on a deployment may have begun, whatever becomes of us.
     release.uploading().insert(name.to_owned(), known.to_vec());
@@ -246,7 +250,6 @@ fn failure(
     release: &Release,
     access: &Access<'_>,
     to: &Destination,
-    live: &Live,
     deployment: &Deployment,
     logs: &mut Logs,
 ) -> Failure {
@@ -270,18 +273,40 @@ fn failure(
         serde_json::Value::String(text) => failure = failure.details(text.lines().map(str::to_owned)),
         other => failure = failure.details([other.to_string()]),
     }
-    let failure = failure.details(logs.last_words(platform)).hint(format!("railway logs {id} --build"));
-    // It may have served for a moment, and have ended the one before.
-    let serving = platform.serving(to).map(|serving| serving.map(|one| one.id));
+    failure.details(logs.last_words(platform)).hint(format!("railway logs {id} --build"))
+}
+
+/// A deployment may have served for a moment, and have ended the one before: then that is put back.
+fn after_failure(
+    release: &Release,
+    access: &Access<'_>,
+    to: &Destination,
+    live: &Live,
+    service: &str,
+    failure: Failure,
+) -> Failure {
+    let serving = release.platform(access).serving(to).map(|serving| serving.map(|one| one.id));
     let before = live.deployment.as_ref().map(|one| one.id.clone());
-    if serving.as_ref().is_ok_and(|serving| *serving == before) {
-        return failure;
-    }
-    *release.outcome() = Outcome::Unclear;
     match serving {
-        Ok(Some(id)) => failure.details([format!("the deployment {id} serves now")]),
-        Ok(None) => failure.details(["nothing serves now"]),
-        Err(_) => failure.details(["Railway does not say what serves now"]),
+        Ok(serving) if serving == before => {
+            mark(release, service, |shipped| shipped.has_failed = true);
+            failure
+        }
+        Ok(None) => {
+            mark(release, service, |shipped| shipped.is_live = true);
+            *release.outcome() = Outcome::Switched;
+            failure.details(["nothing serves now"])
+        }
+        Ok(Some(id)) => {
+            mark(release, service, |shipped| shipped.has_failed = true);
+            *release.outcome() = Outcome::Unclear;
+            failure.details([format!("the deployment {id} serves now")])
+        }
+        Err(_) => {
+            mark(release, service, |shipped| shipped.has_failed = true);
+            *release.outcome() = Outcome::Unclear;
+            failure.details(["Railway does not say what serves now"])
+        }
     }
 }
 

@@ -29,6 +29,7 @@ pub fn run(context: &Context, arguments: &Deploy) -> Result<u8> {
         url: arguments.url.as_deref().map(|url| url.trim_end_matches('/').to_owned()),
         allow_dirty: arguments.overrides.allow_dirty,
         again: arguments.overrides.again,
+        older: arguments.overrides.older,
         without_backup: arguments.overrides.without_backup,
         lock_timeout: Duration::from_secs(arguments.lock_timeout),
         timeout: Duration::from_secs(arguments.timeout),
@@ -50,17 +51,9 @@ pub fn run(context: &Context, arguments: &Deploy) -> Result<u8> {
     } else {
         build.run(context).result?;
     }
-    if arguments.preview.name.is_some() {
-        preview::make(context, &release, &arguments.preview.from)?;
-    }
-    if let Some(repository) = &arguments.image {
-        // Preflight first: an image takes a while, and is pushed.
-        release::preflight(context, &release)?;
-        release = Arc::new(with_image(context, &release, repository)?);
-    }
-    let outcome = release::deploy(context, &release);
+    let outcome = ship(context, arguments, &mut release);
     if context.dry_run {
-        return outcome.map(|_| 0);
+        return outcome.map(|()| 0);
     }
     // What came of it is kept also where it failed.
     let receipt = Receipt::of(&release);
@@ -86,6 +79,23 @@ pub fn run(context: &Context, arguments: &Deploy) -> Result<u8> {
     Ok(0)
 }
 
+/// Makes what the release needs, and deploys.
+fn ship(context: &Context, arguments: &Deploy, release: &mut Arc<Release>) -> Result<()> {
+    if arguments.preview.name.is_some() {
+        preview::make(context, release, &arguments.preview.from)?;
+        if context.dry_run && !preview::is_there(context, release)? {
+            context.terminal.note("the rest can be told once the preview is there");
+            return Ok(());
+        }
+    }
+    if let Some(repository) = &arguments.image {
+        // Preflight first: an image takes a while, and is pushed.
+        release::preflight(context, release)?;
+        *release = Arc::new(with_image(context, release, repository)?);
+    }
+    release::deploy(context, release)
+}
+
 /// The release of the image by its digest, once it was built, inspected, booted and pushed.
 fn with_image(context: &Context, release: &Release, repository: &str) -> Result<Release> {
     let name = repository.rsplit('/').next().unwrap_or_default();
@@ -102,7 +112,11 @@ fn with_image(context: &Context, release: &Release, repository: &str) -> Result<
         docker::parse_digest(&said, repository)
             .ok_or_else(|| Failure::new(Exit::Failed, format!("the registry has no digest for {tag}")))?
     };
-    Release::of(context, Request { image: Some(digest), ..release.request.clone() })
+    let with_image = Release::of(context, Request { image: Some(digest), ..release.request.clone() })?;
+    if with_image.commit().id != release.commit().id {
+        return Err(Failure::new(Exit::Refused, "what is checked out has changed while the image was built").into());
+    }
+    Ok(with_image)
 }
 
 fn keep(path: &Path, receipt: &Receipt) -> Result<()> {

@@ -26,6 +26,7 @@ fn every_command_is_a_task_that_xtask_understands() {
             if command.starts_with("npm install --global @railway/cli@") {
                 continue;
             }
+            let command = command.trim_start_matches("exec ");
             let words = command.strip_prefix("cargo xtask ").unwrap_or_else(|| panic!("{name}: {command} is no task"));
             let words =
                 words.replace("\"$ENVIRONMENT\"", "staging").replace("\"$NAME\"", "pr-1").replace("\"$PROJECT\"", "p");
@@ -54,4 +55,16 @@ fn a_deploy_is_fenced_and_gives_its_lock_back_whatever_came_of_it() {
     assert!(text[..unlock].trim_end_matches(|letter| letter != '\n').trim_end().ends_with("- if: always()"));
     assert!(text.contains("fetch-depth: 0"), "the migrations of the live commit are looked up in git");
     assert!(text.contains("--receipt receipt.json") && text.contains("path: receipt.json"));
+}
+
+#[test]
+fn what_runs_with_secrets_on_somebody_elses_event_checks_out_none_of_their_code() {
+    let text = workflow("preview.yml");
+    let remove = &text[text.find("\n  remove:").unwrap()..];
+    assert!(!remove.contains("head.sha") && remove.contains("github.event_name == 'pull_request_target'"));
+    let deploy = &text[text.find("\n  deploy:").unwrap()..text.find("\n  remove:").unwrap()];
+    assert!(
+        deploy.contains("github.event_name == 'pull_request'")
+            && deploy.contains("head.repo.full_name == github.repository")
+    );
 }

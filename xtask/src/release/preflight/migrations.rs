@@ -38,7 +38,7 @@ impl Brought {
 }
 
 /// Compares the migrations with those of the live version, and lints the new ones.
-pub fn look(live: &[Live], ledger: &Ledger, access: &Access<'_>) -> Result<(Brought, Vec<Finding>)> {
+pub fn look(live: &[Live], ledger: &Ledger, older: bool, access: &Access<'_>) -> Result<(Brought, Vec<Finding>)> {
     let folder = access.context.project.root().join(MIGRATIONS);
     let found = migrations::read(&folder)?;
     let mut findings: Vec<Finding> = found
@@ -56,7 +56,8 @@ pub fn look(live: &[Live], ledger: &Ledger, access: &Access<'_>) -> Result<(Brou
     let Some(has) = versions_of(serving, ledger, access)? else {
         return Ok((brought, findings));
     };
-    let new: Vec<Migration> = found.all.into_iter().filter(|one| !has(one.version)).collect();
+    findings.extend(lacking(&found.all, &has, ledger, older));
+    let new: Vec<Migration> = found.all.into_iter().filter(|one| !has.has(one.version)).collect();
     brought.is_known = true;
     brought.new = new.iter().map(|one| one.version).collect();
     for verdict in lint::lint(access.context, &new)? {
@@ -74,21 +75,67 @@ pub fn look(live: &[Live], ledger: &Ledger, access: &Access<'_>) -> Result<(Brou
     Ok((brought, findings))
 }
 
-type Has = Box<dyn Fn(u64) -> bool>;
+/// The migrations of the live version.
+enum Has {
+    /// These.
+    All(Vec<u64>),
+    /// All up to this one, as its release was recorded.
+    UpTo(u64),
+}
 
-/// Which migrations the live version has: as its commit says, else as its release was written down.
+impl Has {
+    fn has(&self, version: u64) -> bool {
+        match self {
+            Self::All(versions) => versions.contains(&version),
+            Self::UpTo(newest) => version <= *newest,
+        }
+    }
+
+    /// What it has, as far as it is known, and the checkout does not.
+    fn beyond(&self, own: &[Migration]) -> Vec<u64> {
+        let is_own = |version: &u64| own.iter().any(|one| one.version == *version);
+        match self {
+            Self::All(versions) => versions.iter().filter(|version| !is_own(version)).copied().collect(),
+            Self::UpTo(newest) if own.last().is_none_or(|last| last.version < *newest) => vec![*newest],
+            Self::UpTo(_) => Vec::new(),
+        }
+    }
+}
+
+/// A commit that lacks migrations of the live version is an older one: the same holds for it as for a rollback.
+fn lacking(own: &[Migration], has: &Has, ledger: &Ledger, older: bool) -> Option<Finding> {
+    let lacking = has.beyond(own);
+    let harmful: Vec<String> = lacking
+        .iter()
+        .filter(|version| !ledger.entries.iter().any(|entry| entry.is_harmless(**version)))
+        .map(u64::to_string)
+        .collect();
+    if harmful.is_empty() || older {
+        return None;
+    }
+    let what = format!(
+        "this commit lacks migration {} of the live version, and is not known to live with it",
+        harmful.join(", ")
+    );
+    Some(
+        Finding::new(Exit::Refused, what)
+            .hint("git pull")
+            .hint("--older, if you know that it can live with the schema"),
+    )
+}
+
+/// Which migrations the live version has: as its commit says, else as its release was recorded.
 fn versions_of(live: &Live, ledger: &Ledger, access: &Access<'_>) -> Result<Option<Has>> {
     if let Some(commit) = live.commit.as_deref().filter(|commit| *commit != "unknown") {
         let commit = commit.trim_end_matches("-dirty");
         let step = git::files_of(access.context.project.root(), commit, MIGRATIONS);
         let output = access.runner.read(&step)?;
         if output.is_success() {
-            let versions: Vec<u64> = output.stdout.lines().filter_map(version_of).collect();
-            return Ok(Some(Box::new(move |version| versions.contains(&version))));
+            return Ok(Some(Has::All(output.stdout.lines().filter_map(version_of).collect())));
         }
     }
     let recorded = live.last.as_ref().and_then(|one| ledger.of_deployment(&one.id));
-    Ok(recorded.and_then(|entry| entry.migration).map(|newest| -> Has { Box::new(move |version| version <= newest) }))
+    Ok(recorded.and_then(|entry| entry.migration).map(Has::UpTo))
 }
 
 fn version_of(path: &str) -> Option<u64> {

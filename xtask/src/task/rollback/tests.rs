@@ -158,3 +158,12 @@ fn a_rollback_that_fails_to_answer_says_what_serves_and_is_recorded() {
     yard.fixture.xtask(&BACK).expect(1).says(&["serves now"]);
     assert_eq!(yard.releases()["entries"][0]["verdict"], "rolled_back");
 }
+
+#[test]
+fn over_a_deployment_that_failed_and_may_have_migrated_nothing_is_rolled_back_without_a_word() {
+    let mut yard = deployed();
+    yard.fixture.runner.on("git rev-parse", says("cccccccccccc"));
+    deploy(&mut yard);
+    yard.platform().begin("killed", "eeeeeeeeeeee", "FAILED", serde_json::json!({}));
+    yard.fixture.xtask(&BACK).expect(9).says(&["nobody recorded which migrations came after new-1"]);
+}

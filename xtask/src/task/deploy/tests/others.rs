@@ -103,7 +103,7 @@ fn a_deployment_that_cannot_be_stopped_leaves_nobody_in_the_belief_that_the_old_
         platform.course = std::iter::repeat_n("BUILDING".to_owned(), 9).collect();
         platform.faults.push(fault);
     });
-    deploy(&mut yard, &[]).expect(1).says(&["it is not known what is live", "Not Authorized"]);
+    deploy(&mut yard, &[]).expect(1).says(&["it is not known what is live", "could not be stopped"]);
 }
 
 #[test]
@@ -202,4 +202,63 @@ fn changes_that_a_deploy_of_ours_has_left_staged_are_not_somebody_elses() {
     patient(&mut yard, &[]).expect(7).says(&["may be staged or applied"]);
     patient(&mut yard, &[]).expect(0);
     assert_eq!(yard.platform().settings["deploy"]["drainingSeconds"], 15);
+}
+
+#[test]
+fn a_deployment_that_is_not_stopped_at_once_is_stopped_again() {
+    let mut yard = Shipyard::new().with(|platform| {
+        platform.course = std::iter::repeat_n("BUILDING".to_owned(), 9).collect();
+        platform.faults.push(Fault { word: "deploymentCancel", times: Some(1), status: 503, message: "busy" });
+    });
+    deploy(&mut yard, &[]).expect(7).says(&["the deployment new-1 was stopped"]);
+}
+
+#[test]
+fn a_rollback_that_never_arrived_is_ordered_again() {
+    let mut yard = Shipyard::new().with(|platform| {
+        platform.faults.push(Fault { word: "deploymentRollback", times: Some(1), status: 503, message: "busy" });
+    });
+    smoke_fails(&yard);
+    patient(&mut yard, &[]).expect(8);
+    assert_eq!(yard.platform().answering(), Some(OLD));
+}
+
+#[test]
+fn a_version_that_served_for_a_moment_and_ended_the_one_before_is_undone() {
+    let mut yard =
+        Shipyard::new().with(|platform| platform.course = ["DEPLOYING", "CRASHED"].map(str::to_owned).into());
+    yard.at("deployment(id", 2, |platform| "REMOVED".clone_into(&mut platform.deployments[0].status));
+    patient(&mut yard, &[]).expect(8).says(&["nothing serves now", "aaaaaaaaaaaa was put back"]);
+    assert_eq!(yard.platform().answering(), Some(OLD));
+}
+
+#[test]
+fn what_is_checked_out_meanwhile_is_not_shipped_under_the_first_name() {
+    let mut yard = Shipyard::new();
+    let asked = std::sync::atomic::AtomicUsize::new(0);
+    yard.fixture.runner.by("git rev-parse", move |_| {
+        let first = asked.fetch_add(1, std::sync::atomic::Ordering::Relaxed) == 0;
+        says(if first { NEW } else { "dddddddddddd" })
+    });
+    patient(&mut yard, &[]).expect(7).says(&["what is checked out has changed since this deploy began"]);
+    assert!(yard.orders().is_empty());
+}
+
+#[test]
+fn a_commit_that_lacks_a_migration_of_the_live_version_is_refused_as_a_rollback_would_be() {
+    let live = format!("{MIGRATIONS}/20260101000000_first.up.sql\n{MIGRATIONS}/20260201000000_drop.up.sql\n");
+    let mut yard = Shipyard::new();
+    yard.fixture.runner.on("git ls-tree", says(&live));
+    patient(&mut yard, &[]).expect(9).says(&["this commit lacks migration 20260201000000", "--older"]);
+    assert!(yard.orders().is_empty());
+    patient(&mut yard, &["--older"]).expect(0);
+}
+
+#[test]
+fn a_lock_that_came_with_the_copy_of_an_environment_is_nobodys() {
+    let copied = LOCK.replace("\"nonce\"", "\"environment\":\"another\",\"nonce\"");
+    let mut yard = Shipyard::new().with(|platform| {
+        platform.shared.insert(DEPLOY_LOCK.to_owned(), copied);
+    });
+    patient(&mut yard, &[]).expect(0);
 }

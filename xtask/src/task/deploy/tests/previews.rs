@@ -73,3 +73,20 @@ fn a_token_of_one_environment_cannot_make_another() {
         .says(&["no environment prod to copy; there is staging"]);
     assert!(yard.platform().orders.is_empty() && none.platform().orders.is_empty());
 }
+
+#[test]
+fn an_environment_that_was_not_made_as_a_preview_is_neither_taken_for_one_nor_removed() {
+    let mut yard = yard().with(|platform| platform.copies.push(("66666666".to_owned(), "pr-12".to_owned())));
+    preview(&mut yard, &["--remove", "--confirm", "pr-12"]).expect(9).says(&["was not made as a preview"]);
+    preview(&mut yard, &[]).expect(9).says(&["which is no preview of ours"]);
+    assert!(yard.orders().is_empty());
+}
+
+#[test]
+fn a_dry_run_of_a_preview_that_is_not_there_says_what_it_can() {
+    let mut yard = yard();
+    preview(&mut yard, &["--dry-run"])
+        .expect(0)
+        .says(&["make pr-12 as a copy of staging", "once the preview is there"]);
+    assert!(yard.platform().orders.is_empty());
+}
