@@ -136,6 +136,7 @@ fn exit_code(error: &anyhow::Error) -> u8 {
             | MigrationError::Pending(_)
             | MigrationError::NothingToRedo(_)
             | MigrationError::NotReverted { .. }
+            | MigrationError::HalfDone { .. }
             | MigrationError::Failed { left: Left::Changed { .. }, .. },
         ) => 5,
         Some(

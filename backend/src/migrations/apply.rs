@@ -6,10 +6,12 @@
 use std::time::Duration;
 
 use futures_util::TryStreamExt as _;
+use sqlx::error::DatabaseError;
 use sqlx::migrate::Migration;
 use sqlx::postgres::{PgDatabaseError, PgErrorPosition};
 use sqlx::{AssertSqlSafe, Connection, PgConnection, SqlSafeStr as _, SqlStr};
 use tokio::time::Instant;
+use tracing::warn;
 
 use super::error::Left;
 use super::script::{Statement, statements};
@@ -56,7 +58,11 @@ async fn inside(connection: &mut PgConnection, up: &Migration, down: Option<&Mig
     // It may have begun outside of a transaction, before its file was changed.
     match progress::load(connection, up.version).await.map_err(before)? {
         Some(progress) if progress.done > 0 => return Err(changed(&progress, 1)),
-        _ => progress::forget(connection, up.version).await.map_err(before)?,
+        Some(progress) => {
+            take_up(connection, Some(&progress), None).await.map_err(before)?;
+            progress::forget(connection, up.version).await.map_err(before)?;
+        }
+        None => {}
     }
     let mut attempts = 0;
     let (error, line) = loop {
@@ -78,7 +84,7 @@ async fn inside(connection: &mut PgConnection, up: &Migration, down: Option<&Mig
 
 async fn whole(connection: &mut PgConnection, up: &Migration, down: Option<&Migration>) -> Result<(), Failed> {
     let mut transaction = connection.begin().await.map_err(without_line)?;
-    wait::limit(&mut transaction).await.map_err(without_line)?;
+    wait::set_timeouts(&mut transaction).await.map_err(without_line)?;
     text::record(&mut transaction, up, down).await.map_err(without_line)?;
     run(&mut transaction, up.sql.clone()).await?;
     record(&mut transaction, up).await.map_err(without_line)?;
@@ -94,28 +100,32 @@ async fn outside(connection: &mut PgConnection, up: &Migration, down: Option<&Mi
     {
         return Err(changed(progress, line));
     }
-    progress::begin(connection, up.version, up.sql.as_str()).await.map_err(before)?;
+    let was_begun = take_up(connection, resumed.as_ref(), all.get(first)).await.map_err(before)?;
+    progress::begin(connection, up.version, up.sql.as_str(), was_begun).await.map_err(before)?;
+    if resumed.is_none() {
+        // Of an attempt that somebody has undone by hand.
+        text::forget(connection, up.version).await.map_err(before)?;
+    }
     text::record(connection, up, down).await.map_err(before)?;
     // The session that ran them is gone.
     for statement in all[..first.min(all.len())].iter().filter(|statement| statement.is_of_session()) {
         run(connection, owned(statement)).await.map_err(|(error, _)| before(error))?;
     }
-    let has_own_limits = all.iter().any(|statement| statement.is_of_session());
-    let is_own_transaction = all.iter().any(|statement| statement.controls_transactions());
+    let session = Session {
+        has_own_timeouts: all.iter().any(|statement| statement.is_of_session()),
+        has_own_transactions: all.iter().any(|statement| statement.controls_transactions()),
+    };
     for (index, statement) in all.iter().enumerate().skip(first) {
-        let failed =
-            |error| Failure { error, left: Left::Half { done: index, of: all.len() }, line: Some(statement.line) };
-        let was_begun = index == first && resumed.as_ref().is_some_and(|progress| progress.is_begun);
-        if settle(connection, statement, was_begun).await.map_err(failed)? {
-            progress::note(connection, up.version, index + 1, false).await.map_err(failed)?;
-            continue;
+        let was_begun = index == first && was_begun;
+        if let Err(error) = next(connection, up.version, index, statement, was_begun, session).await {
+            if session.has_own_transactions {
+                roll_back(connection).await;
+            }
+            // Its own transaction took the notes of its statements with it.
+            let noted = progress::load(connection, up.version).await.ok().flatten();
+            let left = Left::Half { done: noted.map_or(index, |progress| progress.done), of: all.len() };
+            return Err(Failure { error, left, line: Some(statement.line) });
         }
-        let outcome = if !is_own_transaction && statement.may_be_in_transaction() {
-            together(connection, up.version, index, statement, has_own_limits).await
-        } else {
-            alone(connection, up.version, index, statement).await
-        };
-        outcome.map_err(failed)?;
     }
     async {
         let mut transaction = connection.begin().await?;
@@ -127,20 +137,68 @@ async fn outside(connection: &mut PgConnection, up: &Migration, down: Option<&Mi
     .map_err(|error| Failure { error, left: Left::Half { done: all.len(), of: all.len() }, line: None })
 }
 
+/// What the statements of a script that runs outside of a transaction do themselves.
+#[derive(Debug, Clone, Copy)]
+struct Session {
+    /// It sets how long it waits.
+    has_own_timeouts: bool,
+    /// It begins and ends transactions.
+    has_own_transactions: bool,
+}
+
+/// Runs the next statement of a script outside of a transaction, and notes that it is done.
+async fn next(
+    connection: &mut PgConnection,
+    version: i64,
+    index: usize,
+    statement: &Statement<'_>,
+    was_begun: bool,
+    session: Session,
+) -> Result<(), sqlx::Error> {
+    if settle(connection, statement, was_begun).await? {
+        return progress::note(connection, version, index + 1, false).await;
+    }
+    if was_begun && !statement.controls_transactions() {
+        let line = statement.line;
+        warn!(migration = version, line, "the migrator was killed while this statement ran; it is run again");
+    }
+    if session.has_own_transactions || !statement.may_be_in_transaction() {
+        return alone(connection, version, index, statement).await;
+    }
+    match together(connection, version, index, statement, session.has_own_timeouts).await {
+        Err(error) if statement.is_procedural() && has_own_commit(&error) => {
+            alone(connection, version, index, statement).await
+        }
+        outcome => outcome,
+    }
+}
+
+/// Whether PostgreSQL refused a COMMIT or ROLLBACK in a block or a procedure: `invalid_transaction_termination`.
+fn has_own_commit(error: &sqlx::Error) -> bool {
+    error.as_database_error().and_then(DatabaseError::code).is_some_and(|code| code == "2D000")
+}
+
+/// Ends the transaction that a script began and did not end. Nothing else can be asked in one that has failed, nor can
+/// the lock be released.
+async fn roll_back(connection: &mut PgConnection) {
+    // Best effort: without a connection there is no transaction.
+    drop(sqlx::raw_sql("ROLLBACK").execute(connection).await);
+}
+
 /// Runs a statement and notes that it is done, both or neither.
 async fn together(
     connection: &mut PgConnection,
     version: i64,
     index: usize,
     statement: &Statement<'_>,
-    has_own_limits: bool,
+    has_own_timeouts: bool,
 ) -> Result<(), sqlx::Error> {
     let mut attempts = 0;
     loop {
         let outcome = async {
             let mut transaction = connection.begin().await?;
-            if !has_own_limits {
-                wait::limit(&mut transaction).await?;
+            if !has_own_timeouts {
+                wait::set_timeouts(&mut transaction).await?;
             }
             run(&mut transaction, owned(statement)).await.map_err(|(error, _)| error)?;
             progress::note(&mut transaction, version, index + 1, false).await?;
@@ -169,6 +227,24 @@ async fn alone(
         return Err(error);
     }
     progress::note(connection, version, index + 1, false).await
+}
+
+/// Whether the statement that the script goes on with is the one that was begun. An index that another statement has
+/// begun in its place is removed.
+async fn take_up(
+    connection: &mut PgConnection,
+    progress: Option<&progress::Progress>,
+    now: Option<&Statement<'_>>,
+) -> Result<bool, sqlx::Error> {
+    let Some(begun) = progress.and_then(progress::Progress::begun) else { return Ok(false) };
+    if now.is_some_and(|now| now.text == begun.text) {
+        return Ok(true);
+    }
+    if let Some(name) = begun.concurrent_index() {
+        let drop = format!("DROP INDEX CONCURRENTLY IF EXISTS {name}");
+        sqlx::raw_sql(AssertSqlSafe(drop)).execute(connection).await?;
+    }
+    Ok(false)
 }
 
 /// Whether an index that is to be built is there already, because it was begun by somebody who was killed. One that was not
@@ -246,19 +322,33 @@ pub async fn down(connection: &mut PgConnection, version: i64, script: String) -
             forget(connection, version).await.map_err(without_line)
         }
         .await;
-        return outcome.map_err(|(error, line)| Failure { error, left: Left::OutsideOfTransaction, line });
+        let Err((error, line)) = outcome else { return Ok(()) };
+        if statements(&script).iter().any(|statement| statement.controls_transactions()) {
+            roll_back(connection).await;
+        }
+        return Err(Failure { error, left: Left::OutsideOfTransaction, line });
     }
-    let outcome: Result<(), Failed> = async {
-        let mut transaction = connection.begin().await.map_err(without_line)?;
-        // Before the script, so that the row tells afterwards whether all of it was rolled back.
-        forget(&mut transaction, version).await.map_err(without_line)?;
-        run(&mut transaction, AssertSqlSafe(script).into_sql_str()).await?;
-        transaction.commit().await.map_err(without_line)
-    }
-    .await;
-    let Err((error, line)) = outcome else { return Ok(()) };
+    let script = AssertSqlSafe(script).into_sql_str();
+    let mut attempts = 0;
+    let (error, line) = loop {
+        let Err((error, line)) = whole_down(connection, version, script.clone()).await else { return Ok(()) };
+        let is_rolled_back = matches!(text::exists(connection, version).await, Ok(true));
+        if !is_rolled_back || !wait::again(connection, attempts, &error, &version.to_string()).await {
+            break (error, line);
+        }
+        attempts += 1;
+    };
     let left = left(&text::exists(connection, version).await.map(|exists| !exists));
     Err(Failure { error, left, line })
+}
+
+async fn whole_down(connection: &mut PgConnection, version: i64, script: SqlStr) -> Result<(), Failed> {
+    let mut transaction = connection.begin().await.map_err(without_line)?;
+    wait::set_timeouts(&mut transaction).await.map_err(without_line)?;
+    // Before the script, so that the row tells afterwards whether all of it was rolled back.
+    forget(&mut transaction, version).await.map_err(without_line)?;
+    run(&mut transaction, script).await?;
+    transaction.commit().await.map_err(without_line)
 }
 
 /// The failure of a script that cannot go on, because it is not any more what was begun.

@@ -41,6 +41,15 @@ pub enum MigrationError {
         /// Newer ones that were reverted before, and are pending now.
         reverted: Vec<String>,
     },
+    /// A script that runs outside of a transaction is half done, so that nothing can be reverted; nothing was changed.
+    HalfDone {
+        /// Its version.
+        version: i64,
+        /// The name of its files, without their ending.
+        file: String,
+        /// How many of its statements are done.
+        done: usize,
+    },
     /// A version that was to stay, and is not applied.
     NotApplied(i64),
     /// A version that was to be blessed, and is not altered.
@@ -135,7 +144,7 @@ impl fmt::Display for MigrationError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Locked { waited, holder } => {
-                write!(f, "another process holds the migration lock, and did for {} s", waited.as_secs())?;
+                write!(f, "another process still holds the migration lock after {} s", waited.as_secs())?;
                 match holder {
                     Some(holder) => write!(f, ": {holder}"),
                     None => Ok(()),
@@ -184,6 +193,14 @@ impl fmt::Display for MigrationError {
                     (names, _) => write!(f, "\nreverted before it, and pending now: {}", names.join(", ")),
                 }
             }
+            Self::HalfDone { version, file, done } => {
+                writeln!(f, "nothing can be reverted while {file} is half done: {done} of its statements are done")?;
+                write!(
+                    f,
+                    "finish it, by `migrate run`; or undo in the database what these statements did, and forget "
+                )?;
+                write!(f, "them: DELETE FROM _migration_progress WHERE version = {version}")
+            }
             Self::NotApplied(version) => {
                 write!(
                     f,
@@ -191,7 +208,7 @@ impl fmt::Display for MigrationError {
                 )
             }
             Self::NotAltered(version) => {
-                write!(f, "{version} is not applied in another form than its file has; `migrate status` lists what is")
+                write!(f, "{version} is not altered: its file is the one that was applied")
             }
             Self::ChangedMeanwhile(file) => {
                 write!(f, "{file}.up.sql was changed since it was compared: look at it again; nothing was recorded")

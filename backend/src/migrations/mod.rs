@@ -24,6 +24,7 @@ pub use self::error::{Left, MigrationError, NotReverted};
 pub use self::lock::LOCK;
 pub use self::run::{Change, Migrate};
 pub use self::status::{Entry, State, status};
+pub use self::wait::is_lock_timeout;
 
 /// Every migration of this version of the backend.
 pub static EMBEDDED: Migrator = sqlx::migrate!("./migrations");

@@ -10,8 +10,7 @@ use super::script::{Statement, statements};
 pub struct Progress {
     /// How many of its statements are done.
     pub done: usize,
-    /// Whether the next one was begun, and nobody knows how it ended.
-    pub is_begun: bool,
+    is_begun: bool,
     /// The script as it was then.
     script: String,
 }
@@ -43,19 +42,26 @@ pub async fn all(connection: &mut PgConnection) -> Result<Vec<(i64, usize)>, sql
     Ok(rows.into_iter().map(|(version, done)| (version, usize::try_from(done).unwrap_or(0))).collect())
 }
 
-/// Notes that the script of that version is begun, or goes on in its present form.
-pub async fn begin(connection: &mut PgConnection, version: i64, script: &str) -> Result<(), sqlx::Error> {
+/// Notes that the script of that version is begun, or goes on in its present form, and whether its next statement was
+/// begun.
+pub async fn begin(
+    connection: &mut PgConnection,
+    version: i64,
+    script: &str,
+    is_begun: bool,
+) -> Result<(), sqlx::Error> {
     if !exists(connection).await? {
         let create = "CREATE TABLE IF NOT EXISTS _migration_progress (version bigint PRIMARY KEY, done integer NOT NULL, \
                       is_begun boolean NOT NULL, script text NOT NULL, noted_at timestamptz NOT NULL DEFAULT now())";
         connection.execute(create).await?;
     }
     sqlx::query(
-        "INSERT INTO _migration_progress (version, done, is_begun, script) VALUES ($1, 0, false, $2) \
-         ON CONFLICT (version) DO UPDATE SET script = excluded.script, noted_at = now()",
+        "INSERT INTO _migration_progress (version, done, is_begun, script) VALUES ($1, 0, $3, $2) ON CONFLICT (version) \
+         DO UPDATE SET is_begun = excluded.is_begun, script = excluded.script, noted_at = now()",
     )
     .bind(version)
     .bind(script)
+    .bind(is_begun)
     .execute(connection)
     .await?;
     Ok(())
@@ -81,6 +87,11 @@ pub async fn forget(connection: &mut PgConnection, version: i64) -> Result<(), s
 }
 
 impl Progress {
+    /// The statement that was begun, and nobody knows how it ended.
+    pub fn begun(&self) -> Option<Statement<'_>> {
+        statements(&self.script).get(self.done).copied().filter(|_| self.is_begun)
+    }
+
     /// The line of the first statement that is done and has another text now; none where the script can go on.
     pub fn changed_line(&self, now: &[Statement<'_>]) -> Option<usize> {
         let before = statements(&self.script);

@@ -4,7 +4,7 @@ use sqlx::PgConnection;
 
 use super::error::{MigrationError, NotReverted};
 use super::status::{Entry, status};
-use super::{Change, Migrate, apply, text};
+use super::{Change, Migrate, apply, progress, text};
 
 impl Migrate<'_> {
     /// Reverts the newest applied migration, or all that are newer than `to`, which stays; 0 keeps none.
@@ -15,6 +15,7 @@ impl Migrate<'_> {
             if chosen.is_empty() {
                 return Ok(Vec::new());
             }
+            refuse_half_done(connection, &entries).await?;
             text::ensure_table(connection).await?;
             self.record_texts(connection, &entries).await?;
             revert(connection, &chosen).await?;
@@ -32,6 +33,18 @@ fn newer_than(entries: &[Entry], to: Option<i64>) -> Result<Vec<&Entry>, Migrati
         return Err(MigrationError::NotApplied(to));
     }
     Ok(applied.filter(|entry| entry.version > to).collect())
+}
+
+/// Fails where a script is half done that runs outside of a transaction. It stands on what would be reverted, and the next
+/// run would go on with it as if nothing had been.
+pub(super) async fn refuse_half_done(connection: &mut PgConnection, entries: &[Entry]) -> Result<(), MigrationError> {
+    let is_applied = |version| entries.iter().any(|entry| entry.version == version && entry.is_applied());
+    let begun = progress::all(connection).await?;
+    let Some((version, done)) = begun.into_iter().find(|(version, done)| *done > 0 && !is_applied(*version)) else {
+        return Ok(());
+    };
+    let file = entries.iter().find(|entry| entry.version == version).map(Entry::file);
+    Err(MigrationError::HalfDone { version, file: file.unwrap_or_else(|| version.to_string()), done })
 }
 
 /// Reverts these, newest first, by what was recorded of each; nothing happens unless something was recorded of all.

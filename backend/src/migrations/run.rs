@@ -7,7 +7,7 @@ use sqlx::PgConnection;
 use sqlx::migrate::{Migrate as _, Migration, Migrator};
 
 use super::error::MigrationError;
-use super::revert::revert;
+use super::revert::{refuse_half_done, revert};
 use super::status::{self, Entry, State, status};
 use super::{EMBEDDED, apply, bless, lock, sql, text};
 use crate::config::Config;
@@ -116,6 +116,9 @@ impl Migrate<'_> {
             wanted.into_iter().filter_map(|entry| Some((entry, self.up(entry.version)?))).collect();
         refuse_empty(&wanted)?;
         refuse_out_of_order(entries, &drafts)?;
+        if !drafts.is_empty() {
+            refuse_half_done(connection, entries).await?;
+        }
         Ok((drafts, wanted))
     }
 
@@ -151,6 +154,7 @@ impl Migrate<'_> {
             return Err(MigrationError::NothingToRedo(reason));
         };
         refuse_empty(&[(newest, migration)])?;
+        refuse_half_done(connection, &entries).await?;
         text::ensure_table(connection).await?;
         self.record_texts(connection, &entries).await?;
         revert(connection, &[newest]).await?;

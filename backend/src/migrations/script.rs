@@ -16,6 +16,8 @@ pub fn statements(script: &str) -> Vec<Statement<'_>> {
     let (mut found, mut start, mut at) = (Vec::new(), None, 0);
     // How deep the body of a function in SQL is nested, whose statements end with semicolons as well.
     let (mut words, mut depth) = (Vec::<&str>::new(), 0_usize);
+    // The actions of a rule stand in parentheses, and semicolons between them.
+    let mut parentheses = 0_usize;
     let mut close = |start: &mut Option<usize>, end: usize| {
         if let Some(start) = start.take() {
             let line = 1 + script[..start].matches('\n').count();
@@ -27,11 +29,16 @@ pub fn statements(script: &str) -> Vec<Statement<'_>> {
         let (length, kind) = piece(rest);
         match kind {
             Piece::Blank => {}
-            Piece::End if depth == 0 => {
+            Piece::End if depth == 0 && parentheses == 0 => {
                 close(&mut start, at);
                 words.clear();
             }
             Piece::End | Piece::Other => {
+                match rest.as_bytes()[0] {
+                    b'(' => parentheses += 1,
+                    b')' => parentheses = parentheses.saturating_sub(1),
+                    _ => {}
+                }
                 start.get_or_insert(at);
             }
             Piece::Word => {
@@ -102,6 +109,7 @@ fn quoted(text: &str, open: usize, has_escapes: bool) -> usize {
     while at < bytes.len() {
         match bytes[at] {
             b'\\' if has_escapes => at += 1,
+            b'\'' if has_escapes && bytes.get(at + 1) == Some(&b'\'') => at += 1,
             b'\'' => return at + 1,
             _ => {}
         }
@@ -134,17 +142,27 @@ impl<'s> Statement<'s> {
     }
 
     /// Whether it can be run in a transaction together with the note that it is done. What PostgreSQL refuses there
-    /// cannot, nor what begins or ends transactions itself.
+    /// cannot, nor what begins or ends transactions itself. Of a block or a procedure only the attempt tells.
     pub fn may_be_in_transaction(self) -> bool {
         let words = self.words();
-        let has = |word: &str| words.iter().any(|own| own == word);
+        let is = |place: usize, names: &[&str]| words.get(place).is_some_and(|word| names.contains(&word.as_str()));
+        // A column may have the name of what cannot be made in a transaction.
+        let object = if is(1, &["UNIQUE"]) { 2 } else { 1 };
+        let is_index = is(object, &["INDEX"]);
         let first = words.first().map_or("", String::as_str);
         match first {
-            "VACUUM" | "REINDEX" | "CLUSTER" | "CALL" | "DO" | "SET" | "RESET" | "DISCARD" => false,
-            "CREATE" | "DROP" => !has("CONCURRENTLY") && !has("DATABASE") && !has("TABLESPACE") && !has("SUBSCRIPTION"),
-            "ALTER" => !has("SYSTEM") && !has("CONCURRENTLY"),
+            "VACUUM" | "REINDEX" | "CLUSTER" | "SET" | "RESET" | "DISCARD" => false,
+            "CREATE" | "DROP" if is_index => words.get(object + 1).is_none_or(|word| word != "CONCURRENTLY"),
+            "CREATE" | "DROP" => !is(object, &["DATABASE", "TABLESPACE", "SUBSCRIPTION"]),
+            "ALTER" if is(object, &["SYSTEM", "DATABASE", "SUBSCRIPTION"]) => false,
+            "ALTER" => words.last().is_none_or(|word| word != "CONCURRENTLY"),
             _ => !self.controls_transactions(),
         }
+    }
+
+    /// Whether it is a block or a procedure, which may hold a COMMIT of its own.
+    pub fn is_procedural(self) -> bool {
+        matches!(self.words().first().map_or("", String::as_str), "DO" | "CALL")
     }
 
     /// Whether it begins or ends a transaction.
@@ -193,6 +211,11 @@ mod tests {
         assert_eq!(found.iter().map(|(line, _)| *line).collect::<Vec<_>>(), [2, 5]);
         assert_eq!(found[1].1, "DROP t");
         assert!(texts(" ;; -- nothing").is_empty());
+        for two in
+            ["SELECT E'it''s a\\'; b'; SELECT 2", "CREATE RULE r AS ON INSERT TO t DO ALSO (SELECT 1; SELECT (2)); X"]
+        {
+            assert_eq!(texts(two).len(), 2, "{two}");
+        }
         for endless in ["SELECT 'a", "SELECT $$a", "SELECT \"a", "SELECT 1 /* a", "SELECT E'\\", "ä 'ö", "$", "'"] {
             assert_eq!(texts(endless).len(), 1, "{endless}");
         }
@@ -208,9 +231,17 @@ mod tests {
     #[test]
     fn what_a_transaction_may_hold_is_told_by_the_first_words() {
         let may = |text: &str| statements(text)[0].may_be_in_transaction();
-        for text in
-            ["UPDATE t SET a = 'VACUUM'", "CREATE INDEX i ON t (a)", "ALTER TYPE e ADD VALUE 'x'", "DROP TABLE t"]
-        {
+        for text in [
+            "UPDATE t SET a = 'VACUUM'",
+            "CREATE INDEX i ON t (a)",
+            "ALTER TYPE e ADD VALUE 'x'",
+            "DROP TABLE t",
+            "CREATE TABLE t (database text, system int, subscription int)",
+            "CREATE UNIQUE INDEX i ON t (a) TABLESPACE x",
+            "ALTER TABLE t ADD COLUMN system int",
+            "DO $$ BEGIN END $$",
+            "CALL p()",
+        ] {
             assert!(may(text), "{text}");
         }
         for text in [
@@ -218,12 +249,14 @@ mod tests {
             "DROP INDEX CONCURRENTLY i",
             "REINDEX TABLE t",
             "VACUUM t",
-            "CALL p()",
             "BEGIN",
             "COMMIT",
             "SET lock_timeout = '1s'",
             "ALTER SYSTEM SET a = 1",
             "CREATE DATABASE d",
+            "CREATE UNIQUE INDEX CONCURRENTLY ON t (a)",
+            "ALTER DATABASE d SET TABLESPACE x",
+            "ALTER SUBSCRIPTION s REFRESH PUBLICATION",
             "ALTER TABLE t DETACH PARTITION p CONCURRENTLY",
         ] {
             assert!(!may(text), "{text}");

@@ -54,19 +54,21 @@ pub async fn up(connection: &mut PgConnection, version: i64) -> Result<Option<St
         .await
 }
 
-/// Records what a migration is made of.
+/// Records what a migration is made of. A way back that is recorded stays where its file has no statement now.
 pub async fn record(
     connection: &mut PgConnection,
     up: &Migration,
     down: Option<&Migration>,
 ) -> Result<(), sqlx::Error> {
+    let down = down.map(|down| down.sql.as_str()).filter(|down| sql::has_statement(down));
     sqlx::query(
         "INSERT INTO _migration_texts (version, up, down) VALUES ($1, $2, $3) \
-         ON CONFLICT (version) DO UPDATE SET up = excluded.up, down = excluded.down, recorded_at = now()",
+         ON CONFLICT (version) DO UPDATE SET up = excluded.up, \
+         down = coalesce(excluded.down, _migration_texts.down), recorded_at = now()",
     )
     .bind(up.version)
     .bind(up.sql.as_str())
-    .bind(down.map(|down| down.sql.as_str()))
+    .bind(down)
     .execute(connection)
     .await?;
     Ok(())

@@ -8,24 +8,27 @@ use std::time::Duration;
 use sqlx::{Executor as _, PgConnection};
 use tracing::warn;
 
-/// The limits of every migration that runs in a transaction, unless its own `SET LOCAL` says otherwise.
-const LIMITS: &str = "SET LOCAL lock_timeout = '3s'; SET LOCAL statement_timeout = '15min'";
+/// The timeouts of every script that runs in a transaction, unless its own `SET LOCAL` says otherwise.
+const TIMEOUTS: &str = "SET LOCAL lock_timeout = '3s'; SET LOCAL statement_timeout = '15min'";
 /// The pauses between attempts.
 const PAUSES: [Duration; 3] = [Duration::from_millis(500), Duration::from_secs(1), Duration::from_secs(2)];
 /// What PostgreSQL says where a lock was not got in time: `lock_not_available`.
 const NOT_GOT: &str = "55P03";
 
-/// Sets the limits for the transaction that has begun.
-pub async fn limit(transaction: &mut PgConnection) -> Result<(), sqlx::Error> {
-    transaction.execute(LIMITS).await?;
+/// Sets the timeouts of the transaction that has begun.
+pub async fn set_timeouts(transaction: &mut PgConnection) -> Result<(), sqlx::Error> {
+    transaction.execute(TIMEOUTS).await?;
     Ok(())
+}
+
+/// Whether a lock was not got in time.
+pub fn is_lock_timeout(error: &sqlx::Error) -> bool {
+    error.as_database_error().and_then(sqlx::error::DatabaseError::code).is_some_and(|code| code == NOT_GOT)
 }
 
 /// Whether it is worth another attempt, after so many: then the pause before it is over.
 pub async fn again(connection: &mut PgConnection, attempts: usize, error: &sqlx::Error, name: &str) -> bool {
-    let is_lock =
-        error.as_database_error().and_then(sqlx::error::DatabaseError::code).is_some_and(|code| code == NOT_GOT);
-    let Some(pause) = PAUSES.get(attempts).filter(|_| is_lock) else { return false };
+    let Some(pause) = PAUSES.get(attempts).filter(|_| is_lock_timeout(error)) else { return false };
     // Whoever it was may be gone by now; what is still under way is the likeliest.
     let others = others(connection).await.unwrap_or_default();
     warn!(

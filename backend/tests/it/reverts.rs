@@ -5,6 +5,7 @@ use sqlx::{Executor, PgConnection};
 use tokio::runtime::Runtime;
 
 use crate::migrations::{all_of, has_table, migrator, on_a_database, pairs, run, states};
+use crate::resume::wait_for;
 use crate::support::{Database, run as thunder, settings, text};
 
 const THREE: [(i64, &str, &str); 3] = [
@@ -122,6 +123,76 @@ fn what_was_applied_is_not_told_where_it_was_never_recorded() {
         assert_eq!(migrations::altered(connection, &known).await.unwrap()[0].recorded, None);
         all_of(&known).bless(connection, 1, None).await.unwrap();
         assert_eq!(states(connection, &known).await, [(1, State::Applied)]);
+    });
+}
+
+#[test]
+fn nothing_is_reverted_below_a_migration_that_is_half_done() {
+    on_a_database(async |connection| {
+        const FIRST: (i64, &str, &str) = (1, "CREATE TABLE a (id int);", "DROP TABLE a;");
+        let second = |last| (2, last, "-- none");
+        run(connection, &pairs(&[FIRST]), &[]).await.unwrap();
+        let index = "-- no-transaction\nCREATE INDEX CONCURRENTLY a_id ON a (id);\nSELECT 1 / 0;";
+        let known = pairs(&[FIRST, second(index)]);
+        run(connection, &known, &[]).await.unwrap_err();
+        let changed = pairs(&[(1, "CREATE TABLE a (id bigint);", FIRST.2), second(index)]);
+        let errors = [
+            all_of(&known).revert(connection, None).await.unwrap_err(),
+            all_of(&known).redo(connection).await.unwrap_err(),
+            run(connection, &changed, &[1]).await.unwrap_err(),
+            // Another branch does not know the half-done one.
+            all_of(&pairs(&[FIRST])).revert(connection, None).await.unwrap_err(),
+        ];
+        for error in errors {
+            assert!(matches!(error, MigrationError::HalfDone { version: 2, done: 1, .. }), "{error}");
+            assert!(error.to_string().contains("DELETE FROM _migration_progress WHERE version = 2"), "{error}");
+        }
+        let better = pairs(&[FIRST, second("-- no-transaction\nCREATE INDEX CONCURRENTLY a_id ON a (id);\nSELECT 1;")]);
+        run(connection, &better, &[]).await.unwrap();
+        assert!(has_table(connection, "a_id").await);
+    });
+}
+
+#[test]
+fn a_way_back_that_was_recorded_stays_where_its_file_holds_none() {
+    for (up, is_blessed) in [("CREATE TABLE a (id int);\r\n", false), ("CREATE TABLE a (id int); -- a\n", true)] {
+        on_a_database(async |connection| {
+            run(connection, &pairs(&[(1, "CREATE TABLE a (id int);\n", "DROP TABLE a;")]), &[]).await.unwrap();
+            let known = pairs(&[(1, up, "-- still to be written")]);
+            if is_blessed {
+                all_of(&known).bless(connection, 1, None).await.unwrap();
+            }
+            run(connection, &known, &[]).await.unwrap();
+            assert_eq!(all_of(&known).revert(connection, None).await.unwrap().len(), 1);
+            assert_eq!(tables(connection).await, [""; 0]);
+        });
+    }
+}
+
+#[test]
+fn a_way_back_has_the_timeouts_of_a_migration_and_is_tried_again() {
+    let runtime = Runtime::new().unwrap();
+    let database = Database::empty(&runtime);
+    runtime.block_on(async {
+        let (mut holder, mut connection) = (database.connect().await, database.connect().await);
+        holder.execute("CREATE TABLE told (timeouts text)").await.unwrap();
+        let down = "INSERT INTO told SELECT current_setting('lock_timeout') || ' ' || \
+                    current_setting('statement_timeout'); DROP TABLE a;";
+        let known = pairs(&[(1, "CREATE TABLE a (id int);", down)]);
+        run(&mut connection, &known, &[]).await.unwrap();
+        holder.execute("BEGIN; SELECT * FROM a").await.unwrap();
+        let release = async {
+            let waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted AND \
+                           database = (SELECT oid FROM pg_database WHERE datname = current_database())";
+            wait_for(&mut holder, waiting, 1).await;
+            wait_for(&mut holder, waiting, 0).await;
+            holder.execute("COMMIT").await.unwrap();
+        };
+        let known = all_of(&known);
+        let (reverted, ()) = tokio::join!(known.revert(&mut connection, None), release);
+        assert_eq!(reverted.unwrap().len(), 1);
+        let told: Vec<String> = sqlx::query_scalar("SELECT timeouts FROM told").fetch_all(&mut holder).await.unwrap();
+        assert_eq!(told, ["3s 15min"]);
     });
 }
 
