@@ -9,6 +9,7 @@ use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
+use crate::migrations;
 use crate::programs::{self, NewProgram, ProgramStatus};
 use crate::reports::{self, NewReport, ReportState};
 use crate::request::{Input, Json, Members, list, object, read, whole, word};
@@ -70,13 +71,13 @@ pub struct Seeded {
     pub reports: usize,
 }
 
-/// Another process adds demo data, and did for so many seconds.
+/// Another process still adds demo data after so many seconds.
 #[derive(Debug)]
 pub struct Busy(u64);
 
 impl std::fmt::Display for Busy {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "another process adds demo data, and did for {} s", self.0)
+        write!(f, "another process still adds demo data after {} s", self.0)
     }
 }
 
@@ -108,11 +109,14 @@ pub async fn run(connection: &mut PgConnection, lock_timeout: Duration) -> Resul
 
 /// Waits so long for another process that adds demo data. The lock is held until the transaction ends.
 async fn lock(connection: &mut PgConnection, timeout: Duration) -> Result<()> {
-    let limit = format!("SET LOCAL lock_timeout = {}", timeout.as_millis());
-    sqlx::raw_sql(AssertSqlSafe(limit)).execute(&mut *connection).await?;
+    // PostgreSQL takes 0 for ever.
+    let setting = format!("SET LOCAL lock_timeout = {}", timeout.as_millis().max(1));
+    sqlx::raw_sql(AssertSqlSafe(setting)).execute(&mut *connection).await?;
     let lock = sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(LOCK).execute(connection).await;
-    lock.map_err(|_| Busy(timeout.as_secs()))?;
-    Ok(())
+    match lock {
+        Err(error) if migrations::is_lock_timeout(&error) => Err(Busy(timeout.as_secs()).into()),
+        outcome => Ok(outcome.map(drop)?),
+    }
 }
 
 async fn add(connection: &mut PgConnection, seed: &Seed, now: OffsetDateTime) -> Result<usize> {

@@ -3,6 +3,7 @@ use std::time::Duration;
 use backend::seed::{self, Seeded};
 use serde_json::json;
 
+use crate::resume::wait_for;
 use crate::support::Server;
 
 const LIMIT: Duration = Duration::from_secs(30);
@@ -33,6 +34,28 @@ fn two_seeds_at_once_add_it_once() {
     });
     let added = [one.unwrap().programs, other.unwrap().programs];
     assert!(added.contains(&0) && added.iter().sum::<usize>() >= 5, "{added:?}");
+}
+
+#[test]
+fn only_another_seed_is_told_as_one_and_a_timeout_of_0_does_not_wait() {
+    let server = Server::start();
+    server.runtime.block_on(async {
+        let (mut holder, mut one) = (server.database.connect().await, server.database.connect().await);
+        let lock = "SELECT pg_advisory_lock(x'73656564'::bigint)";
+        sqlx::query(lock).execute(&mut holder).await.unwrap();
+        let error = seed::run(&mut one, Duration::ZERO).await.unwrap_err();
+        assert!(error.is::<seed::Busy>(), "{error}");
+        let pid: i32 = sqlx::query_scalar("SELECT pg_backend_pid()").fetch_one(&mut one).await.unwrap();
+        let cut = async {
+            let waiting = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted AND \
+                           database = (SELECT oid FROM pg_database WHERE datname = current_database())";
+            wait_for(&mut holder, waiting, 1).await;
+            sqlx::query("SELECT pg_terminate_backend($1)").bind(pid).execute(&mut holder).await.unwrap();
+        };
+        let (outcome, ()) = tokio::join!(seed::run(&mut one, LIMIT), cut);
+        let error = outcome.unwrap_err();
+        assert!(!error.is::<seed::Busy>(), "{error}");
+    });
 }
 
 /// How many of the reports were made for work on performance.
