@@ -3,7 +3,7 @@
 //! answer that is played.
 //!
 //! They need the CLI, so that only `cargo xtask ci ship` runs them.
-#![cfg(unix)]
+#![cfg(target_os = "linux")]
 
 mod deploys;
 #[path = "../../src/fixture/platform.rs"]
