@@ -35,12 +35,8 @@ Examples:
     Add(MigrateAdd),
     /// Record that the file of an applied migration was changed on purpose, after showing how
     Bless(MigrateBless),
-    /// Revert the newest migration with its down file as it was applied, then apply it again; its data is lost
-    Redo {
-        /// Do not ask
-        #[arg(short, long)]
-        yes: bool,
-    },
+    /// Revert the newest migration with its down file as it was applied, then apply it again, after a dump of what would be lost
+    Redo(MigrateRedo),
     /// Try the migrations on databases that are thrown away: up, down, up again, and the newest on one with rows
     Check(MigrateCheck),
     /// Find what a migration would do to a database that is in use
@@ -93,6 +89,16 @@ pub struct MigrateRevert {
     /// The newest that stays applied; 0 keeps none
     #[arg(long, value_name = "VERSION")]
     pub to: Option<u64>,
+    /// Do not ask
+    #[arg(short, long)]
+    pub yes: bool,
+    #[command(flatten)]
+    pub lock: Locked,
+}
+
+/// `migrate redo`
+#[derive(Debug, Args)]
+pub struct MigrateRedo {
     /// Do not ask
     #[arg(short, long)]
     pub yes: bool,

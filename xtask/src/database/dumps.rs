@@ -36,6 +36,9 @@ pub struct Manifest {
     pub migrations: Vec<u64>,
     /// What each table held; none where somebody wrote while it was dumped.
     pub tables: Option<BTreeMap<String, Table>>,
+    /// Whether that is every table, and not only those of the schema `public` without an underscore before their names.
+    #[serde(default)]
+    has_every_table: bool,
 }
 
 impl Manifest {
@@ -51,6 +54,7 @@ impl Manifest {
             database_bytes: before.bytes,
             migrations: before.migrations.clone(),
             tables: (before.tables == after.tables).then(|| before.tables.clone()),
+            has_every_table: true,
         }
     }
 
@@ -88,6 +92,15 @@ impl Manifest {
     pub fn counts_by_text(&self) -> bool {
         let is_by_hash = |table: &Table| table.checksum.starts_with("h:");
         self.tables.as_ref().is_some_and(|tables| !tables.values().any(is_by_hash))
+    }
+
+    /// What differs in a database that was made from the dump, a sentence each; nothing where no rows were counted.
+    pub fn differences(&self, restored: &Survey) -> Vec<String> {
+        let Some(tables) = &self.tables else { return Vec::new() };
+        let mut restored = restored.clone();
+        let was_counted = |name: &String| self.has_every_table || !name.starts_with('_') && !name.contains('.');
+        restored.tables.retain(|name, _| was_counted(name) || tables.contains_key(name));
+        restored.differences(tables)
     }
 
     /// How many rows it holds; none where that is not known.
@@ -233,6 +246,20 @@ mod tests {
         let names: Vec<String> =
             all(&project).iter().map(|(path, _)| path.file_stem().unwrap().to_string_lossy().into_owned()).collect();
         assert_eq!(names, expected);
+    }
+
+    #[test]
+    fn what_an_older_manifest_did_not_count_is_not_compared() {
+        let restored = |more: &str| Survey::parse(&format!("server\t15.18\t8000\ntable\ta\t2\t7\n{more}")).unwrap();
+        let manifest = Manifest::new("abc".to_owned(), 4, &survey(2), &survey(2));
+        let text = serde_json::to_string(&manifest).unwrap();
+        let older: Manifest = serde_json::from_str(&text.replace(",\"has_every_table\":true", "")).unwrap();
+        assert_ne!(older, manifest);
+        for more in ["table\tapp.notes\t1\t1\n", "table\t_notes\t1\t1\n"] {
+            assert_eq!(older.differences(&restored(more)), Vec::<String>::new());
+            assert_eq!(manifest.differences(&restored(more)).len(), 1, "{more}");
+        }
+        assert_eq!(older.differences(&restored("table\tb\t1\t1\n")).len(), 1);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The schema as text, which two databases and two commits can be compared by.
 
 use super::difference::{Line, difference};
+use super::sql;
 
 /// What the file in git begins with.
 const HEAD: &str = "\
@@ -13,8 +14,19 @@ const MOST_LINES: usize = 40;
 
 /// What `pg_dump --schema-only` says, without what differs from one server or run to the next.
 pub fn normalised(dump: &str) -> String {
-    let mut text = String::new();
-    for line in dump.lines().map(str::trim_end) {
+    let quoted = sql::quoted(dump);
+    let is_quoted = |place: usize| quoted.iter().any(|piece| piece.start < place && place < piece.end);
+    let (mut text, mut next) = (String::new(), 0);
+    for line in dump.split('\n') {
+        let start = next;
+        next += line.len() + 1;
+        let line = if is_quoted(start + line.len()) { line } else { line.trim_end() };
+        // What a function or a default says belongs to the schema, whatever it looks like.
+        if is_quoted(start) {
+            text.push_str(line);
+            text.push('\n');
+            continue;
+        }
         let is_noise = line == "--"
             || ["-- Name: ", "-- Dumped ", "-- PostgreSQL database dump", "\\restrict ", "\\unrestrict "]
                 .iter()
@@ -31,10 +43,27 @@ pub fn normalised(dump: &str) -> String {
     text
 }
 
-/// Whether a line sets a parameter, as `SET statement_timeout = 0;` at the head of a dump.
+/// The parameters that `pg_dump` sets: some depend on its version.
+const SETTINGS: [&str; 13] = [
+    "check_function_bodies",
+    "client_encoding",
+    "client_min_messages",
+    "default_table_access_method",
+    "default_tablespace",
+    "escape_string_warning",
+    "idle_in_transaction_session_timeout",
+    "lock_timeout",
+    "row_security",
+    "standard_conforming_strings",
+    "statement_timeout",
+    "transaction_timeout",
+    "xmloption",
+];
+
+/// Whether a line sets a parameter of the dump, as `SET statement_timeout = 0;` at its head.
 fn is_setting(line: &str) -> bool {
     let name = line.strip_prefix("SET ").and_then(|rest| rest.strip_suffix(';')?.split_once(" = "));
-    name.is_some_and(|(name, _)| name.chars().all(|letter| letter.is_ascii_lowercase() || letter == '_'))
+    name.is_some_and(|(name, _)| SETTINGS.contains(&name))
 }
 
 /// The file in git for a schema.
@@ -82,6 +111,12 @@ mod tests {
         let body =
             "CREATE FUNCTION f() RETURNS void\n    SET search_path TO 'x'\n    AS $$\n-- why\nSET LOCAL a.b = 1;\n$$;";
         assert_eq!(normalised(body), body);
+        for quote in ["$$", "$_$", "'"] {
+            let body = format!(
+                "CREATE FUNCTION f() RETURNS void\n    AS {quote}\n\n\n--\nSET x = 1;\nSET lock_timeout = 0;\n-- Name: a\n{quote};"
+            );
+            assert_eq!(normalised(&format!("{DUMP}\n{body}")).split_once("\n\n").unwrap().1, body);
+        }
     }
 
     #[test]

@@ -69,21 +69,36 @@ impl Statement {
 /// The statements of a script, in order. What cannot be read to its end, such as a string without one, is part of the
 /// last statement.
 pub fn statements(script: &str) -> Vec<Statement> {
-    let mut reader = Reader { script, at: 0, line: 1, found: Vec::new(), open: Statement::default() };
-    while reader.step() {}
-    reader.close(script.len());
-    reader.found
+    Reader::to_end(script).found
 }
 
+/// The bytes of each string and quoted name, with its quotes.
+pub fn quoted(script: &str) -> Vec<Range<usize>> {
+    Reader::to_end(script).quoted
+}
+
+#[derive(Default)]
 struct Reader<'s> {
     script: &'s str,
     at: usize,
     line: usize,
     found: Vec<Statement>,
     open: Statement,
+    quoted: Vec<Range<usize>>,
+    /// How deep the body of a function in SQL is nested, whose statements end with semicolons as well.
+    body: usize,
+    /// How many brackets are open: the actions of a rule have semicolons between them.
+    brackets: usize,
 }
 
-impl Reader<'_> {
+impl<'s> Reader<'s> {
+    fn to_end(script: &'s str) -> Self {
+        let mut reader = Self { script, line: 1, ..Self::default() };
+        while reader.step() {}
+        reader.close(script.len());
+        reader
+    }
+
     fn rest(&self) -> &str {
         &self.script[self.at..]
     }
@@ -102,6 +117,7 @@ impl Reader<'_> {
 
     fn close(&mut self, end: usize) {
         let mut statement = std::mem::take(&mut self.open);
+        (self.body, self.brackets) = (0, 0);
         if let Some((start, _)) = statement.tokens.first() {
             statement.last_line = self.line;
             statement.bytes = *start..end;
@@ -116,8 +132,22 @@ impl Reader<'_> {
                 self.open.first_line = self.line;
             }
         }
+        let is_quoted = matches!(token, Token::Text(_)) || self.rest().starts_with('"');
+        self.quoted.extend(is_quoted.then(|| self.at..(self.at + bytes).min(self.script.len())));
         self.open.tokens.push((self.at, token));
         self.advance(bytes);
+    }
+
+    /// Counts how deep a word leads into the body of a function in SQL, or out of it.
+    fn count_body(&mut self, word: &str) {
+        let is_body = word == "ATOMIC"
+            && self.open.begins(&["CREATE"])
+            && self.open.tokens.last().and_then(|(_, token)| token.word()) == Some("BEGIN");
+        if is_body || self.body > 0 && word == "CASE" {
+            self.body += 1;
+        } else if word == "END" {
+            self.body = self.body.saturating_sub(1);
+        }
     }
 
     fn comment(&mut self, bytes: usize) {
@@ -140,7 +170,7 @@ impl Reader<'_> {
             self.comment(self.to(0, "\n"));
         } else if rest.starts_with("/*") {
             self.comment(block_comment(rest));
-        } else if first == ';' {
+        } else if first == ';' && self.body == 0 && self.brackets == 0 {
             let end = self.at;
             self.advance(1);
             self.close(end);
@@ -160,8 +190,14 @@ impl Reader<'_> {
             let is_end = |letter: char| !(letter.is_alphanumeric() || matches!(letter, '_' | '$'));
             let length = rest.find(is_end).unwrap_or(rest.len());
             let word = rest[..length].to_uppercase();
+            self.count_body(&word);
             self.push(Token::Word(word), length);
         } else {
+            match first {
+                '(' => self.brackets += 1,
+                ')' => self.brackets = self.brackets.saturating_sub(1),
+                _ => {}
+            }
             self.push(Token::Mark(first), first.len_utf8());
         }
         true
@@ -233,6 +269,22 @@ mod tests {
     fn a_semicolon_ends_a_statement_unless_it_stands_in_something() {
         let script = "SELECT 'a;b', E'c\\';d', \"e;f\", $$g;h$$, $x$ $$; $x$ /* i; /* j; */ */ -- k;\n; DROP TABLE t";
         assert_eq!(words(script), [vec!["SELECT", "e;f"], vec!["DROP", "TABLE", "T"]]);
+    }
+
+    #[test]
+    fn the_body_of_a_function_in_sql_and_the_actions_of_a_rule_are_part_of_their_statement() {
+        let script = "CREATE FUNCTION f() RETURNS int LANGUAGE sql\nBEGIN ATOMIC\n SELECT CASE WHEN true THEN 1 END;\n \
+                      SELECT 2;\nEND;\nSELECT f();\nBEGIN;\nSELECT 1;\nEND;\n\
+                      CREATE RULE r AS ON INSERT TO t DO ALSO (SELECT 1; SELECT 2);\nSELECT 3);\nSELECT 4;";
+        let lines: Vec<usize> = statements(script).iter().map(|one| one.line).collect();
+        assert_eq!(lines, [1, 6, 7, 8, 9, 10, 11, 12]);
+    }
+
+    #[test]
+    fn strings_and_quoted_names_are_told_with_their_quotes() {
+        let script = "SELECT 'a', E'\\'' -- 'no'\n, \"b\", $$c$$, $x$d$x$ /* 'no' */; SELECT 'e";
+        let texts: Vec<&str> = quoted(script).into_iter().map(|bytes| &script[bytes]).collect();
+        assert_eq!(texts, ["'a'", "E'\\''", "\"b\"", "$$c$$", "$x$d$x$", "'e"]);
     }
 
     #[test]

@@ -24,8 +24,16 @@ const HAS_HASH: &str = "NOT EXISTS (SELECT FROM pg_attribute a JOIN pg_type y ON
     (y.typcategory IN ('N', 'S', 'B', 'D', 'T', 'E', 'I') AND y.typname <> 'money' OR \
     y.typname IN ('uuid', 'jsonb', 'bytea')))";
 
-/// Asks for everything that a [`Survey`] holds. Tables of the migrator, whose names begin with an underscore, hold times
-/// that differ from one database to the next. `only_text` is for manifests of dumps that were counted by text alone.
+/// Which tables are the product's: the condition on `pg_class c` and `pg_namespace n`. Those of the migrator hold times that
+/// differ from one database to the next.
+pub const OWN_TABLES: &str = "NOT starts_with(n.nspname, 'pg_') AND n.nspname <> 'information_schema' \
+    AND NOT (n.nspname = 'public' AND c.relname IN ('_sqlx_migrations', '_migration_progress', '_migration_texts'))";
+
+/// What such a table is called: with its schema, unless that is `public`.
+pub const TABLE_NAME: &str =
+    "CASE n.nspname WHEN 'public' THEN c.relname::text ELSE format('%I.%I', n.nspname, c.relname) END";
+
+/// Asks for everything that a [`Survey`] holds. `only_text` is for manifests of dumps that were counted by text alone.
 pub fn script(only_text: bool) -> String {
     let sum = if only_text {
         format!("'{BY_TEXT}'")
@@ -37,10 +45,10 @@ pub fn script(only_text: bool) -> String {
 SELECT 'SELECT ''migration'', version FROM _sqlx_migrations ORDER BY version'
 WHERE to_regclass('_sqlx_migrations') IS NOT NULL
 \gexec
-SELECT format('SELECT ''table'', %L, count(*), %s FROM %I.%I t', c.relname, {sum}, n.nspname, c.relname)
+SELECT format('SELECT ''table'', %L, count(*), %s FROM %I.%I t', {TABLE_NAME}, {sum}, n.nspname, c.relname)
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-WHERE c.relkind IN ('r', 'p') AND n.nspname = 'public' AND NOT starts_with(c.relname, '_')
-ORDER BY c.relname
+WHERE c.relkind IN ('r', 'p') AND {OWN_TABLES}
+ORDER BY n.nspname, c.relname
 \gexec
 "
     )
@@ -96,7 +104,7 @@ pub struct Survey {
     pub bytes: u64,
     /// The versions of the migrations that are applied, in order.
     pub migrations: Vec<u64>,
-    /// Each table of the schema `public`, by its name.
+    /// Each table, by its name; one that is not in the schema `public` has that of its schema before it.
     pub tables: BTreeMap<String, Table>,
 }
 
@@ -181,6 +189,14 @@ mod tests {
     fn tables_are_summed_by_their_hash_unless_only_their_text_is_wanted() {
         assert!(script(false).contains("hash_record_extended") && script(false).contains("md5"));
         assert!(!script(true).contains("hash_record_extended") && script(true).contains("md5"));
+    }
+
+    #[test]
+    fn only_the_tables_of_the_server_and_of_the_migrator_are_left_out() {
+        for script in [script(false), script(true)] {
+            assert!(!script.contains("n.nspname = 'public' AND NOT") && !script.contains("c.relname, '_'"), "{script}");
+            assert!(script.contains("format('%I.%I', n.nspname, c.relname)"), "{script}");
+        }
     }
 
     #[test]

@@ -98,9 +98,10 @@ impl Target<'_> {
     /// Puts a database in the place of the one that the backend uses, which is kept as [`before`]: both at once, or
     /// neither. Whoever is connected is disconnected, and finds the new one.
     pub fn swap(&self, new: &str) -> Result<Step> {
-        let renames = [(DATABASE, before()), (new, DATABASE.to_owned())];
-        let renames = renames.each_ref().map(|(from, to)| (*from, to.as_str()));
-        let statements = [drop_statement(&before()), rename_statement(&renames)];
+        let (before, old) = (before(), format!("{}_old", before()));
+        let renames = [(before.as_str(), old.as_str()), (DATABASE, before.as_str()), (new, DATABASE)];
+        // The one before goes only when another has taken its place.
+        let statements = [drop_statement(&old), rename_statement(&renames), drop_statement(&old)];
         Ok(self.change(format!("put {new} in the place of {DATABASE}"), &statements)?.indivisible())
     }
 
@@ -147,7 +148,11 @@ fn drop_statement(database: &str) -> String {
 fn rename_statement(renames: &[(&str, &str)]) -> String {
     let rename = |(from, to): &(&str, &str)| {
         let statement = format!("ALTER DATABASE {} RENAME TO {}", identifier(from), identifier(to));
-        format!("EXECUTE {}; ", literal(&statement))
+        let rename = format!("EXECUTE {}; ", literal(&statement));
+        // There is none before the first time.
+        let is_optional = *from == before() && *to != DATABASE;
+        let exists = format!("EXISTS (SELECT FROM pg_database WHERE datname = {})", literal(from));
+        if is_optional { format!("IF {exists} THEN {rename}END IF; ") } else { rename }
     };
     let names = renames.iter().map(|(from, _)| literal(from)).collect::<Vec<_>>().join(", ");
     format!(
@@ -157,4 +162,24 @@ fn rename_statement(renames: &[(&str, &str)]) -> String {
          EXCEPTION WHEN object_in_use THEN IF attempt = 5 THEN RAISE; END IF; END; END LOOP; END $swap$",
         renames.iter().map(rename).collect::<String>(),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_database_before_is_there_until_another_has_its_name() {
+        let client = |words: &[String]| Ok(Step::new("x", "psql").args(words));
+        let program = |_: &str| -> Result<Program> { anyhow::bail!("no program is needed") };
+        let target = Target { client: Box::new(client), program: Box::new(program) };
+        let said = target.swap("new").unwrap().to_string();
+        let place = |words: &str| said.find(words).unwrap_or_else(|| panic!("{words} is not in {said}"));
+        let (before, old) = (identifier(&before()), identifier(&format!("{}_old", before())));
+        assert!(!said.contains(&format!("DROP DATABASE IF EXISTS {before}")), "{said}");
+        let (aside, kept) = (format!("{before} RENAME TO {old}"), format!("RENAME TO {before}"));
+        assert!(place(&aside) < place(&kept) && place(&kept) < place("\"new\" RENAME TO"), "{said}");
+        assert!(said.rfind(&format!("DROP DATABASE IF EXISTS {old}")) > said.find("END $swap$"), "{said}");
+        assert!(!target.exchange().unwrap().to_string().contains("IF EXISTS"), "an exchange needs both");
+    }
 }

@@ -10,19 +10,23 @@ use serde::Serialize;
 use super::lint::rules::is_refused_in_transaction;
 use super::migrations::Migration;
 use super::sql::{self, Statement};
+use super::survey::{OWN_TABLES, TABLE_NAME};
 
 /// What is known of the tables before anything runs. Those that the migration makes are not among them: nobody uses them
 /// yet.
-const BEFORE: &str = r"
+fn before() -> String {
+    format!(
+        r"
 SET client_min_messages = warning;
 CREATE TEMPORARY TABLE _trace AS
-SELECT c.oid, c.relname::text AS name, c.relfilenode, 0::bigint AS scans, 0::bigint AS writes,
+SELECT c.oid, {TABLE_NAME} AS name, c.relfilenode, 0::bigint AS scans, 0::bigint AS writes,
     (xpath('/row/c/text()', query_to_xml(format('SELECT count(*) AS c FROM %I.%I', n.nspname, c.relname), false, true, '')))
         [1]::text::bigint AS rows
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-WHERE n.nspname = 'public' AND c.relkind IN ('r', 'm', 'p') AND NOT starts_with(c.relname, '_')
-    AND (c.relkind <> 'm' OR c.relispopulated);
-";
+WHERE c.relkind IN ('r', 'm', 'p') AND {OWN_TABLES} AND (c.relkind <> 'm' OR c.relispopulated);
+"
+    )
+}
 
 /// What the counters say before a transaction's first statement.
 const COUNTERS: &str = r"
@@ -102,7 +106,7 @@ pub struct Observation {
 pub fn script(migration: &Migration) -> String {
     let statements = sql::statements(&migration.text);
     let is_whole = !migration.is_without_transaction();
-    let mut script = BEFORE.to_owned();
+    let mut script = before();
     let begin = format!("BEGIN;{COUNTERS}");
     if is_whole {
         script.push_str(&begin);

@@ -12,7 +12,7 @@ use crate::cli::{DbCommand, DbDrill, DbDump, DbReset, Locked};
 use crate::context::Context;
 use crate::database::dumps::{Manifest, all, folder, is_taken, named, new_path};
 use crate::database::reset::Template;
-use crate::database::restore::drill as phases_of_drill;
+use crate::database::restore::{NOT_COMPARED, drill as phases_of_drill};
 use crate::database::survey::Survey;
 use crate::database::target::{Target, before};
 use crate::database::{dump, migrations};
@@ -111,8 +111,11 @@ fn drill(context: &Context, arguments: &DbDrill) -> Result<u8> {
     build(context, &stack)?;
     Rollout::new(phases)?.run(context)?;
     if !context.dry_run {
-        let rows = manifest.rows().map_or_else(String::new, |rows| format!(" and holds {rows} rows"));
-        context.terminal.note(format!("{} can be restored{rows}", context.project.relative(&path)));
+        let dump = context.project.relative(&path);
+        match manifest.rows() {
+            Some(rows) => context.terminal.note(format!("{dump} can be restored and holds {rows} rows")),
+            None => context.terminal.warn(format!("{dump} can be restored; {NOT_COMPARED}")),
+        }
     }
     Ok(0)
 }

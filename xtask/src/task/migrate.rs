@@ -30,7 +30,7 @@ pub fn run(context: &Context, command: Option<&MigrateCommand>) -> Result<u8> {
         Some(MigrateCommand::Bless(arguments)) => bless::run(context, arguments),
         Some(MigrateCommand::Check(arguments)) => check::run(context, arguments),
         Some(MigrateCommand::Lint(arguments)) => lint::run(context, arguments),
-        Some(MigrateCommand::Redo { yes }) => redo(context, *yes),
+        Some(MigrateCommand::Redo(arguments)) => revert::redo(context, arguments),
         Some(MigrateCommand::Revert(arguments)) => revert::run(context, arguments),
         Some(MigrateCommand::Status(arguments)) => status::run(context, arguments.json),
     }
@@ -59,14 +59,6 @@ fn show_pending(context: &Context, program: &Program) -> Result<()> {
         context.terminal.data(migration.text.trim_end())?;
     }
     Ok(())
-}
-
-fn redo(context: &Context, yes: bool) -> Result<u8> {
-    let (program, build) = Stack::open(context)?.program(&[Service::Postgres])?;
-    if !yes && !context.dry_run {
-        context.confirm("Revert the newest migration, and lose what is in its tables and columns?", "--yes")?;
-    }
-    forward(context, &build, &program.redo_migration(foundation::MIGRATION_TIMEOUT))
 }
 
 /// Builds the backend's program, because migrations are compiled into it, and passes on what it says.

@@ -161,6 +161,28 @@ fn a_reset_saves_what_would_be_lost_and_nothing_else() {
 }
 
 #[test]
+fn what_is_in_another_schema_or_begins_with_an_underscore_is_saved_as_well() {
+    let checkout = up();
+    checkout.xtask(&["db", "reset", "--seed"]).expect(0);
+    for (make, table) in [
+        ("CREATE SCHEMA app; CREATE TABLE app.notes (id int)", "app.notes"),
+        ("CREATE TABLE _notes (id int)", "_notes"),
+    ] {
+        sql(&checkout, &format!("{make}; INSERT INTO {table} VALUES (1)"));
+        checkout.xtask(&["db", "reset", "--seed"]).expect(9).says(&["--yes"]);
+        let dump = printed(&checkout.xtask(&["db", "reset", "--seed", "--yes"]).expect(0).stdout);
+        assert!(checkout.read(&format!("{dump}.json")).contains(table));
+        checkout.xtask(&["db", "restore", &dump, "--yes"]).expect(0).says(&["every table is as it was dumped"]);
+        assert_eq!(sql(&checkout, &format!("SELECT count(*) FROM {table}")), "1");
+        checkout.xtask(&["db", "reset", "--seed", "--yes"]).expect(0);
+    }
+    sql(&checkout, "UPDATE programs SET name = 'mine'");
+    let dump = printed(&checkout.xtask(&["migrate", "redo", "--yes"]).expect(0).stdout);
+    checkout.xtask(&["db", "drill", &dump]).expect(0).says(&["can be restored"]);
+    checkout.xtask(&["migrate", "status"]).expect(0);
+}
+
+#[test]
 fn the_database_that_was_replaced_last_comes_back_and_goes_again() {
     let checkout = up();
     checkout.xtask(&["db", "restore", "--before", "--yes"]).expect(1).says(&["there is no thunder_before", "db dumps"]);

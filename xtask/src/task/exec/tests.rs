@@ -127,24 +127,11 @@ fn the_programs_words_and_its_exit_code_are_passed_on() {
         (["smoke", "--json"].as_slice(), "compose exec smoke --url http://127.0.0.1:3000 --json"),
         (&["migrate"], "compose exec backend migrate run"),
         (&["migrate", "status", "--json"], "compose exec backend migrate status --json"),
-        (&["migrate", "redo", "--yes"], "compose exec backend migrate redo"),
     ] {
         fixture.runner.on(command, fails(5, ""));
         fixture.xtask(words).expect(5);
         assert!(fixture.runner.was_asked(command), "{words:?}: {:?}", fixture.runner.asked());
     }
-}
-
-#[test]
-fn the_newest_migration_is_reverted_only_where_somebody_says_so() {
-    let (mut fixture, _daemon) = in_containers(&["up"]);
-    let redo = "compose exec backend migrate redo";
-    for typed in [None, Some("n\n")] {
-        fixture.xtask_answered(&["migrate", "redo"], typed).expect(9);
-        assert!(!fixture.runner.was_asked(redo), "{typed:?}");
-    }
-    fixture.xtask_answered(&["migrate", "redo"], Some("y\n")).expect(0).says(&["and lose what is in its tables"]);
-    assert!(fixture.runner.was_asked(redo));
 }
 
 #[test]

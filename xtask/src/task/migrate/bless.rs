@@ -47,7 +47,7 @@ pub fn run(context: &Context, arguments: &MigrateBless) -> Result<u8> {
     if let Some(version) = arguments.version {
         chosen.retain(|one| one.version == version);
         if chosen.is_empty() {
-            let what = format!("{version} is not applied in another form than its file has");
+            let what = format!("{version} is not altered: its file is the one that was applied");
             return Err(Failure::new(Exit::Failed, what).hint("cargo xtask migrate status").into());
         }
     }

@@ -1,9 +1,9 @@
-//! `migrate revert`: migrations taken back, after what they hold was saved.
+//! `migrate revert` and `migrate redo`: migrations taken back, after what they hold was saved.
 
 use anyhow::Result;
 
 use super::status::{self, Entry};
-use crate::cli::MigrateRevert;
+use crate::cli::{Locked, MigrateRedo, MigrateRevert};
 use crate::context::Context;
 use crate::database::reset::Template;
 use crate::database::survey::Survey;
@@ -17,13 +17,34 @@ use crate::stack::service::Service;
 use crate::stack::{Stack, foundation};
 use crate::task::db;
 
+/// What is done to which migrations.
+#[derive(Clone, Copy)]
+enum Change {
+    /// All that are newer than that one are reverted; only the newest, if none is named.
+    Revert(Option<u64>),
+    /// The newest is reverted and applied again.
+    Redo,
+}
+
 /// Reverts what was asked for, newest first.
 pub fn run(context: &Context, arguments: &MigrateRevert) -> Result<u8> {
-    let lock = db::lock(context, &arguments.lock)?;
+    change(context, Change::Revert(arguments.to), arguments.yes, &arguments.lock)
+}
+
+/// Reverts the newest and applies it again.
+pub fn redo(context: &Context, arguments: &MigrateRedo) -> Result<u8> {
+    change(context, Change::Redo, arguments.yes, &arguments.lock)
+}
+
+fn change(context: &Context, change: Change, yes: bool, lock: &Locked) -> Result<u8> {
+    let lock = db::lock(context, lock)?;
     let stack = Stack::open_locked(context, lock.as_ref())?;
     let target = db::ready(context, &stack)?;
     let (program, build) = stack.program(&[Service::Postgres])?;
-    let step = program.revert_migrations(foundation::MIGRATION_TIMEOUT, arguments.to);
+    let (step, to) = match change {
+        Change::Revert(to) => (program.revert_migrations(foundation::MIGRATION_TIMEOUT, to), to),
+        Change::Redo => (program.redo_migration(foundation::MIGRATION_TIMEOUT), None),
+    };
     let path = dumps::new_path(&context.project);
     if context.dry_run {
         build.print(&context.terminal)?;
@@ -33,14 +54,14 @@ pub fn run(context: &Context, arguments: &MigrateRevert) -> Result<u8> {
     }
     build.run(context).result?;
     let entries = status::ask(context, &program.migration_status(true))?.entries;
-    let chosen = newer_than(&entries, arguments.to)?;
+    let chosen = newer_than(&entries, to)?;
     if chosen.is_empty() {
         context.terminal.note("nothing to revert");
         return Ok(0);
     }
     let holds = db::ask_survey(context, &target, DATABASE)?;
     let is_worth_saving = holds.rows() > 0 && !is_seed(context, &target, &holds)?;
-    if !arguments.yes {
+    if !yes {
         for entry in &chosen {
             context.terminal.note(format!("  {} {}", entry.version, entry.name));
         }
@@ -51,9 +72,9 @@ pub fn run(context: &Context, arguments: &MigrateRevert) -> Result<u8> {
         db::tell(context, &path)?;
     }
     let outcome = context.runner.forward(&step, &CancelToken::on(&context.interrupt));
-    let left = "each migration is reverted as a whole or not at all";
+    let left = "each migration is reverted as a whole or not at all, unless it runs outside of a transaction";
     let code = when_interrupted(outcome, left, "cargo xtask migrate status")?;
-    if code == 0 {
+    if code == 0 && matches!(change, Change::Revert(_)) {
         context.terminal.next("cargo xtask migrate, which applies them again: a backend that runs may need them");
     }
     Ok(code)

@@ -47,7 +47,8 @@ fn stack(rows: u64) -> (Fixture, Daemon) {
         .on("migrate status", status(&applied))
         .on("exec postgres psql --dbname=postgres", says(&format!("{DATABASE}\n")))
         .on(&format!("exec postgres psql --dbname={DATABASE}"), holds(rows))
-        .on("migrate revert", says("reverted it\n"));
+        .on("migrate revert", says("reverted it\n"))
+        .on("migrate redo", says("applied it again\n"));
     (fixture, daemon)
 }
 
@@ -72,11 +73,30 @@ fn what_would_be_lost_is_asked_for_and_saved_before_anything_is_reverted() {
 }
 
 #[test]
+fn what_would_be_lost_is_asked_for_and_saved_before_the_newest_is_applied_again() {
+    let (mut fixture, _daemon) = stack(3);
+    for typed in [None, Some("n\n")] {
+        fixture.xtask_answered(&["migrate", "redo"], typed).expect(9).says(&[&format!("{C} x")]);
+        assert!(!fixture.runner.was_asked("pg_dump") && !fixture.runner.was_asked("migrate redo"));
+    }
+    let ran = fixture.xtask_answered(&["migrate", "redo"], Some("y\n")).expect(0);
+    assert!(ran.stderr.contains("and lose what is in its tables and columns? A dump is made first."), "{}", ran.stderr);
+    assert!(ran.stdout.starts_with("dumps/"), "{}", ran.stdout);
+    let asked = fixture.runner.asked();
+    let place = |word: &str| asked.iter().position(|command| command.contains(word)).unwrap();
+    assert!(place("pg_dump") < place("migrate redo"), "{asked:?}");
+    fixture.runner.on("migrate redo", fails(5, ""));
+    fixture.xtask(&["migrate", "redo", "--yes"]).expect(5);
+}
+
+#[test]
 fn without_a_dump_nothing_is_reverted() {
     let (mut fixture, _daemon) = stack(3);
     fixture.runner.on("exec postgres pg_dump", fails(1, "pg_dump: error: no luck"));
-    fixture.xtask(&["migrate", "revert", "--yes"]).expect(1).says(&["no luck"]);
-    assert!(!fixture.runner.was_asked("migrate revert"), "{:?}", fixture.runner.asked());
+    for word in ["revert", "redo"] {
+        fixture.xtask(&["migrate", word, "--yes"]).expect(1).says(&["no luck"]);
+        assert!(!fixture.runner.was_asked(&format!("migrate {word}")), "{:?}", fixture.runner.asked());
+    }
 }
 
 #[test]
@@ -135,7 +155,10 @@ fn an_edit_is_shown_and_asked_about_before_it_is_recorded() {
     }
     fixture.xtask_answered(&["migrate", "bless", &B.to_string()], Some("y\n")).expect(0);
     assert!(fixture.runner.was_asked(&format!("migrate bless {B} --checksum bbbb")), "{:?}", fixture.runner.asked());
-    fixture.xtask(&["migrate", "bless", "7", "--yes"]).expect(1).says(&["7 is not applied in another form"]);
+    fixture
+        .xtask(&["migrate", "bless", "7", "--yes"])
+        .expect(1)
+        .says(&["7 is not altered: its file is the one that was applied"]);
 }
 
 #[test]
