@@ -10,6 +10,9 @@ use crate::runner::Output;
 use crate::step::Step;
 use crate::tool::git;
 
+/// What git calls the commit that is checked out.
+const HEAD: &str = "HEAD";
+
 /// The commit that is checked out, with `-dirty` where files differ from it.
 pub fn commit(context: &Context) -> String {
     let root = context.project.root();
@@ -22,7 +25,7 @@ pub fn commit(context: &Context) -> String {
 /// The versions of the migrations that are in no commit: they may still change. None where git does not answer.
 pub fn drafts(context: &Context) -> Vec<String> {
     let root = context.project.root();
-    match context.runner.read(&git::committed_files(root, MIGRATIONS)) {
+    match context.runner.read(&git::files_of(root, HEAD, MIGRATIONS)) {
         Ok(output) if output.is_success() => drafts_beside(root, &versions(output.stdout.lines())).unwrap_or_default(),
         _ => Vec::new(),
     }
@@ -40,7 +43,15 @@ pub fn drafts_beside(root: &Path, committed: &[String]) -> Result<Vec<String>> {
 
 /// The versions of the committed migrations; none where git does not answer.
 pub fn committed_migrations(context: &Context) -> Option<Vec<String>> {
-    let output = context.runner.read(&git::committed_files(context.project.root(), MIGRATIONS)).ok()?;
+    migrations_at(context, HEAD)
+}
+
+/// The versions of the migrations that a commit has; none where git does not know it.
+pub fn migrations_at(context: &Context, commit: &str) -> Option<Vec<String>> {
+    // A hash may come from a server, and one that begins with a dash would be an option.
+    let is_name = commit.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    let output = is_name.then(|| context.runner.read(&git::files_of(context.project.root(), commit, MIGRATIONS)));
+    let output = output?.ok()?;
     output.is_success().then(|| versions(output.stdout.lines()))
 }
 
@@ -98,6 +109,11 @@ mod tests {
         let fixture = migrations(crate::runner::fails(128, "fatal: not a git repository"));
         assert_eq!(drafts(&fixture.context), [""; 0], "what may have been applied elsewhere is no draft");
         assert_eq!(committed_migrations(&fixture.context), None);
+        let fixture = migrations(says(first));
+        for commit in ["--output=x", "a b", "../x"] {
+            assert_eq!(migrations_at(&fixture.context, commit), None);
+        }
+        assert_eq!(fixture.runner.asked(), [""; 0], "what is no name of a commit is no argument");
         let fixture = crate::fixture::Fixture::new(&[]);
         assert_eq!(drafts(&fixture.context), [""; 0]);
         assert_eq!(committed_migrations(&fixture.context), None);

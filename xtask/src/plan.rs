@@ -9,6 +9,7 @@ mod rollout;
 #[cfg(test)]
 mod tests;
 
+use crate::context::Context;
 use crate::terminal::{FAINT, STRONG, Terminal};
 
 pub use self::action::{Access, Action, Await, Folder, Probe, ServiceProcess, Unready, Write};
@@ -67,7 +68,12 @@ impl Plan {
         self.print_lanes(terminal, true)
     }
 
-    /// The same below a heading of its own, which says what a single lane is about.
+    /// Prints what would be done in a dry run, and does it otherwise.
+    pub fn run_or_print(&self, context: &Context) -> anyhow::Result<()> {
+        if context.dry_run { self.print(&context.terminal) } else { self.run(context).result }
+    }
+
+    /// The same as [`Plan::print`] below a heading of its own, which says what a single lane is about.
     pub fn print_phase(&self, terminal: &Terminal) -> anyhow::Result<()> {
         self.print_lanes(terminal, self.lanes.len() > 1)
     }

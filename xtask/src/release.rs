@@ -41,9 +41,8 @@ use crate::product::DEPLOY_LOCK;
 use crate::project::fnv1a;
 use crate::runner;
 use crate::settings as local_settings;
-use crate::tool::backend::Variable;
 use crate::tool::git;
-use crate::tool::railway::{PASSED_ON, Railway, TOKENS};
+use crate::tool::railway::{Railway, TOKENS};
 
 use self::declaration::Declaration;
 use self::ledger::Ledger;
@@ -144,8 +143,6 @@ pub struct Release {
     seconds: Mutex<BTreeMap<String, u64>>,
     /// When it began, in seconds since 1970.
     began: u64,
-    /// How this machine reaches others.
-    network: Vec<Variable>,
 }
 
 impl Release {
@@ -154,14 +151,7 @@ impl Release {
         let railway = railway(context)?;
         let root = context.project.root();
         let subject = context.runner.read(&git::subject(root)).unwrap_or_default().stdout.trim().to_owned();
-        let declaration = Declaration::load(&context.project).map_err(|error| match error.downcast::<Failure>() {
-            Ok(failure) => {
-                let evidence: Vec<String> = failure.evidence().to_vec();
-                if evidence.is_empty() { vec![failure.to_string()] } else { evidence }
-            }
-            Err(error) => vec![format!("{error:#}")],
-        });
-        let declaration = declaration.map_err(|problems| {
+        let declaration = Declaration::load(&context.project).map_err(|problems| {
             let place = |problem: String| Finding::new(Exit::Missing, format!("{}: {problem}", declaration::FILE));
             problems.into_iter().map(place).collect()
         });
@@ -181,14 +171,6 @@ impl Release {
             settings_begun: AtomicBool::new(false),
             seconds: Mutex::default(),
             began: lock::now(),
-            network: PASSED_ON
-                .into_iter()
-                .filter_map(|name| {
-                    let value = context.variable(name)?;
-                    // The address of a proxy may have a password in it.
-                    Some(if value.contains('@') { Variable::secret(name, value) } else { Variable::plain(name, value) })
-                })
-                .collect(),
         })
     }
 
@@ -280,7 +262,7 @@ pub fn railway(context: &Context) -> Result<Railway> {
 
 /// Who is releasing: in CI, whoever began the run.
 fn owner(context: &Context, environment: &str) -> Result<Owner> {
-    let variable = |name: &str| context.variable(name).filter(|value| !value.is_empty());
+    let variable = |name: &str| context.variable(name);
     let of_git = || {
         let said = context.runner.read(&git::user(context.project.root())).unwrap_or_default().stdout;
         Some(said.trim().to_owned()).filter(|name| !name.is_empty())

@@ -73,15 +73,20 @@ fn serve(mut client: TcpStream, address: &str, shared: &Mutex<Option<TcpStream>>
     }
 }
 
-#[test]
-fn a_pooler_in_transaction_mode_is_recognised_whatever_its_port_is() {
-    let runtime = Runtime::new().unwrap();
-    let database = Database::migrated(&runtime);
+/// Something that listens in the server's place, where the server itself is, and the URL that leads to the former.
+fn in_between(database: &Database) -> (TcpListener, String, String) {
     let (sign_in, address) = database.url.rsplit_once('@').unwrap();
     let (address, name) = address.split_once('/').unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("{sign_in}@{}/{name}", listener.local_addr().unwrap());
-    let address = address.to_owned();
+    (listener, address.to_owned(), url)
+}
+
+#[test]
+fn a_pooler_in_transaction_mode_is_recognised_whatever_its_port_is() {
+    let runtime = Runtime::new().unwrap();
+    let database = Database::migrated(&runtime);
+    let (listener, address, url) = in_between(&database);
     std::thread::spawn(move || {
         let shared = Arc::new(Mutex::new(None));
         for client in listener.incoming().map_while(Result::ok) {
@@ -101,11 +106,7 @@ fn a_pooler_in_transaction_mode_is_recognised_whatever_its_port_is() {
 fn a_server_that_goes_away_between_two_questions_of_the_start_is_waited_for() {
     let runtime = Runtime::new().unwrap();
     let database = Database::migrated(&runtime);
-    let (sign_in, address) = database.url.rsplit_once('@').unwrap();
-    let (address, name) = address.split_once('/').unwrap();
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let url = format!("{sign_in}@{}/{name}", listener.local_addr().unwrap());
-    let address = address.to_owned();
+    let (listener, address, url) = in_between(&database);
     let served = std::thread::spawn(move || {
         for (number, mut client) in listener.incoming().map_while(Result::ok).enumerate() {
             // The second one, which the start asks whether it has a session of its own.

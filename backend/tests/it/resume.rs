@@ -8,7 +8,7 @@ use sqlx::{Executor, PgConnection};
 use tokio::runtime::Runtime;
 
 use crate::migrations::{has_table, migrator, on_a_database, pairs, run, states};
-use crate::support::Database;
+use crate::support::{Database, wait_for};
 
 /// What the statements have written, in order.
 async fn written(connection: &mut PgConnection) -> Vec<i32> {
@@ -335,17 +335,5 @@ fn a_migrator_that_is_killed_leaves_no_lock_and_nothing_half_done_that_is_not_to
             run(&mut connection, &known, &[]).await.unwrap();
             assert_eq!(written(&mut connection).await, after, "{head}");
         });
-    }
-}
-
-pub async fn wait_for(connection: &mut PgConnection, question: &'static str, count: i64) {
-    let begun = std::time::Instant::now();
-    loop {
-        let found: i64 = sqlx::query_scalar(question).fetch_one(&mut *connection).await.unwrap();
-        if found == count {
-            return;
-        }
-        assert!(begun.elapsed() < Duration::from_secs(20), "{question}: {found}");
-        tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }

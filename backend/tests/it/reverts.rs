@@ -5,8 +5,7 @@ use sqlx::{Executor, PgConnection};
 use tokio::runtime::Runtime;
 
 use crate::migrations::{all_of, has_table, migrator, on_a_database, pairs, run, states};
-use crate::resume::wait_for;
-use crate::support::{Database, run as thunder, settings, text};
+use crate::support::{Database, run as thunder, settings, text, wait_for};
 
 const THREE: [(i64, &str, &str); 3] = [
     (1, "CREATE TABLE a (id int);", "DROP TABLE a;"),

@@ -3,8 +3,7 @@ use std::time::Duration;
 use backend::seed::{self, Seeded};
 use serde_json::json;
 
-use crate::resume::wait_for;
-use crate::support::Server;
+use crate::support::{Server, wait_for};
 
 const LIMIT: Duration = Duration::from_secs(30);
 

@@ -160,3 +160,17 @@ pub fn until(what: &str, mut condition: impl FnMut() -> bool) {
         std::thread::park_timeout(Duration::from_millis(20));
     }
 }
+
+/// Waits until a question to the database is answered with this count, and fails when it is not.
+pub async fn wait_for(connection: &mut sqlx::PgConnection, question: &'static str, count: i64) {
+    let begun = std::time::Instant::now();
+    loop {
+        let found: i64 = sqlx::query_scalar(question).fetch_one(&mut *connection).await.expect("an answer");
+        if found == count {
+            return;
+        }
+        assert!(begun.elapsed() < Duration::from_secs(20), "{question}: {found} and not {count} within 20 s");
+        // Between two looks; what is waited for is the condition.
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}

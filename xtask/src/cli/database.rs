@@ -80,7 +80,7 @@ pub struct MigrateBless {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 What is in their tables and columns is lost. A dump is made first, and its name printed, unless the database holds \
-nothing but the seed.
+only the seed.
 
 Examples:
   cargo xtask migrate revert

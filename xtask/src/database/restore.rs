@@ -17,7 +17,7 @@ use crate::tool::version;
 /// How long migrations of the restored database may take.
 const MIGRATION_TIMEOUT: Duration = Duration::from_hours(1);
 
-/// What is said of a dump in whose manifest no rows are counted.
+/// The warning about a dump whose manifest has no counts of rows.
 pub const NOT_COMPARED: &str = "its rows could not be compared, because somebody wrote during the dump";
 
 /// The phases that restore a dump and put it in the place of the database, which is kept under another name.

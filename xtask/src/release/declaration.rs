@@ -5,10 +5,8 @@
 
 mod keys;
 
-use anyhow::{Context as _, Result};
 use serde_json::{Map, Value, json};
 
-use crate::failure::{Exit, Failure};
 use crate::project::Project;
 
 pub use self::keys::schema;
@@ -55,22 +53,14 @@ pub struct Change {
 }
 
 impl Declaration {
-    /// What the checkout declares.
-    pub fn load(project: &Project) -> Result<Self> {
-        let path = project.root().join(FILE);
-        let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read {FILE}")).map_err(|error| {
-            Failure::new(Exit::Missing, format!("{error:#}")).hint("docs/deployment.md says what stands in it")
-        })?;
-        Self::parse(&text).map_err(|problems| {
-            Failure::new(Exit::Missing, format!("{FILE} is wrong"))
-                .details(problems)
-                .hint(format!("edit {FILE}; {SCHEMA} lists every key"))
-                .into()
-        })
+    /// What the checkout declares, or everything that is wrong with it.
+    pub fn load(project: &Project) -> Result<Self, Vec<String>> {
+        let text = std::fs::read_to_string(project.root().join(FILE));
+        Self::parse(&text.map_err(|error| vec![format!("it cannot be read: {error}")])?)
     }
 
     /// What a text declares, or everything that is wrong with it.
-    pub fn parse(text: &str) -> std::result::Result<Self, Vec<String>> {
+    pub fn parse(text: &str) -> Result<Self, Vec<String>> {
         let value: Value = serde_json::from_str(text).map_err(|error| vec![format!("it is no JSON: {error}")])?;
         let mut problems = Vec::new();
         let Some(root) = value.as_object() else { return Err(vec!["it is not an object".to_owned()]) };

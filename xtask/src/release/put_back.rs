@@ -7,7 +7,7 @@ use anyhow::Result;
 
 use super::outcome::Outcome;
 use super::platform::Platform;
-use super::ship::{self, Shipped};
+use super::ship::{self, Shipped, State};
 use super::verify::{self, Expected};
 use super::{Release, preflight};
 use crate::failure::{Exit, Failure};
@@ -33,7 +33,7 @@ pub fn plan(release: &Arc<Release>, index: usize, name: &str) -> impl Fn() -> Re
         let what = format!("have the version of {service} before serve again, and see that it answers");
         let action = Action::drive(what, commands.collect(), move |access| {
             let outcome = shipped(&release, access, index, &service).and_then(|shipped| match shipped {
-                Some(shipped) if !shipped.has_failed => undo(&release, access, index, &shipped),
+                Some(shipped) if shipped.state != State::Failed => undo(&release, access, index, &shipped),
                 _ => Ok(()),
             });
             if outcome.is_err() {
@@ -55,14 +55,14 @@ fn shipped(release: &Release, access: &Access<'_>, index: usize, service: &str) 
     let found = release.found()?;
     let lost = ship::find_lost(release, release.platform(access), &found.target.services[index], &known)?;
     Ok(lost.map(|deployment| {
-        let shipped = Shipped { deployment, is_live: false, has_failed: false };
+        let shipped = Shipped { deployment, state: State::UnderWay };
         release.shipped().insert(service.to_owned(), shipped.clone());
         shipped
     }))
 }
 
 fn undo(release: &Release, access: &Access<'_>, index: usize, shipped: &Shipped) -> Result<()> {
-    if shipped.is_live {
+    if shipped.state == State::Live {
         return put_back(release, access, index, &shipped.deployment);
     }
     // Nobody knows yet how it ends: it is stopped, and where that comes too late, the version before is put back.

@@ -34,15 +34,24 @@ const LONG_PAUSE: Duration = Duration::from_secs(4);
 /// How long a deployment may take to be listed.
 const LOST_TIMEOUT: Duration = Duration::from_millis(if cfg!(test) { 20 } else { 60_000 });
 
-/// An upload of a service, and how far it came.
+/// An upload of a service, and what became of it.
 #[derive(Debug, Clone)]
 pub struct Shipped {
     /// The id of the deployment.
     pub deployment: String,
-    /// Whether it serves.
-    pub is_live: bool,
-    /// Whether the platform has ended it.
-    pub has_failed: bool,
+    /// How far it came.
+    pub state: State,
+}
+
+/// How far a deployment came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum State {
+    /// Nobody knows yet how it ends.
+    UnderWay,
+    /// It serves, or did and has ended the one before.
+    Live,
+    /// The platform has ended it.
+    Failed,
 }
 
 /// The phase that ships a service; undone, the version before serves again.
@@ -88,13 +97,13 @@ fn ship(release: &Release, access: &Access<'_>, index: usize, service: &str) -> 
         Some(image) => source::deploy(release, access, index, service, &known, image)?,
         None => upload(release, access, index, service, &known)?,
     };
-    let shipped = Shipped { deployment: deployment.clone(), is_live: false, has_failed: false };
+    let shipped = Shipped { deployment: deployment.clone(), state: State::UnderWay };
     release.shipped().insert(service.to_owned(), shipped);
     access.context.terminal.note(format!("  {service}: deployment {deployment}"));
     let mut logs = Logs::of(service, &deployment);
     match follow(release, access, to, &deployment, &mut logs)? {
         Ended::Serves => {
-            mark(release, service, |shipped| shipped.is_live = true);
+            mark(release, service, State::Live);
             *release.outcome() = Outcome::Switched;
             Ok(())
         }
@@ -105,9 +114,9 @@ fn ship(release: &Release, access: &Access<'_>, index: usize, service: &str) -> 
     }
 }
 
-fn mark(release: &Release, service: &str, change: impl FnOnce(&mut Shipped)) {
+fn mark(release: &Release, service: &str, state: State) {
     if let Some(shipped) = release.shipped().get_mut(service) {
-        change(shipped);
+        shipped.state = state;
     }
 }
 
@@ -287,27 +296,17 @@ fn after_failure(
 ) -> Failure {
     let serving = release.platform(access).serving(to).map(|serving| serving.map(|one| one.id));
     let before = live.deployment.as_ref().map(|one| one.id.clone());
-    match serving {
-        Ok(serving) if serving == before => {
-            mark(release, service, |shipped| shipped.has_failed = true);
-            failure
-        }
-        Ok(None) => {
-            mark(release, service, |shipped| shipped.is_live = true);
-            *release.outcome() = Outcome::Switched;
-            failure.details(["nothing serves now"])
-        }
-        Ok(Some(id)) => {
-            mark(release, service, |shipped| shipped.has_failed = true);
-            *release.outcome() = Outcome::Unclear;
-            failure.details([format!("the deployment {id} serves now")])
-        }
-        Err(_) => {
-            mark(release, service, |shipped| shipped.has_failed = true);
-            *release.outcome() = Outcome::Unclear;
-            failure.details(["Railway does not say what serves now"])
-        }
+    let (state, outcome, now) = match serving {
+        Ok(serving) if serving == before => (State::Failed, None, None),
+        Ok(None) => (State::Live, Some(Outcome::Switched), Some("nothing serves now".to_owned())),
+        Ok(Some(id)) => (State::Failed, Some(Outcome::Unclear), Some(format!("the deployment {id} serves now"))),
+        Err(_) => (State::Failed, Some(Outcome::Unclear), Some("Railway does not say what serves now".to_owned())),
+    };
+    mark(release, service, state);
+    if let Some(outcome) = outcome {
+        *release.outcome() = outcome;
     }
+    failure.details(now)
 }
 
 fn newer_than(platform: Platform<'_>, to: &Destination, deployment: &Deployment) -> Option<String> {

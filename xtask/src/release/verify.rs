@@ -66,7 +66,7 @@ pub fn phase(release: &Arc<Release>, index: usize, name: &str) -> Phase {
 impl Release {
     /// The backend's program, which reaches the service as this machine reaches others.
     pub(super) fn program(&self) -> Program {
-        Program::with(&self.request.program, &self.network)
+        Program::with(&self.request.program, self.railway.network())
     }
 }
 

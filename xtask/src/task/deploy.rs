@@ -44,13 +44,7 @@ pub fn run(context: &Context, arguments: &Deploy) -> Result<u8> {
         return preview::remove(context, &release);
     }
     // It asks the service for its health and walks through it.
-    let build = Host::open(context).build()?;
-    if context.dry_run {
-        build.print(&context.terminal)?;
-        context.terminal.data("")?;
-    } else {
-        build.run(context).result?;
-    }
+    Host::open(context).build()?.run_or_print(context)?;
     let outcome = ship(context, arguments, &mut release);
     if context.dry_run {
         return outcome.map(|()| 0);

@@ -25,13 +25,7 @@ pub fn run(context: &Context, arguments: &cli::Rollback) -> Result<u8> {
     if arguments.list {
         return list(context, &release, arguments.output.json);
     }
-    let build = Host::open(context).build()?;
-    if context.dry_run {
-        build.print(&context.terminal)?;
-        context.terminal.data("")?;
-    } else {
-        build.run(context).result?;
-    }
+    Host::open(context).build()?.run_or_print(context)?;
     let asked = Rollback {
         to: arguments.to.clone(),
         service: arguments.service.clone(),

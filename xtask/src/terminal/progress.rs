@@ -15,6 +15,8 @@ pub struct Progress<'a> {
     terminal: &'a Terminal,
     width: usize,
     bars: Option<MultiProgress>,
+    /// What was shown before, by the plan that this one is a part of.
+    outer: Option<MultiProgress>,
 }
 
 /// The line of one part.
@@ -36,9 +38,15 @@ struct State {
 impl<'a> Progress<'a> {
     pub(super) fn new(terminal: &'a Terminal, names: &[String]) -> Self {
         let width = names.iter().map(String::len).max().unwrap_or(0);
-        let bars = terminal.is_animated.then(|| MultiProgress::with_draw_target(ProgressDrawTarget::stderr()));
-        lock(&terminal.progress).clone_from(&bars);
-        Self { terminal, width, bars }
+        let mut shown = lock(&terminal.progress);
+        let outer = shown.clone();
+        // Work may have a plan inside of a plan: two that draw by themselves would write over each other.
+        let bars = outer
+            .clone()
+            .or_else(|| terminal.is_animated.then(|| MultiProgress::with_draw_target(ProgressDrawTarget::stderr())));
+        shown.clone_from(&bars);
+        drop(shown);
+        Self { terminal, width, bars, outer }
     }
 
     /// Begins a part.
@@ -64,7 +72,7 @@ impl<'a> Progress<'a> {
 
 impl Drop for Progress<'_> {
     fn drop(&mut self) {
-        *lock(&self.terminal.progress) = None;
+        *lock(&self.terminal.progress) = self.outer.take();
     }
 }
 

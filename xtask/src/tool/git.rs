@@ -26,11 +26,6 @@ pub fn files(root: &Path) -> Step {
     step("ask git for files", root).args(["ls-files", "--cached", "--others", "--exclude-standard"])
 }
 
-/// Asks for the files below a folder that the commit which is checked out has.
-pub fn committed_files(root: &Path, folder: &str) -> Step {
-    step("ask git for committed files", root).args(["ls-tree", "-r", "--name-only", "HEAD", "--", folder])
-}
-
 /// Asks for the files below a folder that the branch has which others start from.
 pub fn shared_files(root: &Path, folder: &str) -> Step {
     step("ask git for files of the origin", root).args([
@@ -122,7 +117,7 @@ mod tests {
             (head(root), "rev-parse --short=12 HEAD"),
             (changes(root), "status --porcelain"),
             (files(root), "ls-files --cached --others --exclude-standard"),
-            (committed_files(root, "backend/migrations"), "ls-tree -r --name-only HEAD -- backend/migrations"),
+            (files_of(root, "HEAD", "backend/migrations"), "ls-tree -r --name-only HEAD -- backend/migrations"),
             (files_with(root, "^#!"), "grep --files-with-matches -I -E '^#!'"),
             (remote(root), "remote get-url origin"),
         ];

@@ -17,6 +17,7 @@ use serde_json::{Value, json};
 use crate::failure::Exit;
 use crate::runner::{self, Output};
 use crate::step::{Stdin, Step};
+use crate::tool::backend::Variable;
 
 use self::document::Document;
 
@@ -45,13 +46,14 @@ pub enum TokenKind {
 #[derive(Debug, Clone)]
 pub struct Railway {
     program: PathBuf,
-    environment: Vec<(&'static str, String)>,
+    token: Option<Variable>,
+    network: Vec<Variable>,
     kind: TokenKind,
 }
 
 /// What reaches the CLI, and others who ask a service, of our own environment: how to get out of a company's network. Everything else of Railway's
 /// would change which project it means, or which API it asks.
-pub const PASSED_ON: [&str; 9] = [
+const PASSED_ON: [&str; 9] = [
     "HTTPS_PROXY",
     "https_proxy",
     "HTTP_PROXY",
@@ -70,16 +72,23 @@ impl Railway {
     /// The CLI at that path, with what `variable` says of the environment.
     pub fn new(program: &Path, variable: impl Fn(&str) -> Option<String>) -> Self {
         let set = |name: &str| variable(name).map(|value| value.trim().to_owned()).filter(|value| !value.is_empty());
-        let token = TOKENS.into_iter().find_map(|(name, kind)| Some((name, kind, set(name)?)));
-        let mut environment: Vec<_> = PASSED_ON.into_iter().filter_map(|name| Some((name, set(name)?))).collect();
-        let kind = match token {
-            Some((name, kind, value)) => {
-                environment.push((name, value));
-                kind
-            }
-            None => TokenKind::Login,
-        };
-        Self { program: program.to_owned(), environment, kind }
+        let token = TOKENS.into_iter().find_map(|(name, kind)| Some((kind, Variable::secret(name, set(name)?))));
+        let network = PASSED_ON.into_iter().filter_map(|name| {
+            let value = set(name)?;
+            // The address of a proxy may have a password in it.
+            Some(if value.contains('@') { Variable::secret(name, value) } else { Variable::plain(name, value) })
+        });
+        Self {
+            program: program.to_owned(),
+            network: network.collect(),
+            kind: token.as_ref().map_or(TokenKind::Login, |(kind, _)| *kind),
+            token: token.map(|(_, token)| token),
+        }
+    }
+
+    /// How this machine reaches others, for whoever else asks the service.
+    pub fn network(&self) -> &[Variable] {
+        &self.network
     }
 
     /// Who is asking.
@@ -88,17 +97,13 @@ impl Railway {
     }
 
     fn step(&self, purpose: impl Into<String>) -> Step {
-        let is_token = |name: &str| TOKENS.iter().any(|(token, _)| *token == name);
         let step = Step::new(purpose, &self.program)
             .isolated()
             .env("DO_NOT_TRACK", "1")
             .env("RAILWAY_NO_AUTO_UPDATE", "1")
             .env("RAILWAY_CALLER", "xtask")
             .digest(said);
-        self.environment.iter().fold(step, |step, (name, value)| {
-            // The address of a proxy may have a password in it.
-            if is_token(name) || value.contains('@') { step.secret_env(*name, value) } else { step.env(*name, value) }
-        })
+        self.network.iter().chain(&self.token).fold(step, |step, variable| variable.give_to(step))
     }
 
     /// Asks for the version of the CLI.

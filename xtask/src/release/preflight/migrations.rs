@@ -1,17 +1,17 @@
 //! Which migrations a release brings, and whether the version that is live can go on with them.
 
-use std::path::Path;
-
 use anyhow::Result;
 
 use super::{Finding, Live};
-use crate::database::lint;
+use crate::checkout;
+use crate::context::Context;
+use crate::database::compatibility;
+use crate::database::lint::{self, Verdict};
 use crate::database::migrations::{self, Migration};
 use crate::failure::Exit;
 use crate::plan::Access;
 use crate::product::MIGRATIONS;
-use crate::release::ledger::Ledger;
-use crate::tool::git;
+use crate::release::ledger::{Ledger, UNKNOWN};
 
 /// The migrations that a release brings.
 #[derive(Debug, Clone, Default)]
@@ -53,24 +53,22 @@ pub fn look(live: &[Live], ledger: &Ledger, older: bool, access: &Access<'_>) ->
         brought.is_known = true;
         return Ok((brought, findings));
     };
-    let Some(has) = versions_of(serving, ledger, access)? else {
+    let Some(has) = versions_of(serving, ledger, access.context) else {
         return Ok((brought, findings));
     };
     findings.extend(lacking(&found.all, &has, ledger, older));
     let new: Vec<Migration> = found.all.into_iter().filter(|one| !has.has(one.version)).collect();
     brought.is_known = true;
     brought.new = new.iter().map(|one| one.version).collect();
-    for verdict in lint::lint(access.context, &new)? {
-        // What the live version cannot go on with is no mistake: it takes a backup, and rules out a rollback.
-        for finding in verdict.open().filter(|finding| finding.compatible) {
-            let what = format!("{}:{} {}: {}", verdict.file, finding.line, finding.rule, finding.effect);
-            findings.push(Finding::new(Exit::Migrations, what).hint("cargo xtask migrate lint"));
-        }
-        if !verdict.compatible {
-            let why = verdict.findings.iter().find(|one| !one.compatible && one.accepted.is_none());
-            let why = why.map_or_else(String::new, |finding| finding.rule.clone());
-            brought.incompatible.push((verdict.version, why));
-        }
+    let verdicts = lint::lint(access.context, &new)?;
+    // What the live version cannot go on with is no mistake: it takes a backup, and rules out a rollback.
+    for finding in verdicts.iter().flat_map(Verdict::open).filter(|finding| finding.compatible) {
+        let what = format!("{}:{} {}: {}", finding.file, finding.line, finding.rule, finding.effect);
+        findings.push(Finding::new(Exit::Migrations, what).hint("cargo xtask migrate lint"));
+    }
+    for one in compatibility::incompatible(&verdicts) {
+        let rules: Vec<&str> = one.findings.iter().map(|finding| finding.rule.as_str()).collect();
+        brought.incompatible.push((one.version, rules.join(", ")));
     }
     Ok((brought, findings))
 }
@@ -125,20 +123,12 @@ fn lacking(own: &[Migration], has: &Has, ledger: &Ledger, older: bool) -> Option
 }
 
 /// Which migrations the live version has: as its commit says, else as its release was recorded.
-fn versions_of(live: &Live, ledger: &Ledger, access: &Access<'_>) -> Result<Option<Has>> {
-    if let Some(commit) = live.commit.as_deref().filter(|commit| *commit != "unknown") {
-        let commit = commit.trim_end_matches("-dirty");
-        let step = git::files_of(access.context.project.root(), commit, MIGRATIONS);
-        let output = access.runner.read(&step)?;
-        if output.is_success() {
-            return Ok(Some(Has::All(output.stdout.lines().filter_map(version_of).collect())));
-        }
+fn versions_of(live: &Live, ledger: &Ledger, context: &Context) -> Option<Has> {
+    let commit = live.commit.as_deref().filter(|commit| *commit != UNKNOWN);
+    let commit = commit.map(|commit| commit.trim_end_matches("-dirty"));
+    if let Some(versions) = commit.and_then(|commit| checkout::migrations_at(context, commit)) {
+        return Some(Has::All(versions.iter().filter_map(|version| version.parse().ok()).collect()));
     }
     let recorded = live.last.as_ref().and_then(|one| ledger.of_deployment(&one.id));
-    Ok(recorded.and_then(|entry| entry.migration).map(Has::UpTo))
-}
-
-fn version_of(path: &str) -> Option<u64> {
-    let name = Path::new(path).file_name()?.to_str()?;
-    name.strip_suffix(".up.sql")?.split('_').next()?.parse().ok()
+    recorded.and_then(|entry| entry.migration).map(Has::UpTo)
 }

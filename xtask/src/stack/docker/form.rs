@@ -24,7 +24,7 @@ pub struct Form<'s> {
     pub watch: bool,
     /// Whether that scans at intervals.
     pub polls: bool,
-    /// Whom it runs as, where it runs from source.
+    /// The user that it runs as; none for the image that ships.
     pub user: Option<&'s str>,
 }
 

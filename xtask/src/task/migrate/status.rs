@@ -83,7 +83,7 @@ pub fn ask(context: &Context, step: &Step) -> Result<Answer> {
     Ok(Answer { document, entries, code })
 }
 
-/// The verdicts on the migrations that have a file here. Without a linter there are none, which is said.
+/// The verdicts on the migrations that have a file here. Without a linter there are none, and a warning says so.
 fn marks(context: &Context, entries: &[Entry]) -> BTreeMap<u64, Verdict> {
     let found = migrations::read(&context.project.root().join(MIGRATIONS)).map(|found| found.all).unwrap_or_default();
     let versions = found.iter().map(|one| one.version);

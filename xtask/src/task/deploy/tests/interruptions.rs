@@ -6,7 +6,6 @@ use super::patient;
 use crate::failure::Exit;
 use crate::fixture::platform::{BACKEND, Platform};
 use crate::fixture::railway::{OLD, Shipyard};
-use crate::runner::says;
 
 /// Interrupts the deploy as soon as something that reads like this is asked.
 fn interrupted(yard: &mut Shipyard, words: &'static str, exit: Exit) -> crate::fixture::Ran {
@@ -75,5 +74,4 @@ fn the_services_are_named_by_their_ids_wherever_something_is_changed() {
     patient(&mut yard, &[]).expect(0);
     let upload = yard.fixture.runner.asked().into_iter().find(|step| step.contains("railway up")).unwrap();
     assert!(upload.contains(&format!("--service {BACKEND}")) && upload.contains("DO_NOT_TRACK=1"), "{upload}");
-    yard.fixture.runner.on("git status --porcelain", says(""));
 }

@@ -66,7 +66,7 @@ fn nothing_but_a_preview_is_made_or_removed() {
 fn a_token_of_one_environment_cannot_make_another() {
     let mut yard = Shipyard::new();
     preview(&mut yard, &[]).expect(3).says(&["a project token is for one environment", "RAILWAY_API_TOKEN"]);
-    let mut none = super::previews::yard();
+    let mut none = self::yard();
     none.fixture
         .xtask(&["deploy", "--preview", "pr-12", "--from", "prod", "--project", "p"])
         .expect(3)
