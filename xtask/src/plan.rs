@@ -68,9 +68,14 @@ impl Plan {
         self.print_lanes(terminal, true)
     }
 
-    /// Prints what would be done in a dry run, and does it otherwise.
-    pub fn run_or_print(&self, context: &Context) -> anyhow::Result<()> {
-        if context.dry_run { self.print(&context.terminal) } else { self.run(context).result }
+    /// Prints what would be done in a dry run, and does it otherwise. Of nothing there is nothing to print.
+    pub fn print_or_run(&self, context: &Context) -> anyhow::Result<()> {
+        self.check()?;
+        match context.dry_run {
+            true if self.is_empty() => Ok(()),
+            true => self.print(&context.terminal),
+            false => self.run(context).result,
+        }
     }
 
     /// The same as [`Plan::print`] below a heading of its own, which says what a single lane is about.

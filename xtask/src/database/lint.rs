@@ -94,6 +94,14 @@ pub fn lint(context: &Context, migrations: &[Migration]) -> Result<Vec<Verdict>>
     let program = linters::find(context, &linters::SQUAWK).map_err(|why| {
         Failure::new(Exit::Missing, "migrations cannot be linted").details([why]).hint("pip install squawk-cli")
     })?;
+    if context.dry_run && context.runner.find(&program.to_string_lossy()).is_none() {
+        return Err(Failure::new(
+            Exit::Missing,
+            "migrations cannot be linted: squawk is not here, and a dry run fetches nothing",
+        )
+        .hint("cargo xtask migrate lint")
+        .into());
+    }
     let mut reports = Vec::new();
     for in_transaction in [true, false] {
         let files: Vec<&Path> = migrations

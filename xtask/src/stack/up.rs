@@ -86,7 +86,7 @@ impl Stack<'_> {
         if !changed.is_empty() {
             let names = in_words(&changed);
             self.context.terminal.note(format!("the settings have another password: restarting {names}"));
-            self.print_or_run(&Plan { lanes: self.engine.stop(self.state.as_ref(), &changed)? })?;
+            Plan { lanes: self.engine.stop(self.state.as_ref(), &changed)? }.print_or_run(self.context)?;
         }
         Ok(changed)
     }
@@ -238,22 +238,14 @@ impl Stack<'_> {
         if let Some(state) = self.state.as_ref().filter(|_| services.contains(&Service::Backend)) {
             // With another password nobody gets into a server that still has the old one.
             let migrates = !self.with_another_password(&settings)?.contains(&Service::Postgres);
-            self.print_or_run(&Plan { lanes: self.engine.rehearse(&settings, state, migrates)? })?;
+            Plan { lanes: self.engine.rehearse(&settings, state, migrates)? }.print_or_run(self.context)?;
         }
-        self.print_or_run(&Plan { lanes: self.engine.stop(self.state.as_ref(), services)? })
+        Plan { lanes: self.engine.stop(self.state.as_ref(), services)? }.print_or_run(self.context)
     }
 
     /// Writes the settings again where their file is gone.
     fn write_settings(&self, write: Option<Action>) -> Result<()> {
-        write.map_or(Ok(()), |write| self.print_or_run(&Plan::of("settings", vec![write], "written")))
-    }
-
-    fn print_or_run(&self, plan: &Plan) -> Result<()> {
-        plan.check()?;
-        if !self.context.dry_run {
-            return plan.run(self.context).result;
-        }
-        if plan.is_empty() { Ok(()) } else { plan.print(&self.context.terminal) }
+        write.map_or(Ok(()), |write| Plan::of("settings", vec![write], "written").print_or_run(self.context))
     }
 
     /// Stops these services for good, also after somebody has asked for an end of everything else.

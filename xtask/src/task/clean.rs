@@ -7,6 +7,7 @@ use anyhow::Result;
 use crate::cli::Clean;
 use crate::context::Context;
 use crate::database::dumps;
+use crate::failure::when_interrupted;
 use crate::file::{human_size, size};
 use crate::plan::{Lane, Plan};
 use crate::stack::Stack;
@@ -55,7 +56,8 @@ pub fn run(context: &Context, arguments: &Clean) -> Result<u8> {
             context.confirm("Remove all of this?", "--yes")?;
         }
     }
-    stack.down(&[])?;
+    let left = "nothing is removed yet";
+    when_interrupted(stack.down(&[]), left, "cargo xtask clean")?;
     // Asked again: stopping has removed some, and written others.
     let in_docker = if context.dry_run { in_docker } else { resources::all(context, stack.state())? };
     let docker =
@@ -65,7 +67,7 @@ pub fn run(context: &Context, arguments: &Clean) -> Result<u8> {
         plan.print(terminal)?;
         return Ok(0);
     }
-    plan.run(context).result?;
+    when_interrupted(plan.run(context).result, "a part of it is removed", "cargo xtask clean")?;
     scratch::clear_abandoned(context)?;
     if let Some(lock) = &lock {
         for path in host.remove_folder(lock)? {

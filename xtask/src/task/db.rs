@@ -24,6 +24,7 @@ use crate::product::{DATABASE, MIGRATIONS};
 use crate::runner;
 use crate::stack::Stack;
 use crate::stack::service::Service;
+use crate::step::quoted;
 use crate::task::exec;
 
 /// What brings back the database that was replaced last.
@@ -48,7 +49,12 @@ pub fn run(context: &Context, command: &DbCommand) -> Result<u8> {
             let next = if arguments.seed { "cargo xtask db reset --seed" } else { "cargo xtask db reset" };
             when_interrupted(reset(context, arguments), AS_IT_WAS, next)
         }
-        DbCommand::Drill(arguments) => when_interrupted(drill(context, arguments), AS_IT_WAS, "cargo xtask db drill"),
+        DbCommand::Drill(arguments) => {
+            let file =
+                arguments.file.as_ref().map_or_else(String::new, |file| format!(" {}", quoted(file.as_os_str())));
+            let next = format!("cargo xtask db drill {file}");
+            when_interrupted(drill(context, arguments), AS_IT_WAS, next.trim_end())
+        }
     }
 }
 
@@ -128,13 +134,13 @@ fn reset(context: &Context, arguments: &DbReset) -> Result<u8> {
     let databases = runner::lines(&*context.runner, &target.databases()?)?;
     if !databases.contains(&template.name) {
         build(context, &stack)?;
-        print_or_run(context, &template.make(&target, &databases)?)?;
+        template.make(&target, &databases)?.print_or_run(context)?;
     }
     let replace = Rollout::new(vec![template.put_in_place(&target)?])?;
     let remove = Plan::of("before", vec![Action::Run(target.remove(&[before()])?)], "removed");
     if context.dry_run {
         replace.run(context)?;
-        print_or_run(context, &remove)?;
+        remove.print_or_run(context)?;
         return Ok(0);
     }
     let saved = save_what_would_be_lost(context, &target, &template, arguments.yes)?;
@@ -148,7 +154,7 @@ fn reset(context: &Context, arguments: &DbReset) -> Result<u8> {
 fn remove_before(context: &Context, target: &Target<'_>, saved: &Survey, remove: &Plan) -> Result<()> {
     // Nobody reaches it any more: what was written since it was counted shows now, or never.
     if ask_survey(context, target, &before())?.differences(&saved.tables).is_empty() {
-        return print_or_run(context, remove);
+        return remove.print_or_run(context);
     }
     let what = format!("somebody wrote until it was replaced, which no dump has: {} is kept", before());
     context.terminal.warn(format!("{what} until the next reset or restore; {BRING_BACK} brings it back"));
@@ -186,21 +192,13 @@ pub fn ready<'s>(context: &Context, stack: &'s Stack<'_>) -> Result<Target<'s>> 
         file::remove_drafts(&folder(&context.project))?;
     }
     let (target, fetch) = stack.database()?;
-    print_or_run(context, &fetch)?;
+    fetch.print_or_run(context)?;
     Ok(target)
 }
 
 /// Builds the backend's program: migrations are compiled into it.
 fn build(context: &Context, stack: &Stack<'_>) -> Result<()> {
-    print_or_run(context, &stack.program(&[Service::Postgres])?.1)
-}
-
-fn print_or_run(context: &Context, plan: &Plan) -> Result<()> {
-    match (plan.is_empty(), context.dry_run) {
-        (true, _) => Ok(()),
-        (false, true) => plan.print(&context.terminal),
-        (false, false) => plan.run(context).result,
-    }
+    stack.program(&[Service::Postgres])?.1.print_or_run(context)
 }
 
 /// The versions of the checkout's migrations.

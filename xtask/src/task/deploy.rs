@@ -44,7 +44,7 @@ pub fn run(context: &Context, arguments: &Deploy) -> Result<u8> {
         return preview::remove(context, &release);
     }
     // It asks the service for its health and walks through it.
-    Host::open(context).build()?.run_or_print(context)?;
+    Host::open(context).build()?.print_or_run(context)?;
     let outcome = ship(context, arguments, &mut release);
     if context.dry_run {
         return outcome.map(|()| 0);

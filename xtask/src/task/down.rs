@@ -6,6 +6,7 @@ use anyhow::Result;
 
 use crate::cli::Down;
 use crate::context::Context;
+use crate::failure::when_interrupted;
 use crate::lock::Lock;
 use crate::stack::Stack;
 use crate::stack::service::{Service, in_words};
@@ -21,7 +22,8 @@ pub fn run(context: &Context, arguments: &Down) -> Result<u8> {
         with = Service::with_users(&arguments.services);
         let running = stack.running()?;
         with.retain(|service| running.contains(service) && !arguments.services.contains(service));
-        let was_up = stack.down(&arguments.services)?;
+        let left = "what was not stopped yet still runs; all data is kept";
+        let was_up = when_interrupted(stack.down(&arguments.services), left, "cargo xtask down")?;
         if !is_known {
             remove_folder(context, lock.as_ref());
         }

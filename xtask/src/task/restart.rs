@@ -7,7 +7,7 @@ use anyhow::Result;
 use super::status;
 use crate::cli::Restart;
 use crate::context::Context;
-use crate::failure::{Exit, Failure};
+use crate::failure::{Exit, Failure, when_interrupted};
 use crate::settings::Settings;
 use crate::stack::Stack;
 use crate::stack::request::{Request, UpOutcome};
@@ -43,8 +43,9 @@ pub fn run(context: &Context, arguments: &Restart) -> Result<u8> {
         watch: state.map(|state| state.watch),
         polls: state.map(|state| state.polls),
     };
-    stack.stop_for_restart(&services)?;
-    if stack.start_stopped(&request, &services)? == UpOutcome::Planned {
+    let started = stack.stop_for_restart(&services).and_then(|()| stack.start_stopped(&request, &services));
+    let left = "what was stopped is not started again; all data is kept";
+    if when_interrupted(started, left, "cargo xtask up")? == UpOutcome::Planned {
         return Ok(0);
     }
     drop(lock);

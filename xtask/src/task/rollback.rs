@@ -25,7 +25,7 @@ pub fn run(context: &Context, arguments: &cli::Rollback) -> Result<u8> {
     if arguments.list {
         return list(context, &release, arguments.output.json);
     }
-    Host::open(context).build()?.run_or_print(context)?;
+    Host::open(context).build()?.print_or_run(context)?;
     let asked = Rollback {
         to: arguments.to.clone(),
         service: arguments.service.clone(),

@@ -172,3 +172,13 @@ fn without_migrations_nobody_is_asked() {
     assert_eq!(lint(&fixture.context, &[]).unwrap(), []);
     assert!(fixture.runner.asked().is_empty());
 }
+
+#[test]
+fn a_dry_run_fetches_no_linter_and_says_so() {
+    let mut fixture = Fixture::dry(&[]);
+    fixture.write("infra/lint/squawk.txt", "squawk-cli==0.0.1\n");
+    fixture.context.dry_run = true;
+    let error = lint(&fixture.context, &[migration("SELECT 1;")]).unwrap_err();
+    assert!(error.to_string().contains("a dry run fetches nothing"), "{error:#}");
+    assert!(fixture.runner.asked().is_empty());
+}

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use serde_json::json;
 
-use super::{lock, print_or_run};
+use super::lock;
 use crate::cli::DbDumps;
 use crate::context::Context;
 use crate::database::dumps::{self, Manifest, manifest_of};
@@ -81,7 +81,7 @@ fn thin_out(context: &Context, arguments: &DbDumps, keep: usize) -> Result<u8> {
     }
     let actions = old.iter().flat_map(|(path, _)| [Action::Remove(path.clone()), Action::Remove(manifest_of(path))]);
     let freed = human_size(old.iter().map(|(_, manifest)| manifest.bytes).sum());
-    print_or_run(context, &Plan::of("dumps", actions.collect(), &format!("{freed} freed")))?;
+    Plan::of("dumps", actions.collect(), &format!("{freed} freed")).print_or_run(context)?;
     drop(lock);
     Ok(0)
 }

@@ -15,6 +15,7 @@ use crate::plan::Rollout;
 use crate::runner;
 use crate::stack::Stack;
 use crate::stack::state::EngineKind;
+use crate::step::quoted;
 
 /// Restores what was asked for.
 pub fn run(context: &Context, arguments: &DbRestore) -> Result<u8> {
@@ -26,7 +27,7 @@ pub fn run(context: &Context, arguments: &DbRestore) -> Result<u8> {
 
 /// The words that ask for the same again.
 pub fn words(arguments: &DbRestore) -> String {
-    arguments.file.as_ref().map_or_else(|| "--before".to_owned(), |file| file.display().to_string())
+    arguments.file.as_ref().map_or_else(|| "--before".to_owned(), |file| quoted(file.as_os_str()))
 }
 
 fn put_back(context: &Context, arguments: &DbRestore, file: &Path) -> Result<u8> {

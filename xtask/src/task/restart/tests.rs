@@ -1,5 +1,6 @@
 //! `restart`: what is stopped and started again, and what has to be sure before anything is stopped.
 
+use crate::failure::Exit;
 use crate::fixture::Fixture;
 use crate::fixture::docker::Daemon;
 use crate::runner::fails;
@@ -124,4 +125,12 @@ fn a_restart_of_a_service_that_stays_away_is_unhealthy() {
     daemon.model().mute.push(Redis);
     fixture.xtask(&["restart", "redis", "--timeout", "0"]).expect(4).says(&["redis was not ready within 0s"]);
     assert!(!daemon.running().contains(&Redis) && daemon.running().contains(&Backend));
+}
+
+#[test]
+fn a_restart_that_is_interrupted_says_what_is_left_and_what_to_type() {
+    let (mut fixture, _daemon) = up();
+    let interrupt = fixture.context.interrupt.clone();
+    fixture.runner.before("down --remove-orphans", move || interrupt.request(Exit::Interrupted));
+    fixture.xtask(&["restart"]).expect(130).says(&["what was stopped is not started again", "next: cargo xtask up"]);
 }
