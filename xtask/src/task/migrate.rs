@@ -52,10 +52,19 @@ fn show_pending(context: &Context, program: &Program) -> Result<()> {
         context.terminal.note("the SQL is not shown: the backend's program does not answer yet");
         return Ok(());
     };
-    let has = |version: u64| answer.entries.iter().any(|one| one.version == version && one.applied_at.is_some());
+    let drafts = checkout::drafts(context);
     let found = migrations::read(&context.project.root().join(MIGRATIONS))?;
-    for migration in found.all.iter().filter(|migration| !has(migration.version)) {
-        context.terminal.data(format!("# {}", context.project.relative(&migration.up)))?;
+    for migration in &found.all {
+        let path = context.project.relative(&migration.up);
+        let applied = answer.entries.iter().find(|one| one.version == migration.version && one.applied_at.is_some());
+        let is_redone = |one: &status::Entry| one.state == "altered" && drafts.contains(&one.version.to_string());
+        match applied {
+            None => context.terminal.data(format!("-- {path}"))?,
+            Some(one) if is_redone(one) => context.terminal.data(format!(
+                "-- {path} is an altered draft: its down script, as it was when it was applied, runs first; then this"
+            ))?,
+            Some(_) => continue,
+        }
         context.terminal.data(migration.text.trim_end())?;
     }
     Ok(())

@@ -18,7 +18,7 @@ fn status(entries: &[(u64, &str, bool)]) -> Output {
     let migrations: Vec<_> = entries
         .iter()
         .map(|(version, state, late)| {
-            let at = (*state == "applied").then_some("2026-01-01T00:00:00Z");
+            let at = matches!(*state, "applied" | "altered").then_some("2026-01-01T00:00:00Z");
             json!({ "version": version, "name": "x", "state": state, "applied_at": at, "out_of_order": late })
         })
         .collect();
@@ -125,13 +125,24 @@ fn nothing_newer_is_nothing_to_revert_and_what_is_not_applied_is_no_place_to_sto
 }
 
 #[test]
+fn a_dry_run_shows_that_an_altered_draft_is_reverted_first() {
+    let (mut fixture, _daemon) = stack(0);
+    fixture.runner.on("migrate status", status(&[(A, "applied", false), (B, "applied", false), (C, "altered", false)]));
+    // What no commit has is a draft.
+    fixture.runner.on("git ls-tree", says(&format!("{MIGRATIONS}/{A}_x.up.sql\n{MIGRATIONS}/{B}_x.up.sql\n")));
+    let ran = fixture.xtask(&["migrate", "--dry-run"]).expect(0);
+    ran.says(&[&format!("-- {MIGRATIONS}/{C}_x.up.sql is an altered draft"), "runs first", "SELECT 1;"])
+        .keeps_silent_about(&[&format!("-- {MIGRATIONS}/{B}_x.up.sql")]);
+}
+
+#[test]
 fn a_dry_run_shows_the_sql_that_the_database_does_not_have() {
     let (mut fixture, _daemon) = stack(0);
     fixture.write(&format!("{MIGRATIONS}/{B}_x.up.sql"), "SELECT 'second';\n");
     fixture.runner.on("migrate status", status(&[(A, "applied", false), (B, "pending", false), (C, "unknown", false)]));
     let ran = fixture.xtask(&["migrate", "--dry-run"]).expect(0);
     let (_, sql) = ran.stdout.split_once("migrate run\n").unwrap();
-    assert!(sql.starts_with(&format!("# {MIGRATIONS}/{B}_x.up.sql\nSELECT 'second';\n")), "{sql}");
+    assert!(sql.starts_with(&format!("-- {MIGRATIONS}/{B}_x.up.sql\nSELECT 'second';\n")), "{sql}");
     assert!(!sql.contains(&A.to_string()), "{sql}");
     fixture.runner.on("migrate status", fails(1, "no"));
     fixture.xtask(&["migrate", "--dry-run"]).expect(0).says(&["the SQL is not shown"]);
