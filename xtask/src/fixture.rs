@@ -168,7 +168,7 @@ impl Fixture {
         // The ports as everybody knows them.
         for (place, usual) in ["3000", "5432", "6379"].into_iter().enumerate() {
             let Some(block) = self.block.get() else { break };
-            text = text.replace(&(usize::from(block) + place).to_string(), usual);
+            text = with_number_replaced(&text, &(usize::from(block) + place).to_string(), usual);
         }
         text = text.replace(&path(&cargo::program()), "cargo").replace(SLUG, "product").replace(NAME, "Product");
         let Ok(Some(user)) = crate::stack::host::service_user() else { return text };
@@ -176,6 +176,26 @@ impl Fixture {
         let lines = text.split('\n').map(|line| line.split(&chown).next().unwrap_or_default());
         lines.collect::<Vec<_>>().join("\n").replace(&format!("runuser -u {} -- ", user.name), "")
     }
+}
+
+/// The text with one number in place of another, where it is a number of its own: a port of five digits may stand inside a
+/// migration's version.
+fn with_number_replaced(text: &str, number: &str, by: &str) -> String {
+    let mut pieces = text.split(number).peekable();
+    let mut replaced = String::new();
+    while let Some(piece) = pieces.next() {
+        replaced.push_str(piece);
+        let Some(next) = pieces.peek() else { break };
+        let is_longer = replaced.ends_with(|c: char| c.is_ascii_digit()) || next.starts_with(|c: char| c.is_ascii_digit());
+        replaced.push_str(if is_longer { number } else { by });
+    }
+    replaced
+}
+
+#[test]
+fn a_port_is_not_replaced_inside_of_a_longer_number() {
+    let text = with_number_replaced("127.0.0.1:10300 --draft 20260103000000, 10300", "10300", "3000");
+    assert_eq!(text, "127.0.0.1:3000 --draft 20260103000000, 3000");
 }
 
 /// A file's text without the line of that setting.
