@@ -322,7 +322,9 @@ pub fn judge(
         }
         observations.push(Judged { observation, foreseen, accepted: reason });
     }
-    for (one, _) in accepted.iter().filter(|(_, is_used)| !is_used) {
+    // Without rows nothing could be observed.
+    let is_in_vain = |line: usize| traced.iter().any(|statement| statement.line == line && !statement.empty.is_empty());
+    for (one, _) in accepted.iter().filter(|(one, is_used)| !is_used && !is_in_vain(one.line)) {
         let what = format!("{file}:{}: {} is accepted, and was not observed", one.line, one.rule);
         problems.add(what, vec!["remove the comment, or correct the rule's name".to_owned()]);
     }

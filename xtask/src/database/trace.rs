@@ -24,6 +24,7 @@ SELECT c.oid, {TABLE_NAME} AS name, c.relfilenode, 0::bigint AS scans, 0::bigint
         [1]::text::bigint AS rows
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE c.relkind IN ('r', 'm', 'p') AND {OWN_TABLES} AND (c.relkind <> 'm' OR c.relispopulated);
+SELECT 'empty', name FROM _trace WHERE rows = 0 ORDER BY 2;
 "
     )
 }
@@ -83,6 +84,8 @@ pub struct Traced {
     pub read: Vec<String>,
     /// The rows that it changed.
     pub written: Vec<Written>,
+    /// The tables among those that it locked which had no row before the migration: what it does to rows does not show.
+    pub empty: Vec<String>,
     /// All locks that were held after it, also those that statements before it have taken.
     #[serde(skip)]
     held: Vec<TableLock>,
@@ -132,7 +135,7 @@ pub fn script(migration: &Migration) -> String {
 /// What the answer to [`script`] says of each statement.
 pub fn parse(migration: &Migration, said: &str) -> Result<Vec<Traced>> {
     let statements = sql::statements(&migration.text);
-    let mut traced: Vec<Traced> = Vec::new();
+    let (mut traced, mut empty): (Vec<Traced>, Vec<&str>) = (Vec::new(), Vec::new());
     for line in said.lines() {
         if let Some(index) = line.strip_prefix("at ").and_then(|index| index.parse::<usize>().ok()) {
             let statement = statements.get(index).context("the trace tells of a statement that is not there")?;
@@ -140,7 +143,10 @@ pub fn parse(migration: &Migration, said: &str) -> Result<Vec<Traced>> {
             continue;
         }
         // Statements print rows of their own, which are none of ours.
-        let Some(last) = traced.last_mut() else { continue };
+        let Some(last) = traced.last_mut() else {
+            empty.extend(line.strip_prefix("empty\t"));
+            continue;
+        };
         let table = |name: &str| name.to_owned();
         match line.split('\t').collect::<Vec<_>>()[..] {
             ["lock", name, mode] => last.held.push(TableLock { table: table(name), mode: mode.to_owned() }),
@@ -155,6 +161,8 @@ pub fn parse(migration: &Migration, said: &str) -> Result<Vec<Traced>> {
     for index in 0..traced.len() {
         let before = if index > 0 { traced[index - 1].held.clone() } else { Vec::new() };
         traced[index].locks = traced[index].held.iter().filter(|lock| !before.contains(lock)).cloned().collect();
+        let is_held = |table: &&str| traced[index].held.iter().any(|lock| lock.table == *table);
+        traced[index].empty = empty.iter().copied().filter(is_held).map(str::to_owned).collect();
     }
     Ok(traced)
 }
@@ -228,11 +236,19 @@ impl Traced {
         parts.extend(
             self.read
                 .iter()
-                .filter(|table| !self.rewritten.contains(table))
+                .filter(|table| !self.rewritten.contains(table) && !self.empty.contains(table))
                 .map(|table| format!("read all of {table}")),
         );
         parts
             .extend(self.written.iter().map(|one| format!("changed {} of {} rows of {}", one.rows, one.of, one.table)));
+        // Of those that only an earlier statement has locked, that one has told.
+        let is_own = |table: &&String| {
+            self.locks.iter().any(|lock| lock.table == **table)
+                || self.rewritten.contains(table)
+                || self.read.contains(table)
+        };
+        let empty = self.empty.iter().filter(is_own);
+        parts.extend(empty.map(|table| format!("no row of {table} was there to be read, changed or rewritten")));
         if parts.is_empty() { "nothing that was there before".to_owned() } else { parts.join(", ") }
     }
 }
@@ -304,6 +320,17 @@ mod tests {
         for harmless in ["write\ta\t12\t13", "write\ta\t1\t1", "read\ta"] {
             assert_eq!(rules(&format!("at 0\n{harmless}\n")), [], "{harmless}");
         }
+    }
+
+    #[test]
+    fn a_table_without_rows_is_told_with_the_locks_that_were_taken_all_the_same() {
+        let said = "empty\tnotes\nempty\tother\nat 0\nlock\tnotes\tAccessExclusiveLock\nat 1\n\
+                    lock\tnotes\tAccessExclusiveLock\nlock\treports\tRowExclusiveLock\n";
+        let traced = traced("ALTER TABLE notes ADD a int;\nDELETE FROM reports;", said);
+        let told = "AccessExclusiveLock on notes, no row of notes was there to be read, changed or rewritten";
+        assert_eq!(traced[0].summary(), told);
+        assert_eq!(traced[1].summary(), "RowExclusiveLock on reports", "it is told once");
+        assert_eq!(traced[1].empty, ["notes"]);
     }
 
     #[test]

@@ -146,3 +146,25 @@ fn an_interrupted_check_leaves_no_server_and_no_folder() {
     checkout.xtask(&["migrate", "check", "--fix"]).expect(0);
     checkout.expect_nothing_left();
 }
+
+#[test]
+fn tables_without_rows_are_told_with_the_locks_that_were_taken_all_the_same() {
+    let checkout = checkout();
+    let real = std::env::var("TEST_BACKEND_BINARY").unwrap();
+    checkout.fake_backend(&format!("[ \"$1\" = seed ] && exit 0\nexec '{real}' \"$@\"\n"));
+    let scripts = "ALTER TABLE reports ADD cvss numeric;\n\
+                   -- accept trace-write: some rows only\nDO $$ BEGIN UPDATE programs SET name = 'a'; END $$;\n";
+    checkout.write("draft.sql", scripts);
+    let file = checkout.path("draft.sql").display().to_string();
+    let document = checkout.xtask(&["migrate", "check", &file, "--json"]).expect(0).json();
+    let statements = &document["migrations"][0]["statements"];
+    assert_eq!(statements[0]["locks"][0]["mode"], "AccessExclusiveLock", "{statements:#}");
+    assert_eq!(statements[0]["empty"], serde_json::json!(["reports"]));
+    let ran = checkout.xtask(&["migrate", "check", &file]).expect(0);
+    for line in [
+        "AccessExclusiveLock on reports, no row of reports was there to be read, changed or rewritten",
+        "RowExclusiveLock on programs, no row of programs was there to be read, changed or rewritten",
+    ] {
+        assert!(ran.stdout.contains(line), "{line:?} is not in\n{}", ran.stdout);
+    }
+}

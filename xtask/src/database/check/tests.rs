@@ -57,6 +57,8 @@ fn a_reason_accepts_what_was_observed_and_nothing_else() {
     assert!(problems[0].starts_with("a:2: trace-rewrite"), "a reason is missing: {problems:?}");
     let (_, problems) = judged(accepted, "at 0\n", &[]);
     assert!(problems[0].contains("trace-rewrite is accepted, and was not observed"), "{problems:?}");
+    let (_, problems) = judged(accepted, "empty\tnotes\nat 0\nlock\tnotes\tShareLock\n", &[]);
+    assert!(problems.is_empty(), "without rows nothing could be observed: {problems:?}");
 }
 
 #[test]
