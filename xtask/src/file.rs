@@ -61,15 +61,25 @@ pub fn create_private(path: &Path) -> Result<std::fs::File> {
     create_file(path, 0o600).with_context(|| format!("cannot write {}", path.display()))
 }
 
+/// The same, which fails where there is something of that name.
+pub fn create_new_private(path: &Path) -> std::io::Result<std::fs::File> {
+    options(0o600).create_new(true).open(path)
+}
+
 /// A new file that nobody could open before its permissions were right.
 fn create_file(path: &Path, mode: u32) -> std::io::Result<std::fs::File> {
+    options(mode).create(true).truncate(true).open(path)
+}
+
+/// A file to write that has these permissions from the beginning.
+fn options(mode: u32) -> std::fs::OpenOptions {
     let mut options = std::fs::OpenOptions::new();
-    options.write(true).create(true).truncate(true);
+    options.write(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, mode);
     #[cfg(not(unix))]
     let _unused = mode;
-    options.open(path)
+    options
 }
 
 /// Makes a folder with those above it.

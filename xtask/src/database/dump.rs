@@ -1,10 +1,11 @@
 //! Saving everything that the database holds into a file.
 
+use std::io::ErrorKind;
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
 
-use super::dumps::{self, Manifest, is_taken, manifest_of};
+use super::dumps::{self, Manifest, manifest_of};
 use super::survey::{Mark, Survey};
 use super::target::Target;
 use crate::checkout;
@@ -101,23 +102,34 @@ fn plan(target: &Target<'_>, draft: &Path, into: &Path, commit: String) -> Resul
     })
 }
 
-/// The manifest first: a dump without one is not taken for whole. Both, or neither.
+/// Both files, or neither, and never in the place of another: whoever makes a file of that name meanwhile keeps it.
 fn finish(draft: &Path, into: &Path, commit: String, before: &Survey, after: &Survey) -> Result<()> {
-    if is_taken(into) {
-        return Err(taken(into).into());
-    }
     let manifest = Manifest::new(commit, std::fs::metadata(draft)?.len(), before, after);
-    file::write(&manifest_of(into), &serde_json::to_vec_pretty(&manifest)?, 0o600)?;
-    let outcome = std::fs::rename(draft, into).with_context(|| format!("cannot write {}", into.display()));
-    if outcome.is_err() {
-        file::remove(&manifest_of(into))?;
+    let beside = manifest_of(into);
+    claim(into)?;
+    let rest = || {
+        claim(&beside)?;
+        let write = || {
+            file::write(&beside, &serde_json::to_vec_pretty(&manifest)?, 0o600)?;
+            std::fs::rename(draft, into).with_context(|| format!("cannot write {}", into.display()))
+        };
+        write().inspect_err(|_| drop(file::remove(&beside)))
+    };
+    rest().inspect_err(|_| drop(file::remove(into)))
+}
+
+/// Makes an empty file, which nobody else can make from then on: it works where hard links do not.
+fn claim(path: &Path) -> Result<()> {
+    match file::create_new_private(path) {
+        Ok(_) => Ok(()),
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => Err(taken(path).into()),
+        Err(error) => Err(error).with_context(|| format!("cannot write {}", path.display())),
     }
-    outcome
 }
 
 /// The refusal to write over a file, which may be a dump, or somebody's own.
 pub fn taken(path: &Path) -> Failure {
-    let path = if path.exists() { path.to_owned() } else { manifest_of(path) };
+    let path = if std::fs::symlink_metadata(path).is_ok() { path.to_owned() } else { manifest_of(path) };
     Failure::new(Exit::Refused, format!("{} is there already", path.display()))
         .hint("cargo xtask db dump, without a name, which finds one")
 }
@@ -143,6 +155,28 @@ pub fn expect_room(folder: &Path, bytes: u64, hint: &str) -> Result<()> {
 mod tests {
     use super::*;
     use crate::failure::exit_code;
+
+    #[test]
+    fn a_file_that_somebody_has_made_meanwhile_stays_and_nothing_else_is_left() {
+        let folder = tempfile::tempdir().unwrap();
+        let (draft, into) = (folder.path().join("draft"), folder.path().join("a.dump"));
+        let survey = Survey::parse("server\t15.18\t8000\n").unwrap();
+        let finish = || finish(&draft, &into, String::new(), &survey, &survey);
+        for other in [into.clone(), manifest_of(&into)] {
+            std::fs::write(&draft, "rows").unwrap();
+            std::fs::write(&other, "mine").unwrap();
+            let error = finish().unwrap_err();
+            assert_eq!(exit_code(&error), 9);
+            assert!(error.to_string().starts_with(&other.display().to_string()), "{error}");
+            assert_eq!(std::fs::read_to_string(&other).unwrap(), "mine");
+            assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 2, "the draft and the other's file");
+            std::fs::remove_file(&other).unwrap();
+        }
+        finish().unwrap();
+        assert_eq!(std::fs::read_to_string(&into).unwrap(), "rows");
+        assert_eq!(Manifest::of(&into).unwrap().bytes, 4);
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 2, "the dump and its manifest");
+    }
 
     #[test]
     fn a_disk_without_room_is_found_before_anything_begins() {

@@ -8,6 +8,7 @@ use anyhow::{Context as _, Result};
 
 use super::target::Target;
 use crate::context::Context;
+use crate::failure::{Exit, Failure};
 use crate::plan::{Action, Phase, Plan};
 use crate::product::{DATABASE, MIGRATIONS, SEED};
 
@@ -27,6 +28,13 @@ pub struct Template {
 impl Template {
     /// The template for the migrations as they are now, and for the seed if that is wanted.
     pub fn of(context: &Context, is_seeded: bool) -> Result<Self> {
+        let prefix = format!("{DATABASE}_{}_", if is_seeded { "seeded" } else { "migrated" });
+        let name = format!("{prefix}{:016x}", Self::hash(context, is_seeded)?);
+        Ok(Self { name, prefix, is_seeded })
+    }
+
+    /// Over the files that it is made from.
+    fn hash(context: &Context, is_seeded: bool) -> Result<u64> {
         let root = context.project.root();
         let mut hasher = DefaultHasher::new();
         let mut files: Vec<_> = std::fs::read_dir(root.join(MIGRATIONS))
@@ -41,8 +49,7 @@ impl Template {
             let bytes = std::fs::read(&file).with_context(|| format!("cannot read {}", file.display()))?;
             (file.file_name(), bytes).hash(&mut hasher);
         }
-        let prefix = format!("{DATABASE}_{}_", if is_seeded { "seeded" } else { "migrated" });
-        Ok(Self { name: format!("{prefix}{:016x}", hasher.finish()), prefix, is_seeded })
+        Ok(hasher.finish())
     }
 
     /// What makes it, and removes those that were made from something else. It gets its name last, so that one that was
@@ -60,6 +67,15 @@ impl Template {
         if self.is_seeded {
             actions.push(Action::Run(program.seed()));
         }
+        // An edit while the program was built or the template migrated may be in it, under the name of what was before.
+        let made_from = self.clone();
+        actions.push(Action::check("see that no migration was edited meanwhile", move |access| {
+            if Self::of(access.context, made_from.is_seeded)? == made_from {
+                return Ok(());
+            }
+            let what = "a migration or the demo data was edited while the template was made";
+            Err(Failure::new(Exit::Failed, what).hint("cargo xtask db reset, again").into())
+        }));
         actions.push(Action::Run(target.rename(&draft, &self.name)?));
         Ok(Plan::of("template", actions, &format!("made {}", self.name)))
     }

@@ -46,6 +46,23 @@ fn a_template_is_made_again_when_a_migration_or_any_file_of_the_demo_data_change
     assert!(SEED.iter().all(|file| root.join(file).is_file()));
 }
 
+#[test]
+fn a_template_that_was_edited_while_it_was_made_gets_no_name() {
+    let migration = "backend/migrations/20260101000000_a.up.sql";
+    for edit in ["SELECT 1;", "SELECT 2;"] {
+        let (mut fixture, _daemon) = stack(0, 0);
+        let (file, is_edited) = (fixture.root().join(migration), edit != "SELECT 1;");
+        fixture.runner.on("exec postgres psql --dbname=postgres", says(&format!("{DATABASE}\n")));
+        fixture.runner.on_and("migrate run", says("applied\n"), move || std::fs::write(&file, edit).unwrap());
+        let ran = fixture.xtask(&["db", "reset"]).expect(u8::from(is_edited));
+        if is_edited {
+            ran.says(&["was edited while the template was made", "next: cargo xtask db reset, again"]);
+        }
+        let rename = format!("ALTER DATABASE \"{DATABASE}_migrated_draft\" RENAME TO");
+        assert_eq!(fixture.runner.was_asked(&rename), !is_edited, "{:?}", fixture.runner.asked());
+    }
+}
+
 fn drops_the_one_before(fixture: &Fixture) -> bool {
     let drop = format!("DROP DATABASE IF EXISTS \"{}\"", before());
     fixture.runner.asked().last().is_some_and(|command| command.contains(&drop))
