@@ -10,6 +10,7 @@ pub mod dump;
 pub mod dumps;
 pub mod lint;
 pub mod migrations;
+pub mod recorded;
 pub mod reset;
 pub mod restore;
 pub mod schema;

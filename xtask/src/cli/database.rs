@@ -241,7 +241,8 @@ pub struct DbDrill {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 The dump is restored into a new database and compared with its manifest. Only then the two change their names: the \
-database before is kept until the next restore or reset. An older schema is migrated; a newer one is refused.
+database before is kept until the next restore or reset. An older schema is migrated; a newer one is refused, unless \
+`--write-migrations` writes the files that this checkout does not have.
 
 Examples:
   cargo xtask db restore dumps/20261125T101500Z.dump
@@ -254,6 +255,9 @@ pub struct DbRestore {
     /// The database that the last restore or reset has kept; what is there now is kept in its place
     #[arg(long, conflicts_with = "file")]
     pub before: bool,
+    /// Write the files of migrations that it has and this checkout does not, as they were applied: drafts that are gone
+    #[arg(long)]
+    pub write_migrations: bool,
     /// Do not ask
     #[arg(short, long)]
     pub yes: bool,

@@ -5,6 +5,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
+/// What the file of a migration's way back begins with, and all that is in it where there is none.
+pub const DOWN: &str = "-- Undoes what the file beside it does.\n";
+
 /// A migration, as its files say.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Migration {

@@ -20,10 +20,11 @@ const MIGRATION_TIMEOUT: Duration = Duration::from_hours(1);
 /// The warning about a dump whose manifest has no counts of rows.
 pub const NOT_COMPARED: &str = "its rows could not be compared, because somebody wrote during the dump";
 
-/// The phases that restore a dump and put it in the place of the database, which is kept under another name.
+/// The phases that restore a dump and put it in the place of the database, which is kept under another name. The checkout
+/// has to know every migration of the dump.
 pub fn restore(target: &Target<'_>, dump: &Path, manifest: &Manifest, known: &[u64]) -> Result<Vec<Phase>> {
     let new = format!("{DATABASE}_restored");
-    let mut phases = into_new(target, dump, manifest, known, &new)?;
+    let mut phases = into_new(target, dump, manifest, &new)?;
     if is_older(manifest, known) {
         phases.push(migrate(target, &new)?);
     }
@@ -38,11 +39,6 @@ pub fn restore(target: &Target<'_>, dump: &Path, manifest: &Manifest, known: &[u
 /// The phases that put the database that was replaced last in the place of the one that is there, and the other way
 /// round. Its migrations are those, and this checkout's those that are known.
 pub fn exchange(target: &Target<'_>, applied: &[u64], known: &[u64]) -> Result<Vec<Phase>> {
-    let unknown = unknown(applied, known);
-    if !unknown.is_empty() {
-        let what = format!("{} cannot be brought back: its schema is not this checkout's", before());
-        return Err(Failure::new(Exit::Migrations, what).details(unknown).into());
-    }
     let mut phases = Vec::new();
     if known.iter().any(|version| !applied.contains(version)) {
         phases.push(migrate(target, &before())?);
@@ -66,7 +62,7 @@ fn migrate(target: &Target<'_>, database: &str) -> Result<Phase> {
 /// The phases that restore a dump into a database of its own, which is gone at the end.
 pub fn drill(target: &Target<'_>, dump: &Path, manifest: &Manifest, known: &[u64]) -> Result<Vec<Phase>> {
     let new = format!("{DATABASE}_drill");
-    let mut phases = into_new(target, dump, manifest, known, &new)?;
+    let mut phases = into_new(target, dump, manifest, &new)?;
     let program = (target.program)(&new)?;
     // Of an older dump some are pending, and have to be applicable.
     let is_older = is_older(manifest, known);
@@ -81,8 +77,7 @@ pub fn drill(target: &Target<'_>, dump: &Path, manifest: &Manifest, known: &[u64
 }
 
 /// The phases that fill a new database and compare it with the manifest. It goes if anything fails.
-fn into_new(target: &Target<'_>, dump: &Path, manifest: &Manifest, known: &[u64], new: &str) -> Result<Vec<Phase>> {
-    expect_known(dump, manifest, known)?;
+fn into_new(target: &Target<'_>, dump: &Path, manifest: &Manifest, new: &str) -> Result<Vec<Phase>> {
     let (ask, create) = (target.version()?, target.create(new, None)?);
     let fill = target.restore(new, dump)?;
     let count = if manifest.counts_by_text() { target.survey_by_text(new)? } else { target.survey(new)? };
@@ -117,25 +112,6 @@ fn into_new(target: &Target<'_>, dump: &Path, manifest: &Manifest, known: &[u64]
 
 fn is_older(manifest: &Manifest, known: &[u64]) -> bool {
     known.iter().any(|version| !manifest.migrations.contains(version))
-}
-
-/// A sentence for each migration that this checkout does not have.
-fn unknown(applied: &[u64], known: &[u64]) -> Vec<String> {
-    let unknown = applied.iter().filter(|version| !known.contains(version));
-    unknown.map(|version| format!("{version} is not among this checkout's migrations")).collect()
-}
-
-/// A dump with migrations that this checkout does not have is of a newer schema, or of another branch.
-fn expect_known(dump: &Path, manifest: &Manifest, known: &[u64]) -> Result<()> {
-    let unknown = unknown(&manifest.migrations, known);
-    if unknown.is_empty() {
-        return Ok(());
-    }
-    let what = format!("{} cannot be restored: its schema is not this checkout's", dump.display());
-    let failure = Failure::new(Exit::Migrations, what).details(unknown);
-    let commit = manifest.commit.trim_end_matches("-dirty");
-    let also = if commit == manifest.commit { "" } else { " with changes that were in no commit" };
-    Err(failure.hint(format!("git checkout {commit}, from which it was dumped{also}")).into())
 }
 
 fn expect_server(server: u32, dump: u32) -> Result<()> {

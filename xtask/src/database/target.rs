@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 
-use super::survey;
+use super::{recorded, survey};
 use crate::product::DATABASE;
 use crate::step::{Stdin, Step};
 use crate::tool::backend::Program;
@@ -64,6 +64,19 @@ impl Target<'_> {
     pub fn schema(&self, database: &str) -> Result<Step> {
         let step = (self.client)(&postgres_clients::pg_dump_schema(database))?;
         Ok(step.with_purpose(format!("read the schema of {database}")).only_reads().timeout(COPY_TIMEOUT))
+    }
+
+    /// Prints what a dump tells of the migrations in it; [`recorded::parse`] reads the answer.
+    pub fn recorded_in(&self, dump: &Path) -> Result<Step> {
+        let step = (self.client)(&postgres_clients::pg_restore_rows(&recorded::TABLES))?;
+        let step = step.with_purpose("read the migrations in the dump").stdin(Stdin::File(dump.to_owned()));
+        Ok(step.only_reads().timeout(COPY_TIMEOUT))
+    }
+
+    /// The same of a database.
+    pub fn recorded_of(&self, database: &str) -> Result<Step> {
+        let step = (self.client)(&postgres_clients::pg_dump_rows(database, &recorded::TABLES))?;
+        Ok(step.with_purpose(format!("read the migrations of {database}")).only_reads())
     }
 
     /// Runs a script that changes a database, whole or not at all if that is wanted.

@@ -15,7 +15,7 @@ use crate::database::reset::Template;
 use crate::database::restore::{NOT_COMPARED, drill as phases_of_drill};
 use crate::database::survey::Survey;
 use crate::database::target::{Target, before};
-use crate::database::{dump, migrations};
+use crate::database::{dump, migrations, recorded};
 use crate::failure::{Exit, Failure, when_interrupted};
 use crate::file::{self, human_size};
 use crate::lock::Lock;
@@ -113,7 +113,9 @@ fn drill(context: &Context, arguments: &DbDrill) -> Result<u8> {
     let lock = lock(context, &arguments.lock)?;
     let stack = Stack::open_locked(context, lock.as_ref())?;
     let target = ready(context, &stack)?;
-    let phases = phases_of_drill(&target, &path, &manifest, &versions(context)?)?;
+    let known = versions(context)?;
+    expect_recorded(context, &target, &path, &manifest, &known)?;
+    let phases = phases_of_drill(&target, &path, &manifest, &known)?;
     build(context, &stack)?;
     Rollout::new(phases)?.run(context)?;
     if !context.dry_run {
@@ -124,6 +126,28 @@ fn drill(context: &Context, arguments: &DbDrill) -> Result<u8> {
         }
     }
     Ok(0)
+}
+
+/// A dump with migrations that this checkout does not have can be restored where their texts are in it.
+fn expect_recorded(
+    context: &Context,
+    target: &Target<'_>,
+    dump: &Path,
+    manifest: &Manifest,
+    known: &[u64],
+) -> Result<()> {
+    let mut unknown = recorded::unknown(&manifest.migrations, known);
+    if unknown.is_empty() {
+        return Ok(());
+    }
+    let found = recorded::parse(&runner::read_well(&*context.runner, &target.recorded_in(dump)?)?);
+    unknown.retain(|version| !found.iter().any(|one| one.version == *version));
+    if unknown.is_empty() {
+        context.terminal.note("migrations whose files are gone are recorded in the dump");
+        return Ok(());
+    }
+    let what = format!("{} cannot be restored", dump.display());
+    Err(recorded::refusal(&what, &unknown, None, Some(manifest)).into())
 }
 
 fn reset(context: &Context, arguments: &DbReset) -> Result<u8> {

@@ -44,6 +44,21 @@ pub fn pg_restore(database: &str) -> Vec<String> {
         .collect()
 }
 
+/// Prints the rows of these tables in a database, as statements of `COPY`.
+pub fn pg_dump_rows(database: &str, tables: &[&str]) -> Vec<String> {
+    rows("pg_dump", tables).chain([format!("--dbname={database}")]).collect()
+}
+
+/// Prints the same of the dump that it reads.
+pub fn pg_restore_rows(tables: &[&str]) -> Vec<String> {
+    rows("pg_restore", tables).chain(["--file=-".to_owned()]).collect()
+}
+
+fn rows(program: &str, tables: &[&str]) -> impl Iterator<Item = String> {
+    let words = [program.to_owned(), "--data-only".to_owned()].into_iter();
+    words.chain(tables.iter().map(|table| format!("--table={table}")).collect::<Vec<_>>())
+}
+
 /// A name as SQL writes it.
 pub fn identifier(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))

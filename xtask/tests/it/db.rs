@@ -206,6 +206,52 @@ fn the_database_that_was_replaced_last_comes_back_and_goes_again() {
     assert_eq!(programs(&checkout), "0");
 }
 
+/// Applies a migration whose files are nowhere, as a draft that was removed again.
+fn apply_a_lost_draft(checkout: &Checkout) {
+    sql(
+        checkout,
+        "CREATE TABLE lost (id int); INSERT INTO lost VALUES (7); \
+         INSERT INTO _sqlx_migrations SELECT 20991231000000, 'lost draft', installed_on, success, checksum, \
+         execution_time FROM _sqlx_migrations LIMIT 1; \
+         INSERT INTO _migration_texts VALUES (20991231000000, E'-- a\\tb\\nCREATE TABLE lost (id int);\\n', 'DROP TABLE lost;')",
+    );
+}
+
+#[test]
+fn a_draft_whose_files_are_gone_comes_back_with_the_database_that_has_it() {
+    let checkout = up();
+    let (up, down) = ("20991231000000_lost_draft.up.sql", "20991231000000_lost_draft.down.sql");
+    let (up, down) = (format!("backend/migrations/{up}"), format!("backend/migrations/{down}"));
+    apply_a_lost_draft(&checkout);
+    let dump = printed(&checkout.xtask(&["db", "reset", "--yes"]).expect(0).stdout);
+    checkout.xtask(&["db", "drill"]).expect(0).says(&["recorded in the dump", "can be restored"]);
+    let hint = format!("cargo xtask db restore {dump} --write-migrations");
+    let ran = checkout.xtask(&["db", "restore", &dump, "--yes"]).expect(5);
+    ran.says(&["20991231000000 is not among this checkout's migrations", &hint]);
+    let restore = ["db", "restore", &dump, "--write-migrations", "--yes"];
+    let manifest = checkout.read(&format!("{dump}.json"));
+    checkout.write(&format!("{dump}.json"), &manifest.replace("\"rows\": 1", "\"rows\": 2"));
+    checkout.xtask(&restore).expect(1).says(&["lost has 1 rows instead of 2"]);
+    assert!(!checkout.exists(&up) && !checkout.exists(&down), "a restore that fails leaves no draft");
+    checkout.write(&format!("{dump}.json"), &manifest);
+    let ran = checkout.xtask(&restore).expect(0);
+    assert_eq!(ran.stdout, format!("{up}\n{down}\n"));
+    assert_eq!(sql(&checkout, "SELECT id FROM lost"), "7");
+    assert_eq!(checkout.read(&up), "-- a\tb\nCREATE TABLE lost (id int);\n");
+    assert_eq!(checkout.read(&down), "DROP TABLE lost;");
+    fs::remove_file(checkout.path(&up)).unwrap();
+    fs::remove_file(checkout.path(&down)).unwrap();
+    checkout.xtask(&["db", "reset", "--yes"]).expect(0);
+    let hint = "cargo xtask db restore --before --write-migrations";
+    checkout.xtask(&["db", "restore", &dump, "--write-migrations", "--yes"]).expect(0);
+    checkout.xtask(&["db", "restore", "--before", "--yes"]).expect(0);
+    fs::remove_file(checkout.path(&up)).unwrap();
+    fs::remove_file(checkout.path(&down)).unwrap();
+    checkout.xtask(&["db", "restore", "--before", "--yes"]).expect(5).says(&["cannot be brought back", hint]);
+    checkout.xtask(&["db", "restore", "--before", "--write-migrations", "--yes"]).expect(0);
+    assert_eq!((sql(&checkout, "SELECT id FROM lost").as_str(), checkout.exists(&up)), ("7", true));
+}
+
 #[test]
 fn old_dumps_go_and_those_with_a_name_of_their_own_stay() {
     let checkout = up();

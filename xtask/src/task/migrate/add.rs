@@ -23,8 +23,6 @@ const UP: &str = "\
 -- The version before this one goes on running while this is applied: add what it does not know of, and take away what it
 -- needs only in a later migration. Until there is a statement here, nothing is applied.
 ";
-/// What the file that undoes it begins with.
-const DOWN: &str = "-- Undoes what the file beside it does.\n";
 
 /// Writes a new migration, or gives those that are out of order newer names.
 pub fn run(context: &Context, arguments: &MigrateAdd) -> Result<u8> {
@@ -42,7 +40,7 @@ fn add(context: &Context, words: &str) -> Result<u8> {
     })?;
     let folder = context.project.root().join(MIGRATIONS);
     let version = next_version(&folder)?;
-    for (end, text) in [("up", UP), ("down", DOWN)] {
+    for (end, text) in [("up", UP), ("down", migrations::DOWN)] {
         let path = folder.join(format!("{version}_{name}.{end}.sql"));
         let shown = context.project.relative(&path);
         if context.dry_run {
