@@ -11,6 +11,7 @@ use sqlx::PgPool;
 use crate::background::Background;
 use crate::config::Config;
 use crate::health::Probe;
+use crate::mail::Mailer;
 use crate::request::admission::Admission;
 
 /// What every handler may use. Cloned several times for each request, which costs one count and not one for each part.
@@ -25,6 +26,8 @@ pub struct Parts {
     pub database: PgPool,
     /// How the service is.
     pub health: Probe,
+    /// The way to tell somebody something.
+    pub mailer: Mailer,
     /// How much is taken on at once.
     pub admission: Admission,
     /// When the process began to serve.
@@ -46,6 +49,7 @@ impl App {
         let config = Arc::new(config);
         Self(Arc::new(Parts {
             health: Probe::start(Arc::clone(&config), redis, background),
+            mailer: Mailer::start(&config, background),
             config,
             database,
             admission: Admission::default(),

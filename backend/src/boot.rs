@@ -80,6 +80,10 @@ async fn serve_until_told(config: Config) -> Result<End> {
     if tokio::time::timeout(left, close).await.is_err() {
         warn!("connections to PostgreSQL were left open, because the time to finish was over");
     }
+    match app.mailer.undelivered() {
+        0 => {}
+        count => error!("{count} mails were not delivered, because the time to finish was over"),
+    }
     info!("stopped");
     Ok(end)
 }

@@ -16,6 +16,7 @@ pub mod connect;
 pub mod database;
 pub mod health;
 pub mod logging;
+pub mod mail;
 pub mod middleware;
 pub mod migrations;
 pub mod page;

@@ -121,6 +121,8 @@ pub mod setting {
 
     /// What the backend needs besides addresses, of which each stack makes values of its own.
     pub const GENERATED: &[&str] = &["JWT_SECRET", "JWT_REFRESH_SECRET", "HEALTH_TOKEN"];
+    /// What the shipped image requires as well, with a value for where it is only tried: nobody takes mail there.
+    pub const FOR_A_TRY: &[(&str, &str)] = &[("SMTP_URL", "smtp://localhost:25")];
     /// What the stack sets for the backend, which is why the template has none of it.
     pub const SET_BY_THE_STACK: &[&str] =
         &[DATABASE_URL, REDIS_URL, HOST, PORT, APP_ENV, RUN_MIGRATIONS, MIGRATION_DRAFTS];

@@ -207,12 +207,22 @@ pub struct Declared {
     pub name: String,
     /// Whether the backend refuses to start without it.
     pub required: bool,
+    /// Whether it does so in production alone.
+    #[serde(default)]
+    pub required_in_production: bool,
     /// Whether its value must not be shown.
     pub secret: bool,
     /// What is used where it is not set.
     pub default: Option<String>,
     /// One sentence for a person.
     pub description: String,
+}
+
+impl Declared {
+    /// Whether an environment that is deployed to needs it.
+    pub fn is_needed_in_production(&self) -> bool {
+        self.required || self.required_in_production
+    }
 }
 
 #[derive(Deserialize)]

@@ -33,6 +33,7 @@ fn thunder(binary: &Path, args: &[&str]) -> Command {
         ("JWT_SECRET", "0123456789abcdef0123456789abcdef"),
         ("JWT_REFRESH_SECRET", "fedcba9876543210fedcba9876543210"),
         ("HEALTH_TOKEN", "0123456789abcdef0123456789abcdef"),
+        ("SMTP_URL", "smtp://localhost:25"),
         ("APP_ENV", "production"),
         ("HOST", "127.0.0.1"),
         ("PORT", "0"),

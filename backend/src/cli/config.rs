@@ -43,6 +43,7 @@ fn describe() -> Result<()> {
     for setting in Config::settings() {
         let need = match (setting.required, setting.default) {
             (true, _) => "required".to_owned(),
+            (false, _) if setting.required_in_production => "required in production".to_owned(),
             (false, Some(default)) if !default.is_empty() => format!("default {default}"),
             (false, _) => "optional".to_owned(),
         };

@@ -6,6 +6,7 @@
 //! never by value.
 
 mod logs;
+mod mail;
 mod process;
 mod secrets;
 mod setting;
@@ -15,6 +16,7 @@ mod web;
 use std::fmt;
 
 pub use self::logs::{LogFormat, LogSettings};
+pub use self::mail::{MailSettings, SmtpServer, SmtpTls};
 pub use self::process::{Environment, ProcessSettings};
 pub use self::secrets::{OperatorSettings, SigningSettings};
 use self::setting::Reader;
@@ -43,10 +45,12 @@ pub struct Config {
     pub migrations: MigrationSettings,
     /// What those who operate the service show to it.
     pub operator: OperatorSettings,
+    /// How mail is sent.
+    pub mail: MailSettings,
 }
 
 /// The groups, in the order in which a person would want to read them.
-const GROUPS: [&[Setting]; 9] = [
+const GROUPS: [&[Setting]; 10] = [
     DatabaseSettings::SETTINGS,
     RedisSettings::SETTINGS,
     SigningSettings::SETTINGS,
@@ -56,6 +60,7 @@ const GROUPS: [&[Setting]; 9] = [
     OriginSettings::SETTINGS,
     MigrationSettings::SETTINGS,
     OperatorSettings::SETTINGS,
+    MailSettings::SETTINGS,
 ];
 
 impl Config {
@@ -87,6 +92,7 @@ impl Config {
         let origins = OriginSettings::read(&mut reader);
         let migrations = MigrationSettings::read(&mut reader);
         let operator = OperatorSettings::read(&mut reader);
+        let mail = MailSettings::read(&mut reader);
         check_as_a_whole(&mut reader);
         let config = (|| {
             Some(Self {
@@ -99,6 +105,7 @@ impl Config {
                 origins: origins?,
                 migrations: migrations?,
                 operator: operator?,
+                mail: mail?,
             })
         })();
         match config {
@@ -116,13 +123,13 @@ fn check_as_a_whole(reader: &mut Reader<'_>) {
     if reader.find("APP_ENV").is_none_or(|environment| environment != "production") {
         return;
     }
-    match reader.find("HEALTH_TOKEN") {
-        None => reader.problem("HEALTH_TOKEN", "is not set, and production requires it"),
-        Some(token) => {
-            if let Err(problem) = secrets::long(&token) {
-                reader.problem("HEALTH_TOKEN", problem);
-            }
+    for setting in Config::settings().iter().filter(|setting| setting.required_in_production) {
+        if reader.find(setting.name).is_none() {
+            reader.problem(setting.name, "is not set, and production requires it");
         }
+    }
+    if let Some(Err(problem)) = reader.find("HEALTH_TOKEN").map(|token| secrets::long(&token)) {
+        reader.problem("HEALTH_TOKEN", problem);
     }
     if reader.find("MIGRATION_DRAFTS").is_some() {
         reader.problem("MIGRATION_DRAFTS", "must not be set in production");
@@ -209,10 +216,12 @@ mod tests {
             ("REDIS_URL", "redis://:hunter2@["),
             ("JWT_SECRET", "hunter2"),
             ("LOG_FORMAT", "hunter2"),
+            ("SMTP_URL", "smtp://u:hunter2@mail.example"),
         ])
         .unwrap_err();
         assert!(!error.to_string().contains("hunter2"), "{error}");
-        assert!(!format!("{:?}", read(&[]).unwrap()).contains("hunter2"));
+        let with_mail = read(&[("SMTP_URL", "smtps://u:hunter2@mail.example")]).unwrap();
+        assert!(!format!("{with_mail:?}").contains("hunter2"));
     }
 
     #[test]
@@ -280,13 +289,15 @@ mod tests {
     }
 
     #[test]
-    fn production_requires_a_long_health_token_even_when_something_else_is_wrong() {
-        let production = ("APP_ENV", "production");
+    fn production_requires_a_long_health_token_and_a_mail_server_even_when_something_else_is_wrong() {
+        let production = [("APP_ENV", "production"), ("SMTP_URL", "smtps://mail.example")];
         for token in ["", "too short"] {
-            let error = read(&[production, ("HEALTH_TOKEN", token), ("SHUTDOWN_TIMEOUT", "soon")]).unwrap_err();
-            assert_eq!(error.names(), ["SHUTDOWN_TIMEOUT", "HEALTH_TOKEN"], "{token}");
+            let changes = [production[0], production[1], ("HEALTH_TOKEN", token), ("SHUTDOWN_TIMEOUT", "soon")];
+            assert_eq!(read(&changes).unwrap_err().names(), ["SHUTDOWN_TIMEOUT", "HEALTH_TOKEN"], "{token}");
         }
-        assert!(read(&[production, ("HEALTH_TOKEN", GOOD[2].1)]).is_ok());
+        let token = ("HEALTH_TOKEN", GOOD[2].1);
+        assert!(read(&[production[0], production[1], token]).is_ok());
+        assert_eq!(read(&[production[0], token]).unwrap_err().names(), ["SMTP_URL"]);
         assert!(read(&[("HEALTH_TOKEN", "short")]).is_ok(), "anything will do while developing");
     }
 

@@ -16,7 +16,7 @@ settings! {
     /// What those who operate the service show to it.
     pub struct OperatorSettings {
         /// When set, /api/v1/health shows its details only to `Authorization: Bearer <token>`; production requires it, with at least 32 characters.
-        pub health_token: Option<Secret> = secret("HEALTH_TOKEN", Secret::parse);
+        pub health_token: Option<Secret> = production("HEALTH_TOKEN", Secret::parse);
     }
 }
 

@@ -13,6 +13,8 @@ pub struct Setting {
     pub name: &'static str,
     /// Whether the server refuses to start without it.
     pub required: bool,
+    /// Whether it does so in production alone.
+    pub required_in_production: bool,
     /// Whether its value must never be shown.
     pub secret: bool,
     /// What is used where the variable is unset or empty.
@@ -25,7 +27,7 @@ pub struct Setting {
 /// read. A field's comment is the setting's description. What stands behind the name says how it is given:
 ///
 /// - `required(NAME, rule)`: a secret that must be set;
-/// - `secret(NAME, rule)`: one that may be set, in an `Option`;
+/// - `production(NAME, rule)`: a secret that must be set in production, and may be elsewhere, in an `Option`;
 /// - `plain(NAME, default, rule)`: anything else.
 macro_rules! settings {
     (
@@ -68,15 +70,17 @@ macro_rules! declare {
         $crate::config::setting::Setting {
             name: $name,
             required: true,
+            required_in_production: false,
             secret: true,
             default: None,
             description: $description.trim_ascii(),
         }
     };
-    (secret($name:literal, $parse:expr), $description:literal) => {
+    (production($name:literal, $parse:expr), $description:literal) => {
         $crate::config::setting::Setting {
             name: $name,
             required: false,
+            required_in_production: true,
             secret: true,
             default: None,
             description: $description.trim_ascii(),
@@ -86,6 +90,7 @@ macro_rules! declare {
         $crate::config::setting::Setting {
             name: $name,
             required: false,
+            required_in_production: false,
             secret: false,
             default: Some($default),
             description: $description.trim_ascii(),
@@ -99,7 +104,7 @@ macro_rules! take {
     ($reader:ident, required($name:literal, $parse:expr)) => {
         $reader.required($name, $parse)
     };
-    ($reader:ident, secret($name:literal, $parse:expr)) => {
+    ($reader:ident, production($name:literal, $parse:expr)) => {
         $reader.optional($name, $parse)
     };
     ($reader:ident, plain($name:literal, $default:literal, $parse:expr)) => {

@@ -15,8 +15,11 @@ use tokio::runtime::Runtime;
 use crate::support::{Database, Serving, agent, read, run, serve, settings, text, thunder};
 
 /// What production requires beyond what all environments do.
-pub const PRODUCTION: &[(&str, &str)] =
-    &[("APP_ENV", "production"), ("HEALTH_TOKEN", "0123456789abcdef0123456789abcdef")];
+pub const PRODUCTION: &[(&str, &str)] = &[
+    ("APP_ENV", "production"),
+    ("HEALTH_TOKEN", "0123456789abcdef0123456789abcdef"),
+    ("SMTP_URL", "smtp://localhost:25"),
+];
 
 #[test]
 fn without_settings_it_names_all_that_are_missing_and_ends_with_3() {
@@ -37,7 +40,7 @@ fn the_declaration_is_json_with_every_promised_member() {
     assert_eq!(document["schema_version"], 1);
     let settings = document["settings"].as_array().unwrap();
     for setting in settings {
-        for member in ["name", "required", "secret", "default", "description"] {
+        for member in ["name", "required", "required_in_production", "secret", "default", "description"] {
             assert!(setting.get(member).is_some(), "{member} of {setting}");
         }
     }

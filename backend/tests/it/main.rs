@@ -5,6 +5,7 @@ mod drafts;
 mod features;
 mod health;
 mod lists;
+mod mail;
 mod migrations;
 mod pooler;
 mod process;

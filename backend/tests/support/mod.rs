@@ -2,6 +2,7 @@
 
 #![allow(dead_code, unused_imports, reason = "each of the two suites uses a part of it")]
 
+pub mod mailbox;
 pub mod process;
 pub mod server;
 
@@ -13,6 +14,7 @@ use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use tokio::runtime::Runtime;
 use uuid::Uuid;
 
+pub use self::mailbox::Mailbox;
 pub use self::process::{Serving, run, serve, text, thunder};
 pub use self::server::Server;
 

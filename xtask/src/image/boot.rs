@@ -14,7 +14,7 @@ use serde::Serialize;
 use crate::context::Context;
 use crate::failure::{Exit, Failure};
 use crate::plan::{Access, Action, Await, Lane, Phase, Plan, Probe, Unready, Value};
-use crate::product::setting::{DATABASE_URL, GENERATED, POSTGRES_PASSWORD, REDIS_URL};
+use crate::product::setting::{DATABASE_URL, FOR_A_TRY, GENERATED, POSTGRES_PASSWORD, REDIS_URL};
 use crate::product::{self, BINARY, DATABASE, POSTGRES_IMAGE, REDIS_IMAGE, ROLE};
 use crate::runner::{self, Runner};
 use crate::settings;
@@ -160,6 +160,7 @@ impl Surroundings {
         for name in GENERATED {
             variables.push(Variable::secret(name, settings::secret()?));
         }
+        variables.extend(FOR_A_TRY.iter().map(|(name, value)| Variable::declared(name, *value)));
         let mut all = vec!["--network", &self.name, "--label", &self.label, "--read-only", "--cap-drop", "ALL"];
         all.extend(["--security-opt", "no-new-privileges", "--memory", "256m", "--pids-limit", "128"]);
         all.extend(flags);

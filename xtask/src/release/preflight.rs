@@ -18,7 +18,6 @@ use super::target::{self, Target};
 use crate::failure::{Exit, Failure};
 use crate::plan::Access;
 use crate::product::DECLARATION;
-use crate::product::setting::GENERATED;
 use crate::settings::parse_declaration;
 use crate::tool::railway::answer::{Deployment, UNDER_WAY, VariableName};
 use crate::tool::railway::{self, Destination, MINIMUM, Railway};
@@ -208,7 +207,7 @@ fn services(
 /// The variables that a service needs and does not have. Only names are looked at.
 fn missing_variables(there: &[VariableName], to: &Destination, environment: &str) -> Result<Vec<Finding>> {
     let declared = parse_declaration(DECLARATION)?;
-    let needed = declared.iter().filter(|one| one.required || GENERATED.contains(&one.name.as_str()));
+    let needed = declared.iter().filter(|one| one.is_needed_in_production());
     let is_there =
         |name: &str| there.iter().any(|one| one.name == name && one.service_id.as_deref() == Some(to.service.as_str()));
     let missing: Vec<&str> = needed.map(|one| one.name.as_str()).filter(|name| !is_there(name)).collect();

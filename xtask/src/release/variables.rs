@@ -15,7 +15,6 @@ use crate::context::Context;
 use crate::failure::{Exit, Failure};
 use crate::interrupt::CancelToken;
 use crate::plan::{Action, Plan};
-use crate::product::setting::GENERATED;
 use crate::settings::{Settings, declared};
 use crate::tool::railway::{Destination, document};
 
@@ -38,7 +37,7 @@ impl Difference {
     pub fn between(there: &[String], file: Option<&[String]>) -> Self {
         let is_in = |all: &[String], name: &str| all.iter().any(|one| one == name);
         let is_declared = |name: &str| declared().iter().any(|setting| setting.name == name);
-        let needed = declared().iter().filter(|one| one.required || GENERATED.contains(&one.name.as_str()));
+        let needed = declared().iter().filter(|one| one.is_needed_in_production());
         let own: Vec<&String> = there.iter().filter(|name| !name.starts_with("RAILWAY_")).collect();
         Self {
             missing: needed.map(|one| one.name.clone()).filter(|name| !is_in(there, name)).collect(),
@@ -151,7 +150,8 @@ mod tests {
         assert_eq!(difference.only_there, [needed[0].as_str(), "OLD"]);
         assert_eq!(difference.unknown, ["OLD"]);
         let optional: Vec<&str> = difference.missing.iter().map(String::as_str).collect();
-        assert!(optional.iter().all(|name| GENERATED.contains(name)) && !optional.is_empty());
+        let in_production = |name: &str| declared().iter().any(|one| one.name == name && one.required_in_production);
+        assert!(optional.iter().all(|name| in_production(name)) && !optional.is_empty());
         let without = Difference::between(&[], None);
         assert!(needed.iter().all(|name| without.missing.contains(name)));
         assert!(without.only_in_file.is_empty() && without.only_there.is_empty());

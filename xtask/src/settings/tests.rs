@@ -169,7 +169,7 @@ fn a_declaration_that_is_cut_or_of_another_form_is_an_error() {
         let error = parse_declaration(text).unwrap_err();
         assert_eq!(error.to_string(), "the backend's declaration of its settings", "{text}");
     }
-    let one =
-        r#"{"settings":[{"name":"A","required":true,"secret":false,"default":null,"description":"x","newer":1}]}"#;
+    let one = r#"{"settings":[{"name":"A","required":true,"required_in_production":false,"secret":false,
+        "default":null,"description":"x","newer":1}]}"#;
     assert!(parse_declaration(one).unwrap()[0].required);
 }

@@ -51,7 +51,7 @@ impl Yard {
         let declaration: Value = serde_json::from_str(&checkout.read("infra/railway.json")).expect("JSON");
         let settings = serde_json::json!({ "build": declaration["services"][0]["build"],
             "deploy": declaration["services"][0]["deploy"] });
-        let needed = ["DATABASE_URL", "REDIS_URL", "JWT_SECRET", "JWT_REFRESH_SECRET", "HEALTH_TOKEN"];
+        let needed = ["DATABASE_URL", "REDIS_URL", "JWT_SECRET", "JWT_REFRESH_SECRET", "HEALTH_TOKEN", "SMTP_URL"];
         let mut platform = Platform::new(OLD, &needed, settings);
         let released = serde_json::json!({ "entries": [{ "at": 1, "owner": "Ada", "run": null, "commit": OLD,
             "subject": "The version before", "deployments": { "backend": "live" }, "migration": 20_260_101_000_000_u64,

@@ -95,6 +95,7 @@ fn settings_page(declaration: &[Declared]) -> String {
     for setting in declaration {
         let default = match (&setting.default, setting.required) {
             (_, true) => "**required**".to_owned(),
+            _ if setting.required_in_production => "**required in production**".to_owned(),
             (Some(default), _) if !default.is_empty() => format!("`{default}`"),
             _ => String::new(),
         };
@@ -183,6 +184,7 @@ mod tests {
         let setting = |name: &str| Declared {
             name: name.to_owned(),
             required: false,
+            required_in_production: false,
             secret: false,
             default: None,
             description: format!("What {name} is."),
