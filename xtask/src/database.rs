@@ -3,6 +3,7 @@
 //!
 //! Nothing here asks which engine runs the database: a [`target::Target`] reaches it.
 
+pub mod address;
 pub mod check;
 pub mod compatibility;
 pub mod difference;

@@ -2,6 +2,7 @@
 
 pub mod detect;
 pub mod docker;
+pub mod elsewhere;
 pub mod engine;
 pub mod environment;
 pub mod folder;
@@ -161,7 +162,7 @@ impl<'a> Stack<'a> {
         let fetch = self.engine.fetch(state, Service::Postgres, &DATABASE_CLIENTS)?;
         let client = |words: &[String]| self.engine.client(state, Service::Postgres, words);
         let program = |database: &str| self.engine.program(state, database).map(|(program, _)| program);
-        Ok((Target { client: Box::new(client), program: Box::new(program) }, fetch))
+        Ok((Target { database: DATABASE.to_owned(), client: Box::new(client), program: Box::new(program) }, fetch))
     }
 
     /// The program that serves, as it is, what makes it where it is gone, and the address at which it finds itself.

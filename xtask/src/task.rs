@@ -16,6 +16,7 @@ pub mod launch_service;
 pub mod logs;
 pub mod migrate;
 pub mod overview;
+pub mod place;
 pub mod releases;
 pub mod restart;
 pub mod rollback;
@@ -52,7 +53,7 @@ pub fn run(context: &Context, task: Option<Task>) -> Result<u8> {
         Task::Smoke(arguments) => smoke::run(context, &arguments),
         Task::Seed(arguments) => seed::run(context, &arguments),
         Task::Bench(arguments) => bench::run(context, &arguments),
-        Task::Migrate(arguments) => migrate::run(context, arguments.command.as_ref()),
+        Task::Migrate(arguments) => migrate::run(context, &arguments),
         Task::Db(arguments) => db::run(context, &arguments.command),
         Task::BuildProd(arguments) => build_prod::run(context, &arguments),
         Task::Deploy(arguments) => deploy::run(context, &arguments),

@@ -7,15 +7,69 @@ use clap::{Args, Subcommand};
 use super::{Json, Locked};
 use crate::stack::servers::Origin;
 
+/// Which database, where it is not the local stack's.
+#[derive(Debug, Default, Args)]
+pub struct OtherDatabase {
+    /// Another database than the stack's; - reads the URL from stdin, so that its password is no argument
+    #[arg(long, value_name = "URL", conflicts_with_all = ["url_from", "environment"])]
+    pub url: Option<String>,
+    /// The same, with the URL in this variable of the environment
+    #[arg(long, value_name = "VARIABLE", conflicts_with = "environment")]
+    pub url_from: Option<String>,
+    /// The database of this environment at Railway
+    #[arg(short, long, value_name = "NAME")]
+    pub environment: Option<String>,
+    /// The project's id; needed unless `RAILWAY_TOKEN` or infra/railway.json says it
+    #[arg(long, value_name = "ID", requires = "environment")]
+    pub project: Option<String>,
+    /// The environment's name, instead of typing it or saying yes
+    #[arg(long, value_name = "NAME", requires = "environment")]
+    pub confirm: Option<String>,
+}
+
+/// `migrate run`
+#[derive(Debug, Default, Args)]
+#[command(after_help = "\
+Another database than the stack's is asked about first, and production's by its name. No draft is applied again there.
+
+Examples:
+  cargo xtask migrate run
+  cargo xtask migrate run --environment staging --yes
+  cargo xtask migrate run --url-from OTHER_DATABASE --dry-run")]
+pub struct MigrateRun {
+    #[command(flatten)]
+    pub on: OtherDatabase,
+    /// Do not ask; production is asked about all the same
+    #[arg(short, long)]
+    pub yes: bool,
+}
+
+/// `migrate status`
+#[derive(Debug, Args)]
+pub struct MigrateStatus {
+    #[command(flatten)]
+    pub on: OtherDatabase,
+    #[command(flatten)]
+    pub output: Json,
+}
+
 /// `migrate`
 #[derive(Debug, Args)]
-#[command(after_help = "\
+#[command(
+    args_conflicts_with_subcommands = true,
+    after_help = "\
+`run`, `status`, `revert` and `bless` take another database than the stack's with --url or --environment.
+
 Examples:
   cargo xtask migrate
+  cargo xtask migrate status --environment production
   cargo xtask migrate add report_severity
   cargo xtask migrate lint
-  cargo xtask migrate status --json")]
+  cargo xtask migrate status --json"
+)]
 pub struct Migrate {
+    #[command(flatten)]
+    pub run: MigrateRun,
     /// Apply what is pending, if left out
     #[command(subcommand)]
     pub command: Option<MigrateCommand>,
@@ -25,7 +79,7 @@ pub struct Migrate {
 #[derive(Debug, Subcommand)]
 pub enum MigrateCommand {
     /// Apply what is pending
-    Run,
+    Run(MigrateRun),
     /// Write the two files of a new migration; its version is the current time
     #[command(after_help = "\
 Examples:
@@ -44,7 +98,7 @@ Examples:
     /// Revert the newest migration, or several, with their down files as they were applied
     Revert(MigrateRevert),
     /// Show every migration, and whether it is compatible with the version before; exits with 5 unless all are applied
-    Status(Json),
+    Status(MigrateStatus),
 }
 
 /// `migrate add`
@@ -67,10 +121,13 @@ the file. Every other database that has applied it needs the same.
 
 Examples:
   cargo xtask migrate bless
-  cargo xtask migrate bless 20261201090000 --yes")]
+  cargo xtask migrate bless 20261201090000 --yes
+  cargo xtask migrate bless --environment production")]
 pub struct MigrateBless {
     /// Which; all that are altered, one after the other, if left out
     pub version: Option<u64>,
+    #[command(flatten)]
+    pub on: OtherDatabase,
     /// Do not ask
     #[arg(short, long)]
     pub yes: bool,
@@ -89,6 +146,8 @@ pub struct MigrateRevert {
     /// The newest that stays applied; 0 keeps none
     #[arg(long, value_name = "VERSION")]
     pub to: Option<u64>,
+    #[command(flatten)]
+    pub on: OtherDatabase,
     /// Do not ask
     #[arg(short, long)]
     pub yes: bool,
@@ -168,7 +227,7 @@ pub struct Db {
 #[derive(Debug, Subcommand)]
 pub enum DbCommand {
     /// Open psql; for one query, cargo xtask exec postgres -- psql -c QUERY
-    Shell,
+    Shell(DbShell),
     /// Print the database's URL, with its password
     Url,
     /// Save everything in the database into a file
@@ -181,6 +240,26 @@ pub enum DbCommand {
     Reset(DbReset),
     /// Try whether a dump can be restored, in a database of its own
     Drill(DbDrill),
+}
+
+/// `db shell`
+#[derive(Debug, Args)]
+#[command(after_help = "\
+In another database than the stack's every transaction is read-only, unless --write was given and confirmed.
+
+Examples:
+  cargo xtask db shell
+  cargo xtask db shell --environment staging
+  cargo xtask db shell --url-from OTHER_DATABASE --write")]
+pub struct DbShell {
+    #[command(flatten)]
+    pub on: OtherDatabase,
+    /// Be able to write into another database than the stack's, in which that is always so
+    #[arg(long)]
+    pub write: bool,
+    /// Do not ask; production is asked about all the same
+    #[arg(short, long)]
+    pub yes: bool,
 }
 
 /// `db dump`

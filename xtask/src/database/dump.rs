@@ -13,7 +13,6 @@ use crate::context::Context;
 use crate::failure::{Exit, Failure};
 use crate::file::{self, human_size};
 use crate::plan::{Access, Action, Lane, Plan, Value};
-use crate::product::DATABASE;
 use crate::runner;
 use crate::step::Step;
 use crate::tool::system;
@@ -68,9 +67,9 @@ fn plan(target: &Target<'_>, draft: &Path, into: &Path, commit: String) -> Resul
         }),
     ];
     let after_look = || Action::After("look".to_owned());
-    let count = vec![after_look(), keep_survey(target.survey(DATABASE)?, &survey)];
+    let count = vec![after_look(), keep_survey(target.survey(&target.database)?, &survey)];
     let dump = vec![after_look(), Action::Run(target.dump(draft)?)];
-    let again = target.survey(DATABASE)?;
+    let again = target.survey(&target.database)?;
     let (from, to, later) = (draft.to_owned(), into.to_owned(), end.clone());
     let write = move |access: &Access<'_>| {
         let before = survey.get()?;

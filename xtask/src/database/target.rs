@@ -25,6 +25,8 @@ pub type ProgramFor<'t> = Box<dyn Fn(&str) -> Result<Program> + 't>;
 
 /// A server and the database in it that the backend uses.
 pub struct Target<'t> {
+    /// The database's name.
+    pub database: String,
     /// Runs a client.
     pub client: Client<'t>,
     /// Runs the backend's program.
@@ -50,7 +52,7 @@ impl Target<'_> {
 
     /// Writes everything that the database holds into a file.
     pub fn dump(&self, into: &Path) -> Result<Step> {
-        let step = (self.client)(&postgres_clients::pg_dump(DATABASE))?;
+        let step = (self.client)(&postgres_clients::pg_dump(&self.database))?;
         Ok(step.with_purpose("dump the database").into_file(into).timeout(COPY_TIMEOUT))
     }
 
@@ -138,7 +140,7 @@ impl Target<'_> {
 
     /// Asks for the moment that it is; [`survey::Mark::parse`] reads the answer.
     pub fn mark(&self) -> Result<Step> {
-        self.ask("ask whether somebody writes", DATABASE, &survey::mark_script())
+        self.ask("ask whether somebody writes", &self.database, &survey::mark_script())
     }
 
     /// Asks for the server's version, such as `15.18`.
@@ -185,7 +187,7 @@ mod tests {
     fn the_database_before_is_there_until_another_has_its_name() {
         let client = |words: &[String]| Ok(Step::new("x", "psql").args(words));
         let program = |_: &str| -> Result<Program> { anyhow::bail!("no program is needed") };
-        let target = Target { client: Box::new(client), program: Box::new(program) };
+        let target = Target { database: DATABASE.to_owned(), client: Box::new(client), program: Box::new(program) };
         let said = target.swap("new").unwrap().to_string();
         let place = |words: &str| said.find(words).unwrap_or_else(|| panic!("{words} is not in {said}"));
         let (before, old) = (identifier(&before()), identifier(&format!("{}_old", before())));

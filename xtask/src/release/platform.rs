@@ -203,6 +203,14 @@ impl<'a> Platform<'a> {
         Ok(answer.variables.remove(name).flatten())
     }
 
+    /// The value of a variable of the database's, the first that is set of these. The others are dropped unread.
+    pub fn database_variable(self, to: &Destination, names: &[&str]) -> Result<Option<String>> {
+        let variables = json!({ "p": to.project, "e": to.environment, "s": to.service });
+        let mut answer: SharedVariables = self.ask(&document::DATABASE_VARIABLES, &variables)?;
+        let mut value = |name: &&str| answer.variables.remove(*name).flatten().filter(|value| !value.is_empty());
+        Ok(names.iter().find_map(&mut value))
+    }
+
     /// Sets a shared variable, without a deployment.
     pub fn set_shared(self, to: &Destination, name: &str, value: &str) -> Result<()> {
         let variables = railway::shared_variable(to, name, value);

@@ -1,6 +1,6 @@
 //! The variables of a service in an environment: what differs from a file of settings, and setting them.
 //!
-//! Names are read, values never are. Values go to the CLI through stdin.
+//! Names are read, and no value but the database's URL. Values go to the CLI through stdin.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -10,13 +10,14 @@ use serde::Serialize;
 use serde_json::{Map, Value as Json, json};
 
 use super::platform::Platform;
-use super::{Release, rollback};
+use super::{Release, declaration, rollback};
 use crate::context::Context;
 use crate::failure::{Exit, Failure};
 use crate::interrupt::CancelToken;
 use crate::plan::{Action, Plan};
+use crate::product::setting::DATABASE_URL;
 use crate::settings::{Settings, declared};
-use crate::tool::railway::{Destination, document};
+use crate::tool::railway::{Destination, PRIVATE_HOSTS, PUBLIC_URL, document};
 
 /// What differs, by name.
 #[derive(Debug, Default, PartialEq, Eq, Serialize)]
@@ -81,6 +82,40 @@ pub fn names(context: &Context, release: &Arc<Release>, service: Option<&str>) -
     let to = target.services[rollback::service(&target, service)?].clone();
     let names = names_of(platform, &to)?;
     Ok((to, names))
+}
+
+/// The URL of an environment's database, as this machine reaches it.
+pub fn database_url(context: &Context, release: &Arc<Release>) -> Result<String> {
+    let cancel = CancelToken::on(&context.interrupt);
+    let platform = release.by(context, &cancel);
+    let target = rollback::target_of(release, platform)?;
+    let by_hand = "--url-from VARIABLE, with the URL of the database in that variable";
+    let Some(database) = &target.database else {
+        let what = format!("{} has no database that {} names", target.environment, declaration::FILE);
+        return Err(Failure::new(Exit::Missing, what).hint(by_hand).into());
+    };
+    let found = platform.database_variable(database, &[PUBLIC_URL, DATABASE_URL])?;
+    let Some(url) = found else {
+        let what = format!("{} has no {DATABASE_URL} in {}", database.service_name, target.environment);
+        return Err(Failure::new(Exit::Missing, what).hint(by_hand).into());
+    };
+    context.terminal.hide(&url);
+    let host = url.rsplit('@').next().unwrap_or_default();
+    if host.split(['/', ':', '?']).next().is_some_and(|host| host.ends_with(PRIVATE_HOSTS)) {
+        let what = format!(
+            "the {} of {} has only a private address, which this machine does not reach",
+            database.service_name, target.environment
+        );
+        let name = &target.environment;
+        return Err(Failure::new(Exit::Missing, what)
+            .hint(format!(
+                "railway connect --tunnel-only --environment {name} {}, then {by_hand}",
+                database.service_name
+            ))
+            .hint("or add a TCP proxy in the settings of its service, for as long as it is needed")
+            .into());
+    }
+    Ok(url)
 }
 
 fn names_of(platform: Platform<'_>, to: &Destination) -> Result<Vec<String>> {

@@ -7,10 +7,10 @@ use super::ports::Ports;
 use super::service::{Service, local};
 use crate::product::ROLE;
 use crate::product::setting::{
-    APP_ENV, APP_ENV_LOCAL, DATABASE_URL, FOR_THE_STACK, HOST, MIGRATION_DRAFTS, PORT, POSTGRES_PASSWORD,
+    APP_ENV, APP_ENV_LOCAL, DATABASE_URL, FOR_THE_STACK, GENERATED, HOST, MIGRATION_DRAFTS, PORT, POSTGRES_PASSWORD,
     REDIS_PASSWORD, REDIS_URL, RUN_MIGRATIONS, SET_BY_THE_STACK,
 };
-use crate::settings::Settings;
+use crate::settings::{Settings, secret};
 use crate::tool::backend::Variable;
 
 /// How to reach a database of the stack.
@@ -49,6 +49,20 @@ pub fn of_backend(settings: &Settings, ports: &Ports, database: &str) -> Result<
         if !value.is_empty() && !FOR_THE_STACK.contains(&name) {
             environment.push(Variable::declared(name, value));
         }
+    }
+    Ok(environment)
+}
+
+/// The backend's environment for work on a database that is not the stack's. What it asks for besides is made up: nothing
+/// that works on a database uses it.
+pub fn elsewhere(url: &str) -> Result<Vec<Variable>> {
+    let mut environment = vec![
+        Variable::secret(DATABASE_URL, url),
+        Variable::plain(REDIS_URL, format!("redis://{}", local(0))),
+        Variable::plain(APP_ENV, APP_ENV_LOCAL),
+    ];
+    for name in GENERATED {
+        environment.push(Variable::secret(name, secret()?));
     }
     Ok(environment)
 }

@@ -18,8 +18,8 @@ use crate::database::target::Target;
 use crate::file;
 use crate::lock::Lock;
 use crate::plan::{Action, Folder, Lane, Plan};
-use crate::product::TEMPLATE_DATABASE;
 use crate::product::setting::{GENERATED, POSTGRES_PASSWORD, REDIS_PASSWORD};
+use crate::product::{DATABASE, TEMPLATE_DATABASE};
 use crate::settings::{self, Settings};
 use crate::step::{Step, User};
 use crate::supervise;
@@ -133,7 +133,7 @@ impl<'a> Scratch<'a> {
         let program = |database: &str| {
             Ok(Program::with(&host::binary()?, &environment::of_backend(&self.settings, &self.ports, database)?))
         };
-        Ok((Target { client: Box::new(client), program: Box::new(program) }, fetch))
+        Ok((Target { database: DATABASE.to_owned(), client: Box::new(client), program: Box::new(program) }, fetch))
     }
 
     fn recipe<'s>(&'s self, origin: Origin, schema: Vec<String>, source: Option<Source<'s>>) -> Recipe<'s> {

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 
-use crate::cli::{DbCommand, DbDrill, DbDump, DbReset, Locked};
+use crate::cli::{DbCommand, DbDrill, DbDump, DbReset, DbShell, Locked};
 use crate::context::Context;
 use crate::database::dumps::{Manifest, all, folder, is_taken, named, new_path};
 use crate::database::reset::Template;
@@ -24,8 +24,9 @@ use crate::product::{DATABASE, MIGRATIONS};
 use crate::runner;
 use crate::stack::Stack;
 use crate::stack::service::Service;
-use crate::step::quoted;
+use crate::step::{Stdin, quoted};
 use crate::task::exec;
+use crate::task::place::{Place, STDIN};
 
 /// What brings back the database that was replaced last.
 const BRING_BACK: &str = "cargo xtask db restore --before";
@@ -35,7 +36,7 @@ const AS_IT_WAS: &str = "the database is as it was";
 /// Does what was asked.
 pub fn run(context: &Context, command: &DbCommand) -> Result<u8> {
     match command {
-        DbCommand::Shell => exec::shell(context, Service::Postgres),
+        DbCommand::Shell(arguments) => shell(context, arguments),
         DbCommand::Url => url(context),
         DbCommand::Dumps(arguments) => dumps::run(context, arguments),
         DbCommand::Dump(arguments) => {
@@ -56,6 +57,30 @@ pub fn run(context: &Context, command: &DbCommand) -> Result<u8> {
             when_interrupted(drill(context, arguments), AS_IT_WAS, next.trim_end())
         }
     }
+}
+
+fn shell(context: &Context, arguments: &DbShell) -> Result<u8> {
+    if arguments.on.url.as_deref() == Some(STDIN) {
+        let what = "psql reads from stdin, from which the URL would have to come";
+        return Err(Failure::new(Exit::Failed, what).hint("--url-from VARIABLE").into());
+    }
+    let place = Place::of(context, &arguments.on)?;
+    let Some((step, fetch)) = place.shell(arguments.write)? else {
+        return exec::shell(context, Service::Postgres);
+    };
+    let step = step.stdin(Stdin::Terminal);
+    fetch.print_or_run(context)?;
+    if context.dry_run {
+        context.terminal.data(step)?;
+        return Ok(0);
+    }
+    let name = place.name().unwrap_or_default();
+    if arguments.write {
+        place.confirm(&format!("Open {name} to write into it?"), arguments.yes)?;
+    } else {
+        context.terminal.note(format!("{name}, in which nothing is written without --write"));
+    }
+    match context.runner.replace(&step)? {}
 }
 
 fn url(context: &Context) -> Result<u8> {
@@ -212,10 +237,14 @@ pub fn ask_survey(context: &Context, target: &Target<'_>, database: &str) -> Res
 
 /// What reaches the stack's database, once its clients are there. Half of a dump that a killed task has left goes first.
 pub fn ready<'s>(context: &Context, stack: &'s Stack<'_>) -> Result<Target<'s>> {
+    fetched(context, stack.database()?)
+}
+
+/// The same of any database.
+pub fn fetched<'s>(context: &Context, (target, fetch): (Target<'s>, Plan)) -> Result<Target<'s>> {
     if !context.dry_run {
         file::remove_drafts(&folder(&context.project))?;
     }
-    let (target, fetch) = stack.database()?;
     fetch.print_or_run(context)?;
     Ok(target)
 }

@@ -1,4 +1,4 @@
-//! Migrations of the local stack.
+//! Migrations of the local stack, or of another database that was named.
 
 mod add;
 mod bless;
@@ -9,50 +9,71 @@ mod status;
 
 use anyhow::Result;
 
-use crate::checkout;
-use crate::cli::MigrateCommand;
+use crate::cli::{Migrate, MigrateCommand, MigrateRun};
 use crate::context::Context;
 use crate::database::migrations;
 use crate::failure::when_interrupted;
 use crate::interrupt::CancelToken;
 use crate::plan::Plan;
 use crate::product::MIGRATIONS;
-use crate::stack::service::Service;
-use crate::stack::{Stack, foundation};
+use crate::stack::foundation;
 use crate::step::Step;
+use crate::task::place::Place;
 use crate::tool::backend::Program;
 
 /// Does what was asked; applies what is pending, if nothing was.
-pub fn run(context: &Context, command: Option<&MigrateCommand>) -> Result<u8> {
-    match command {
-        None | Some(MigrateCommand::Run) => apply(context),
+pub fn run(context: &Context, arguments: &Migrate) -> Result<u8> {
+    match &arguments.command {
+        None => apply(context, &arguments.run),
+        Some(MigrateCommand::Run(arguments)) => apply(context, arguments),
         Some(MigrateCommand::Add(arguments)) => add::run(context, arguments),
         Some(MigrateCommand::Bless(arguments)) => bless::run(context, arguments),
         Some(MigrateCommand::Check(arguments)) => check::run(context, arguments),
         Some(MigrateCommand::Lint(arguments)) => lint::run(context, arguments),
         Some(MigrateCommand::Redo(arguments)) => revert::redo(context, arguments),
         Some(MigrateCommand::Revert(arguments)) => revert::run(context, arguments),
-        Some(MigrateCommand::Status(arguments)) => status::run(context, arguments.json),
+        Some(MigrateCommand::Status(arguments)) => status::run(context, arguments),
     }
 }
 
-fn apply(context: &Context) -> Result<u8> {
-    let (program, build) = Stack::open(context)?.program(&[Service::Postgres])?;
-    let code = forward(context, &build, &program.migrate(foundation::MIGRATION_TIMEOUT, &checkout::drafts(context)))?;
+fn apply(context: &Context, arguments: &MigrateRun) -> Result<u8> {
+    let place = Place::of(context, &arguments.on)?;
+    let (program, build) = place.program()?;
+    if !context.dry_run
+        && let Some(name) = place.name()
+    {
+        build.run(context).result?;
+        ask(context, &place, &name, &program, arguments.yes)?;
+    }
+    let code = forward(context, &build, &program.migrate(foundation::MIGRATION_TIMEOUT, &place.drafts()))?;
     if context.dry_run {
-        show_pending(context, &program)?;
+        show_pending(context, &program, &place.drafts())?;
     }
     Ok(code)
 }
 
+/// Names what is pending in a database that others may use, and asks.
+fn ask(context: &Context, place: &Place<'_>, name: &str, program: &Program, yes: bool) -> Result<()> {
+    let entries = status::ask(context, &program.migration_status(true))?.entries;
+    let pending: Vec<_> = entries.iter().filter(|entry| entry.state == "pending").collect();
+    for entry in &pending {
+        context.terminal.note(format!("  {} {}", entry.version, entry.name));
+    }
+    match pending.len() {
+        // What there is to say about it the program says.
+        0 => Ok(()),
+        1 => place.confirm(&format!("Apply this migration to {name}?"), yes),
+        count => place.confirm(&format!("Apply these {count} migrations to {name}?"), yes),
+    }
+}
+
 /// Prints the SQL that would run. The program may be an old one, which tells what the database has all the same; what it
 /// has not is in the files.
-fn show_pending(context: &Context, program: &Program) -> Result<()> {
+fn show_pending(context: &Context, program: &Program, drafts: &[String]) -> Result<()> {
     let Ok(answer) = status::ask(context, &program.migration_status(true)) else {
         context.terminal.note("the SQL is not shown: the backend's program does not answer yet");
         return Ok(());
     };
-    let drafts = checkout::drafts(context);
     let found = migrations::read(&context.project.root().join(MIGRATIONS))?;
     for migration in &found.all {
         let path = context.project.relative(&migration.up);

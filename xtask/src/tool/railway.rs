@@ -151,6 +151,11 @@ impl Railway {
     }
 }
 
+/// The variable in which a database of Railway's has the URL that is reached from anywhere.
+pub const PUBLIC_URL: &str = "DATABASE_PUBLIC_URL";
+/// What the names of hosts end with that only services of the same environment reach.
+pub const PRIVATE_HOSTS: &str = ".railway.internal";
+
 /// A service of an environment, by its ids: a name would be looked up, and may be another one tomorrow.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Destination {

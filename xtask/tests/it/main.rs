@@ -7,6 +7,7 @@ mod command_line;
 mod db;
 mod docker;
 mod doctor;
+mod elsewhere;
 mod environment;
 mod faults;
 mod interruption;

@@ -10,8 +10,7 @@ use crate::failure::{Exit, Failure};
 use crate::interrupt::CancelToken;
 use crate::product::MIGRATIONS;
 use crate::runner;
-use crate::stack::Stack;
-use crate::stack::service::Service;
+use crate::task::place::Place;
 use crate::terminal::{BAD, FAINT, GOOD, STRONG};
 
 /// An applied migration whose file was changed since, as the backend's program tells it.
@@ -32,7 +31,8 @@ struct Answer {
 
 /// Shows how each file differs from what was applied, asks, and records it.
 pub fn run(context: &Context, arguments: &MigrateBless) -> Result<u8> {
-    let (program, build) = Stack::open(context)?.program(&[Service::Postgres])?;
+    let place = Place::of(context, &arguments.on)?;
+    let (program, build) = place.program()?;
     let ask = program.altered_migrations();
     if context.dry_run {
         build.print(&context.terminal)?;
@@ -56,10 +56,9 @@ pub fn run(context: &Context, arguments: &MigrateBless) -> Result<u8> {
     }
     for one in chosen {
         show(context, &one)?;
-        if !arguments.yes {
-            let question = "Record the file as it is now? The database itself is not changed.";
-            context.confirm(question, "--yes")?;
-        }
+        let of = place.name().map_or_else(String::new, |name| format!(" in {name}"));
+        let question = format!("Record the file as it is now{of}? The database itself is not changed.");
+        place.confirm(&question, arguments.yes)?;
         let step = program.bless_migration(one.version, &one.checksum);
         let code = context.runner.forward(&step, &CancelToken::on(&context.interrupt))?;
         if code != 0 {

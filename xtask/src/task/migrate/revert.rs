@@ -3,7 +3,7 @@
 use anyhow::Result;
 
 use super::status::{self, Entry};
-use crate::cli::{Locked, MigrateRedo, MigrateRevert};
+use crate::cli::{Locked, MigrateRedo, MigrateRevert, OtherDatabase};
 use crate::context::Context;
 use crate::database::reset::Template;
 use crate::database::survey::Survey;
@@ -11,11 +11,10 @@ use crate::database::target::Target;
 use crate::database::{dump, dumps};
 use crate::failure::{Exit, Failure, when_interrupted};
 use crate::interrupt::CancelToken;
-use crate::product::DATABASE;
 use crate::runner;
-use crate::stack::service::Service;
-use crate::stack::{Stack, foundation};
+use crate::stack::foundation;
 use crate::task::db;
+use crate::task::place::Place;
 
 /// What is done to which migrations.
 #[derive(Clone, Copy)]
@@ -28,19 +27,20 @@ enum Change {
 
 /// Reverts what was asked for, newest first.
 pub fn run(context: &Context, arguments: &MigrateRevert) -> Result<u8> {
-    change(context, Change::Revert(arguments.to), arguments.yes, &arguments.lock)
+    change(context, Change::Revert(arguments.to), &arguments.on, arguments.yes, &arguments.lock)
 }
 
 /// Reverts the newest and applies it again.
 pub fn redo(context: &Context, arguments: &MigrateRedo) -> Result<u8> {
-    change(context, Change::Redo, arguments.yes, &arguments.lock)
+    change(context, Change::Redo, &OtherDatabase::default(), arguments.yes, &arguments.lock)
 }
 
-fn change(context: &Context, change: Change, yes: bool, lock: &Locked) -> Result<u8> {
+fn change(context: &Context, change: Change, on: &OtherDatabase, yes: bool, lock: &Locked) -> Result<u8> {
     let lock = db::lock(context, lock)?;
-    let stack = Stack::open_locked(context, lock.as_ref())?;
-    let target = db::ready(context, &stack)?;
-    let (program, build) = stack.program(&[Service::Postgres])?;
+    let place = Place::locked(context, on, lock.as_ref())?;
+    place.refuse_production()?;
+    let target = db::fetched(context, place.database()?)?;
+    let (program, build) = place.program()?;
     let (step, to) = match change {
         Change::Revert(to) => (program.revert_migrations(foundation::MIGRATION_TIMEOUT, to), to),
         Change::Redo => (program.redo_migration(foundation::MIGRATION_TIMEOUT), None),
@@ -59,14 +59,16 @@ fn change(context: &Context, change: Change, yes: bool, lock: &Locked) -> Result
         context.terminal.note("nothing to revert");
         return Ok(0);
     }
-    let holds = db::ask_survey(context, &target, DATABASE)?;
-    let is_worth_saving = holds.rows() > 0 && !is_seed(context, &target, &holds)?;
+    let holds = db::ask_survey(context, &target, &target.database)?;
+    let name = place.name();
+    // Only the stack has a template of the seed to compare with.
+    let is_worth_saving = holds.rows() > 0 && (name.is_some() || !is_seed(context, &target, &holds)?);
     if !yes {
         for entry in &chosen {
             context.terminal.note(format!("  {} {}", entry.version, entry.name));
         }
-        context.confirm(&question(chosen.len(), is_worth_saving), "--yes")?;
     }
+    place.confirm(&question(chosen.len(), name.as_deref(), is_worth_saving), yes)?;
     if is_worth_saving {
         dump::dump(context, &target, &path)?;
         db::tell(context, &path)?;
@@ -80,11 +82,12 @@ fn change(context: &Context, change: Change, yes: bool, lock: &Locked) -> Result
     Ok(code)
 }
 
-fn question(count: usize, is_dumped: bool) -> String {
+fn question(count: usize, name: Option<&str>, is_dumped: bool) -> String {
     let (what, whose) =
         if count == 1 { ("this migration".to_owned(), "its") } else { (format!("these {count} migrations"), "their") };
     let dump = if is_dumped { " A dump is made first." } else { "" };
-    format!("Revert {what}, and lose what is in {whose} tables and columns?{dump}")
+    let of = name.map_or_else(String::new, |name| format!(" of {name}"));
+    format!("Revert {what}{of}, and lose what is in {whose} tables and columns?{dump}")
 }
 
 /// The applied migrations that are newer than that one, newest first; only the newest, if none is named.

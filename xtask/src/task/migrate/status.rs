@@ -6,6 +6,7 @@ use anyhow::{Context as _, Result};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use crate::cli::MigrateStatus;
 use crate::context::Context;
 use crate::database::compatibility::{self, Incompatible};
 use crate::database::lint::{Finding, Verdict};
@@ -13,9 +14,8 @@ use crate::database::migrations;
 use crate::failure::Exit;
 use crate::product::MIGRATIONS;
 use crate::runner;
-use crate::stack::Stack;
-use crate::stack::service::Service;
 use crate::step::Step;
+use crate::task::place::Place;
 use crate::terminal::{BAD, GOOD, NOTICE, Table};
 
 /// What the backend's program says of one migration.
@@ -48,9 +48,9 @@ pub struct Answer {
 }
 
 /// Prints it.
-pub fn run(context: &Context, as_json: bool) -> Result<u8> {
+pub fn run(context: &Context, arguments: &MigrateStatus) -> Result<u8> {
     // Migrations are compiled into the binary, so that asking an old one would not tell of new files.
-    let (program, build) = Stack::open(context)?.program(&[Service::Postgres])?;
+    let (program, build) = Place::of(context, &arguments.on)?.program()?;
     let step = program.migration_status(true);
     if context.dry_run {
         build.print(&context.terminal)?;
@@ -60,7 +60,7 @@ pub fn run(context: &Context, as_json: bool) -> Result<u8> {
     build.run(context).result?;
     let mut answer = ask(context, &step)?;
     let verdicts = marks(context, &answer.entries);
-    if as_json {
+    if arguments.output.json {
         add_marks(&mut answer.document, &verdicts);
         context.terminal.json(&answer.document)?;
     } else {

@@ -1,6 +1,6 @@
 //! The GraphQL documents that are sent, each with what it is for. Tests check them against the API's own schema.
 //!
-//! No document asks for the value of a service's variable.
+//! Only one document asks for the values of a service's variables: those of the database, for its URL.
 
 /// A document.
 #[derive(Debug, Clone, Copy)]
@@ -68,6 +68,9 @@ documents! {
     /// The shared variables of an environment, with their values: the lock and the releases are among them.
     SHARED_VARIABLES: ask "ask Railway for the lock" =
         "query($p:String!,$e:String!){variables(projectId:$p,environmentId:$e,unrendered:true)}";
+    /// The variables of the database's service, with their values: its URL is among them.
+    DATABASE_VARIABLES: ask "ask Railway for the database's address" =
+        "query($p:String!,$e:String!,$s:String!){variables(projectId:$p,environmentId:$e,serviceId:$s)}";
     /// Sets a shared variable.
     SET_VARIABLE: tell "set a shared variable" =
         "mutation($i:VariableUpsertInput!){variableUpsert(input:$i)}";

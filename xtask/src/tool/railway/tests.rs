@@ -55,12 +55,13 @@ fn questions_only_read_and_orders_do_not() {
 }
 
 #[test]
-fn no_document_asks_for_the_value_of_a_services_variable() {
+fn no_document_asks_for_the_value_of_a_services_variable_but_the_one_for_the_databases_address() {
     for (name, document) in document::ALL {
         let text = document.text;
         assert!(!text.contains("decryptVariables:true") && !text.contains("node{value"), "{name}");
-        // The shared ones are the only ones whose values are read: the lock is among them.
-        assert!(!text.contains("variables(projectId") || !text.contains("serviceId"), "{name}");
+        // Besides, only the shared ones are read: the lock is among them.
+        let is_of_a_service = text.contains("variables(projectId") && text.contains("serviceId");
+        assert_eq!(is_of_a_service, name == &"DATABASE_VARIABLES", "{name}");
     }
 }
 
