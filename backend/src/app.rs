@@ -12,6 +12,7 @@ use crate::background::Background;
 use crate::config::Config;
 use crate::health::Probe;
 use crate::mail::Mailer;
+use crate::rate_limit::RateLimit;
 use crate::request::admission::Admission;
 
 /// What every handler may use. Cloned several times for each request, which costs one count and not one for each part.
@@ -28,6 +29,8 @@ pub struct Parts {
     pub health: Probe,
     /// The way to tell somebody something.
     pub mailer: Mailer,
+    /// How many requests a client may send.
+    pub rate_limit: RateLimit,
     /// How much is taken on at once.
     pub admission: Admission,
     /// When the process began to serve.
@@ -48,6 +51,7 @@ impl App {
     pub fn new(config: Config, database: PgPool, redis: ConnectionManager, background: &Background) -> Self {
         let config = Arc::new(config);
         Self(Arc::new(Parts {
+            rate_limit: RateLimit::new(config.rate_limit.clone(), redis.clone()),
             health: Probe::start(Arc::clone(&config), redis, background),
             mailer: Mailer::start(&config, background),
             config,

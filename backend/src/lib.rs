@@ -23,6 +23,7 @@ pub mod page;
 pub mod policy;
 pub mod problem;
 pub mod programs;
+pub mod rate_limit;
 pub mod reports;
 pub mod request;
 pub mod router;

@@ -1,9 +1,11 @@
 //! Every route, with the layer around it.
 
+use std::sync::Arc;
+
 use axum::Router;
 
 use crate::app::App;
-use crate::middleware::Middleware;
+use crate::middleware::{Limiter, Middleware};
 use crate::problem::{Kind, Problem};
 use crate::{health, problem, programs, reports};
 
@@ -13,11 +15,13 @@ pub fn of(app: App) -> Router {
     // These answer even when there is too much to do.
     let always = Router::new().merge(health::routes()).merge(problem::routes());
     let rest = Router::new().fallback(async || Problem::not_found("route"));
-    let everyone = Middleware::new(&app.config, None);
+    // A client is known by its address, until there are sessions that prove who it is.
+    let limiter = Limiter::new(app.rate_limit.clone(), Arc::new(|_| None));
+    let around_api = Middleware::new(&app.config, Some(limiter.clone()), Some(app.admission.clone()));
     Router::new()
-        .merge(around(api, Middleware::new(&app.config, Some(app.admission.clone()))))
-        .merge(around(always, everyone.clone()))
-        .merge(around(rest, everyone))
+        .merge(around(api, around_api))
+        .merge(around(always, Middleware::new(&app.config, None, None)))
+        .merge(around(rest, Middleware::new(&app.config, Some(limiter), None)))
         .with_state(app)
 }
 

@@ -8,6 +8,7 @@
 mod logs;
 mod mail;
 mod process;
+mod rate_limit;
 mod secrets;
 mod setting;
 mod stores;
@@ -18,6 +19,7 @@ use std::fmt;
 pub use self::logs::{LogFormat, LogSettings};
 pub use self::mail::{MailSettings, SmtpServer, SmtpTls};
 pub use self::process::{Environment, ProcessSettings};
+pub use self::rate_limit::RateLimitSettings;
 pub use self::secrets::{OperatorSettings, SigningSettings};
 use self::setting::Reader;
 pub use self::setting::{Secret, Setting, SettingProblem};
@@ -47,10 +49,12 @@ pub struct Config {
     pub operator: OperatorSettings,
     /// How mail is sent.
     pub mail: MailSettings,
+    /// How much one client may ask for.
+    pub rate_limit: RateLimitSettings,
 }
 
 /// The groups, in the order in which a person would want to read them.
-const GROUPS: [&[Setting]; 10] = [
+const GROUPS: [&[Setting]; 11] = [
     DatabaseSettings::SETTINGS,
     RedisSettings::SETTINGS,
     SigningSettings::SETTINGS,
@@ -61,6 +65,7 @@ const GROUPS: [&[Setting]; 10] = [
     MigrationSettings::SETTINGS,
     OperatorSettings::SETTINGS,
     MailSettings::SETTINGS,
+    RateLimitSettings::SETTINGS,
 ];
 
 impl Config {
@@ -93,6 +98,7 @@ impl Config {
         let migrations = MigrationSettings::read(&mut reader);
         let operator = OperatorSettings::read(&mut reader);
         let mail = MailSettings::read(&mut reader);
+        let rate_limit = RateLimitSettings::read(&mut reader);
         check_as_a_whole(&mut reader);
         let config = (|| {
             Some(Self {
@@ -106,6 +112,7 @@ impl Config {
                 migrations: migrations?,
                 operator: operator?,
                 mail: mail?,
+                rate_limit: rate_limit?,
             })
         })();
         match config {
@@ -234,6 +241,14 @@ mod tests {
     fn a_url_that_says_that_it_is_a_transaction_pooler_is_refused() {
         let url = "postgres://u:p@h:5432/d?pgbouncer=true";
         assert_eq!(read(&[("DATABASE_URL", url)]).unwrap_err().names(), ["DATABASE_URL"]);
+    }
+
+    #[test]
+    fn a_rate_limit_lets_something_through() {
+        assert_eq!(read(&[]).unwrap().rate_limit.requests, 600);
+        for wrong in ["0", "-1", "many", "1000000001"] {
+            assert_eq!(read(&[("RATE_LIMIT_MAX", wrong)]).unwrap_err().names(), ["RATE_LIMIT_MAX"], "{wrong}");
+        }
     }
 
     #[test]

@@ -5,6 +5,7 @@ mod line;
 mod sink;
 
 use std::io::{IsTerminal as _, Write};
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -21,7 +22,6 @@ use uuid::fmt::Hyphenated;
 use self::json::{AsMembers, Machine};
 use self::line::Person;
 pub use self::sink::finish;
-use crate::actor;
 use crate::config::{Config, LogFormat, LogSettings};
 
 /// The header that carries a request's id, in and out.
@@ -98,8 +98,7 @@ fn is_acceptable_id(id: &HeaderValue) -> bool {
 
 /// The span around a request; everything logged inside carries its fields. At the highest level, because the id that an
 /// error answer tells has to be found in the logs whatever `LOG_LEVEL` is.
-pub fn request_span(request: &Request, id: &HeaderValue, trusted_proxies: usize) -> Span {
-    let client = actor::client_address(trusted_proxies, request.extensions().get().copied(), request.headers());
+pub fn request_span(request: &Request, id: &HeaderValue, client: IpAddr) -> Span {
     let (method, path, request_id) = (request.method(), request.uri().path(), id.to_str().unwrap_or_default());
     tracing::error_span!("request", %method, %path, %client, %request_id)
 }

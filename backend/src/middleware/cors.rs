@@ -6,7 +6,7 @@ use axum::http::{HeaderMap, HeaderValue, Method, header};
 use axum::response::{IntoResponse, Response};
 
 /// What scripts could not read otherwise.
-const EXPOSED: HeaderValue = HeaderValue::from_static("x-request-id,location,retry-after");
+const EXPOSED: HeaderValue = HeaderValue::from_static("x-request-id,location,retry-after,ratelimit,ratelimit-policy");
 const METHODS: HeaderValue = HeaderValue::from_static("GET,POST,PUT,PATCH,DELETE");
 const HEADERS: HeaderValue = HeaderValue::from_static("authorization,content-type,x-request-id");
 /// How long a browser need not ask again, in seconds.

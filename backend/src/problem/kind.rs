@@ -29,6 +29,8 @@ pub enum Kind {
     UnsupportedMediaType,
     /// Members of the body are not acceptable.
     InvalidInput,
+    /// The client has asked for more than it may.
+    TooManyRequests,
     /// A fault of ours.
     Internal,
     /// What the service depends on does not answer.
@@ -60,7 +62,7 @@ macro_rules! facts {
 
 impl Kind {
     /// Every kind, by status.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::BadRequest,
         Self::MalformedBody,
         Self::InvalidParameter,
@@ -73,6 +75,7 @@ impl Kind {
         Self::BodyTooLarge,
         Self::UnsupportedMediaType,
         Self::InvalidInput,
+        Self::TooManyRequests,
         Self::Internal,
         Self::Unavailable,
         Self::Overloaded,
@@ -92,6 +95,7 @@ impl Kind {
             BodyTooLarge PAYLOAD_TOO_LARGE "body-too-large" "The body is too large"
             UnsupportedMediaType UNSUPPORTED_MEDIA_TYPE "unsupported-media-type" "The body has to be JSON"
             InvalidInput UNPROCESSABLE_ENTITY "invalid-input" "The request holds values that are not acceptable"
+            TooManyRequests TOO_MANY_REQUESTS "too-many-requests" "There were too many requests"
             Internal INTERNAL_SERVER_ERROR "internal" "Something went wrong on our side"
             Unavailable SERVICE_UNAVAILABLE "unavailable" "The service cannot answer at the moment"
             Overloaded SERVICE_UNAVAILABLE "overloaded" "The service has too much to do at the moment"

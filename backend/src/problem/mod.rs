@@ -35,6 +35,8 @@ pub struct Problem {
     errors: Violations,
     /// The id under which the request stands in the logs.
     request_id: Option<String>,
+    /// What the answer says beside the document.
+    headers: Vec<(HeaderName, HeaderValue)>,
 }
 
 impl Serialize for Problem {
@@ -74,7 +76,15 @@ impl From<Kind> for Problem {
 impl Problem {
     /// A problem of which only the status is known.
     fn of_status(status: StatusCode) -> Self {
-        Self { kind: Kind::of(status), status, detail: None, errors: Violations::default(), request_id: None }
+        let (errors, headers) = (Violations::default(), Vec::new());
+        Self { kind: Kind::of(status), status, detail: None, errors, request_id: None, headers }
+    }
+
+    /// Adds a header to the answer.
+    #[must_use]
+    pub fn header(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.headers.push((name, value));
+        self
     }
 
     /// Adds what is particular to this occurrence.
@@ -129,6 +139,9 @@ impl IntoResponse for Problem {
         response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         if self.status == StatusCode::SERVICE_UNAVAILABLE {
             response.headers_mut().insert(header::RETRY_AFTER, RETRY_AFTER);
+        }
+        for (name, value) in &self.headers {
+            response.headers_mut().append(name, value.clone());
         }
         response.extensions_mut().insert(self);
         response

@@ -9,8 +9,11 @@ use axum::routing::get;
 use super::{Kind, Problem};
 use crate::app::App;
 
-const MARKDOWN: [(HeaderName, HeaderValue); 1] =
-    [(header::CONTENT_TYPE, HeaderValue::from_static("text/markdown; charset=utf-8"))];
+/// The same for everybody, as long as a version lives.
+const MARKDOWN: [(HeaderName, HeaderValue); 2] = [
+    (header::CONTENT_TYPE, HeaderValue::from_static("text/markdown; charset=utf-8")),
+    (header::CACHE_CONTROL, HeaderValue::from_static("public, max-age=3600")),
+];
 
 /// A list of all kinds, and a page for each.
 pub fn routes() -> Router<App> {

@@ -10,6 +10,7 @@ mod migrations;
 mod pooler;
 mod process;
 mod programs;
+mod rate_limit;
 mod reports;
 mod requests;
 mod resume;
