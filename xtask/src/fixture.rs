@@ -186,7 +186,8 @@ fn with_number_replaced(text: &str, number: &str, by: &str) -> String {
     while let Some(piece) = pieces.next() {
         replaced.push_str(piece);
         let Some(next) = pieces.peek() else { break };
-        let is_longer = replaced.ends_with(|c: char| c.is_ascii_digit()) || next.starts_with(|c: char| c.is_ascii_digit());
+        let is_longer =
+            replaced.ends_with(|c: char| c.is_ascii_digit()) || next.starts_with(|c: char| c.is_ascii_digit());
         replaced.push_str(if is_longer { number } else { by });
     }
     replaced

@@ -15,11 +15,11 @@ mod platform;
 mod preflight;
 pub mod preview;
 mod put_back;
+mod railway;
 mod receipt;
 pub mod rollback;
 mod settings;
 mod ship;
-mod target;
 pub mod variables;
 mod verify;
 mod watch;
@@ -48,11 +48,11 @@ use self::declaration::Declaration;
 use self::ledger::Ledger;
 use self::lock::{Lock, Owner};
 use self::outcome::Outcome;
-use self::platform::Platform;
+use self::platform::{Platform, Target};
 use self::preflight::{Finding, Found};
 use self::ship::Shipped;
 
-pub use self::preflight::INSTALL;
+pub use self::railway::INSTALL;
 pub use self::receipt::Receipt;
 
 /// What is asked for.
@@ -126,7 +126,7 @@ pub struct Release {
     pub request: Request,
     /// What is declared, or what is wrong with it.
     declaration: Result<Declaration, Vec<Finding>>,
-    railway: Railway,
+    target: Box<dyn Target>,
     commit: Commit,
     owner: Owner,
     lock: Lock,
@@ -146,9 +146,13 @@ pub struct Release {
 }
 
 impl Release {
-    /// A release of what is checked out. An error where there is no CLI.
+    /// A release of what is checked out to Railway. An error where there is no CLI.
     pub fn of(context: &Context, request: Request) -> Result<Self> {
-        let railway = railway(context)?;
+        Self::to(context, request, Box::new(railway(context)?))
+    }
+
+    /// A release of what is checked out to that target.
+    fn to(context: &Context, request: Request, target: Box<dyn Target>) -> Result<Self> {
         let root = context.project.root();
         let subject = context.runner.read(&git::subject(root)).unwrap_or_default().stdout.trim().to_owned();
         let declaration = Declaration::load(&context.project).map_err(|problems| {
@@ -157,9 +161,9 @@ impl Release {
         });
         Ok(Self {
             commit: Commit { id: identity(context)?, subject },
-            owner: owner(context, &request.environment)?,
+            owner: owner(context, target.flags(&request.environment))?,
             declaration,
-            railway,
+            target,
             request,
             lock: Lock::default(),
             found: Mutex::default(),
@@ -179,12 +183,17 @@ impl Release {
         &self.commit
     }
 
-    fn platform<'a>(&'a self, access: &Access<'a>) -> Platform<'a> {
-        Platform::of(&self.railway, access)
+    fn platform<'a>(&'a self, access: &Access<'a>) -> Box<dyn Platform + 'a> {
+        self.target.by(access.runner, access.cancel)
     }
 
-    fn by<'a>(&'a self, context: &'a Context, cancel: &'a CancelToken) -> Platform<'a> {
-        Platform { railway: &self.railway, runner: &*context.runner, cancel }
+    fn by<'a>(&'a self, context: &'a Context, cancel: &'a CancelToken) -> Box<dyn Platform + 'a> {
+        self.target.by(&*context.runner, cancel)
+    }
+
+    /// The flags that name where it goes, for what to type.
+    fn flags(&self) -> String {
+        self.target.flags(&self.request.environment)
     }
 
     fn declared(&self) -> Result<&Declaration> {
@@ -252,7 +261,7 @@ pub fn railway(context: &Context) -> Result<Railway> {
     let program = context
         .runner
         .find("railway")
-        .ok_or_else(|| Failure::new(Exit::Missing, "the Railway CLI is not on PATH").hint(preflight::INSTALL))?;
+        .ok_or_else(|| Failure::new(Exit::Missing, "the Railway CLI is not on PATH").hint(INSTALL))?;
     let railway = Railway::new(&program, |name| context.variable(name));
     for (name, _) in TOKENS {
         context.terminal.hide(&context.variable(name).unwrap_or_default());
@@ -261,7 +270,7 @@ pub fn railway(context: &Context) -> Result<Railway> {
 }
 
 /// Who is releasing: in CI, whoever began the run.
-fn owner(context: &Context, environment: &str) -> Result<Owner> {
+fn owner(context: &Context, flags: String) -> Result<Owner> {
     let variable = |name: &str| context.variable(name);
     let of_git = || {
         let said = context.runner.read(&git::user(context.project.root())).unwrap_or_default().stdout;
@@ -272,12 +281,7 @@ fn owner(context: &Context, environment: &str) -> Result<Owner> {
         let (server, repository) = (variable("GITHUB_SERVER_URL")?, variable("GITHUB_REPOSITORY")?);
         Some(format!("{server}/{repository}/actions/runs/{}", variable("GITHUB_RUN_ID")?))
     })();
-    Ok(Owner {
-        name: name.unwrap_or_else(|| "somebody".to_owned()),
-        run,
-        nonce: local_settings::secret()?,
-        environment: environment.to_owned(),
-    })
+    Ok(Owner { name: name.unwrap_or_else(|| "somebody".to_owned()), run, nonce: local_settings::secret()?, flags })
 }
 
 /// Releases what is checked out, or in a dry run says how.
@@ -295,7 +299,7 @@ pub fn preflight(context: &Context, release: &Arc<Release>) -> Result<()> {
 /// What was released to the environment.
 pub fn ledger(context: &Context, release: &Release) -> Result<Ledger> {
     let cancel = CancelToken::on(&context.interrupt);
-    let platform = release.by(context, &cancel);
+    let platform = &*release.by(context, &cancel);
     let target = rollback::target_of(release, platform)?;
     Ledger::load(platform, target.any())
 }
@@ -303,7 +307,7 @@ pub fn ledger(context: &Context, release: &Release) -> Result<Ledger> {
 /// Gives back the lock that a deploy has left: that of this run of CI, or another one after asking.
 pub fn unlock(context: &Context, release: &Release) -> Result<u8> {
     let cancel = CancelToken::on(&context.interrupt);
-    let platform = release.by(context, &cancel);
+    let platform = &*release.by(context, &cancel);
     let target = rollback::target_of(release, platform)?;
     let environment = &release.request.environment;
     let Some(held) = lock::held(platform, target.any())? else {

@@ -95,6 +95,9 @@ mod tests {
         assert!(!parse(words("exec redis -- x --json")).unwrap().wants_json);
     }
 
+    /// What stands for the flags that name where a release goes.
+    const FLAGS: &str = "{flags}";
+
     /// Every `cargo xtask …` in a text, as words.
     fn command_lines(text: &str) -> Vec<Vec<String>> {
         let mut found = Vec::new();
@@ -106,7 +109,7 @@ mod tests {
             let line = rest[..end].split(" && ").next().unwrap_or_default();
             // Two blanks separate a command from the remark about it.
             let line = line.split("  ").next().unwrap_or_default().trim_end_matches(['.', ':']);
-            let words: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
+            let words: Vec<String> = line.split_whitespace().filter(|word| *word != FLAGS).map(str::to_owned).collect();
             // What begins with a placeholder is about every task.
             if words.first().is_some_and(|first| !first.starts_with(['<', '{'])) {
                 found.push(words);

@@ -3,15 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Result, anyhow};
+use anyhow::Result;
 
 use super::Release;
 use super::phases::timed;
-use super::platform::Platform;
+use super::platform::{Destination, Order, Platform};
 use crate::failure::{Exit, Failure};
 use crate::plan::{Access, Action};
-use crate::runner;
-use crate::tool::railway::{self, Destination};
 use crate::wait::{self, Poll, Waited};
 
 /// How long a backup, or another workflow of the platform, may take.
@@ -31,21 +29,15 @@ pub fn actions(release: &Arc<Release>) -> Vec<Action> {
         _ => return Vec::new(),
     };
     let name = format!("before-{}", release.commit.id);
-    let step = release.railway.backup(&database, &name);
+    let commands = release.target.commands(&Order::BackUp(&database, &name));
     let what = format!("back up {}", database.service_name);
-    vec![timed(release, "back-up", what, vec![step], move |release, access| back_up(release, access, &database, &name))]
+    vec![timed(release, "back-up", what, commands, move |release, access| back_up(release, access, &database, &name))]
 }
 
 fn back_up(release: &Release, access: &Access<'_>, database: &Destination, name: &str) -> Result<()> {
-    let platform = release.platform(access);
+    let platform = &*release.platform(access);
     release.lock.confirm(platform, database)?;
-    let step = release.railway.backup(database, name);
-    let said = runner::read_well(access.runner, &step).map_err(|error| match error.downcast::<Failure>() {
-        Ok(failure) => failure.hint("--without-backup, if you have made one yourself").into(),
-        Err(error) => error,
-    })?;
-    let workflow =
-        railway::parse_backup(&said).ok_or_else(|| anyhow!("Railway does not say how far the backup {name} is"))?;
+    let workflow = platform.back_up(database, name)?;
     access.line.detail(name);
     complete(release, platform, access, &workflow, database, "the backup")?;
     drop(release.backup.set(name.to_owned()));
@@ -55,7 +47,7 @@ fn back_up(release: &Release, access: &Access<'_>, database: &Destination, name:
 /// Waits until a workflow of the platform is done.
 pub fn complete(
     release: &Release,
-    platform: Platform<'_>,
+    platform: &dyn Platform,
     access: &Access<'_>,
     workflow: &str,
     to: &Destination,
@@ -67,7 +59,7 @@ pub fn complete(
         match now.status.as_str() {
             "Complete" => Ok(Poll::Ready(())),
             "Error" | "NotFound" => {
-                let why = now.error.unwrap_or_else(|| format!("Railway says {}", now.status));
+                let why = now.error.unwrap_or_else(|| format!("{} says {}", platform.name(), now.status));
                 Err(Failure::new(Exit::Failed, format!("{what} failed: {why}")).into())
             }
             other => Ok(Poll::Pending(other.to_owned())),
@@ -77,8 +69,8 @@ pub fn complete(
         Waited::Done(()) => Ok(()),
         Waited::TimedOut(seen) => {
             let within = humantime::format_duration(WORKFLOW_TIMEOUT);
-            Err(Failure::new(Exit::Unhealthy, format!("{what} was not done within {within}: Railway says {seen}"))
-                .into())
+            let what = format!("{what} was not done within {within}: {} says {seen}", platform.name());
+            Err(Failure::new(Exit::Unhealthy, what).into())
         }
     }
 }

@@ -6,9 +6,8 @@ use std::collections::BTreeMap;
 use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
 
-use super::platform::Platform;
+use super::platform::{Destination, Platform};
 use crate::product::RELEASES;
-use crate::tool::railway::Destination;
 
 /// How many are kept: variables have to be small.
 const KEPT: usize = 20;
@@ -106,7 +105,7 @@ impl Entry {
 
 impl Ledger {
     /// What the environment remembers. What stands there and is not ours is an error: it would be written over.
-    pub fn load(platform: Platform<'_>, to: &Destination) -> Result<Self> {
+    pub fn load(platform: &dyn Platform, to: &Destination) -> Result<Self> {
         match platform.shared(to, RELEASES)?.filter(|text| !text.trim().is_empty()) {
             None => Ok(Self::default()),
             Some(text) => {
@@ -119,7 +118,7 @@ impl Ledger {
     }
 
     /// Writes releases down, the older first, before all others.
-    pub fn add(mut self, platform: Platform<'_>, to: &Destination, entries: Vec<Entry>) -> Result<()> {
+    pub fn add(mut self, platform: &dyn Platform, to: &Destination, entries: Vec<Entry>) -> Result<()> {
         for entry in entries {
             self.entries.insert(0, entry);
         }

@@ -10,19 +10,16 @@ use std::time::{Duration, Instant, SystemTime};
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
-use super::platform::Platform;
+use super::platform::{Destination, Platform};
 use crate::failure::{Exit, Failure};
 use crate::product::DEPLOY_LOCK;
 use crate::terminal::Terminal;
-use crate::tool::railway::Destination;
 use crate::wait::{self, Poll, Waited};
 
 /// For how long a lock is good that nobody renews: longer than an upload.
 const GOOD_FOR: Duration = Duration::from_mins(15);
 /// How often it is renewed.
 const RENEWAL: Duration = Duration::from_mins(1);
-/// How long others have for writing at the same time.
-const SETTLE: Duration = Duration::from_millis(if cfg!(test) { 1 } else { 3_000 });
 /// How often somebody else's lock is looked at.
 const LOOK: Duration = Duration::from_millis(if cfg!(test) { 1 } else { 5_000 });
 
@@ -71,8 +68,8 @@ pub struct Owner {
     pub run: Option<String>,
     /// A word that nobody else has.
     pub nonce: String,
-    /// The environment's name, for what to type.
-    pub environment: String,
+    /// The flags that name the environment, for what to type.
+    pub flags: String,
 }
 
 impl Held {
@@ -99,14 +96,14 @@ impl Lock {
     /// Takes it, and waits for whoever has it.
     pub fn take(
         &self,
-        platform: Platform<'_>,
+        platform: &dyn Platform,
         to: &Destination,
         owner: &Owner,
         timeout: Duration,
         terminal: &Terminal,
     ) -> Result<()> {
         let mut told = String::new();
-        let waited = wait::until_every(LOOK, timeout, platform.cancel, || {
+        let waited = wait::until_every(LOOK, timeout, platform.cancel(), || {
             let value = platform.shared(to, DEPLOY_LOCK)?;
             let before = Held::parse(value.as_deref(), to).filter(|held| held.nonce != owner.nonce);
             if let Some(held) = &before {
@@ -133,7 +130,7 @@ impl Lock {
             // Kept before it is written: a task that is stopped in between has something to release.
             *self.state() = State::Ours(held.clone(), Instant::now());
             platform.set_shared(to, DEPLOY_LOCK, &serde_json::to_string(&held)?)?;
-            wait::rest(SETTLE, platform.cancel)?;
+            wait::rest(platform.settle(), platform.cancel())?;
             let value = platform.shared(to, DEPLOY_LOCK)?;
             match Held::parse(value.as_deref(), to) {
                 Some(other) if other.nonce == owner.nonce => Ok(Poll::Ready(())),
@@ -149,19 +146,19 @@ impl Lock {
         })?;
         match waited {
             Waited::Done(()) => Ok(()),
-            Waited::TimedOut(seen) => Err(held_by_another(&seen, &owner.environment).into()),
+            Waited::TimedOut(seen) => Err(held_by_another(&seen, &owner.flags).into()),
         }
     }
 
     /// Fails where somebody else has it by now; renews it where that is due. To be asked while something is waited for.
     /// Where Railway does not answer, the lock is good until its time is over.
-    pub fn keep(&self, platform: Platform<'_>, to: &Destination) -> Result<()> {
+    pub fn keep(&self, platform: &dyn Platform, to: &Destination) -> Result<()> {
         let state = self.state().clone();
         match state {
             State::Ours(held, renewed) if renewed.elapsed() >= RENEWAL => {
                 let is_good = held.expires > now() + RENEWAL.as_secs();
                 match self.renew(platform, to, held) {
-                    Err(error) if is_good && !self.is_lost() && platform.cancel.check().is_ok() => {
+                    Err(error) if is_good && !self.is_lost() && platform.cancel().check().is_ok() => {
                         drop(error);
                         Ok(())
                     }
@@ -174,7 +171,7 @@ impl Lock {
     }
 
     /// Fails where it is not ours beyond doubt. To be asked before each step that changes something.
-    pub fn confirm(&self, platform: Platform<'_>, to: &Destination) -> Result<()> {
+    pub fn confirm(&self, platform: &dyn Platform, to: &Destination) -> Result<()> {
         let state = self.state().clone();
         match state {
             State::Ours(held, _) => self.renew(platform, to, held),
@@ -188,7 +185,7 @@ impl Lock {
         matches!(*self.state(), State::Lost(_))
     }
 
-    fn renew(&self, platform: Platform<'_>, to: &Destination, mut held: Held) -> Result<()> {
+    fn renew(&self, platform: &dyn Platform, to: &Destination, mut held: Held) -> Result<()> {
         let value = platform.shared(to, DEPLOY_LOCK)?;
         let there = Held::parse(value.as_deref(), to);
         if there.as_ref().is_none_or(|there| there.nonce != held.nonce) {
@@ -204,7 +201,7 @@ impl Lock {
     }
 
     /// Gives it back, if it is still ours.
-    pub fn release(&self, platform: Platform<'_>, to: &Destination) -> Result<()> {
+    pub fn release(&self, platform: &dyn Platform, to: &Destination) -> Result<()> {
         let state = std::mem::take(&mut *self.state());
         let State::Ours(held, _) = state else { return Ok(()) };
         let value = platform.shared(to, DEPLOY_LOCK)?;
@@ -224,13 +221,13 @@ fn lost(who: &str) -> Failure {
 }
 
 /// Who has it, if that is somebody whose time is not over.
-pub fn held(platform: Platform<'_>, to: &Destination) -> Result<Option<Held>> {
+pub fn held(platform: &dyn Platform, to: &Destination) -> Result<Option<Held>> {
     let value = platform.shared(to, DEPLOY_LOCK)?;
     Ok(Held::parse(value.as_deref(), to).filter(|held| !held.is_expired(now())))
 }
 
 /// Gives back whatever lock is there.
-pub fn break_open(platform: Platform<'_>, to: &Destination) -> Result<()> {
+pub fn break_open(platform: &dyn Platform, to: &Destination) -> Result<()> {
     platform.set_shared(to, DEPLOY_LOCK, FREE)
 }
 
@@ -238,10 +235,10 @@ pub fn break_open(platform: Platform<'_>, to: &Destination) -> Result<()> {
 const FREE: &str = "free";
 
 /// The failure of one who did not get it.
-fn held_by_another(seen: &str, environment: &str) -> Failure {
+fn held_by_another(seen: &str, flags: &str) -> Failure {
     Failure::new(Exit::Locked, format!("somebody else is deploying: {seen}"))
         .hint("wait, or --lock-timeout SECONDS to wait here")
-        .hint(format!("cargo xtask deploy --environment {environment} --unlock, if you know that nobody is deploying"))
+        .hint(format!("cargo xtask deploy {flags} --unlock, if you know that nobody is deploying"))
 }
 
 /// Seconds since 1970.

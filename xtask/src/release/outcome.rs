@@ -78,8 +78,8 @@ impl Outcome {
             Some(migrations) => failure.details([migrations]),
             None => failure,
         };
-        let environment = &release.request.environment;
-        failure.hint(format!("cargo xtask releases --environment {environment}")).into()
+        let flags = release.flags();
+        failure.hint(format!("cargo xtask releases {flags}")).into()
     }
 }
 

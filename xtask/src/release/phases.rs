@@ -133,7 +133,13 @@ pub fn take_lock(
         let take = timed(&taking, "lock", what, vec![], move |release, access| {
             let found = release.found()?;
             let (to, terminal) = (found.target.any(), &access.context.terminal);
-            release.lock.take(release.platform(access), to, &release.owner, release.request.lock_timeout, terminal)?;
+            release.lock.take(
+                &*release.platform(access),
+                to,
+                &release.owner,
+                release.request.lock_timeout,
+                terminal,
+            )?;
             access.line.state("look again at what is live");
             again(release, access)
         });
@@ -145,7 +151,7 @@ pub fn take_lock(
         let give_back = Action::check(what, move |access| {
             let Some(found) = release.known() else { return Ok(()) };
             // A lock that stays ends by itself; the release is what it is.
-            if let Err(error) = release.lock.release(release.platform(access), found.target.any()) {
+            if let Err(error) = release.lock.release(&*release.platform(access), found.target.any()) {
                 access.context.terminal.warn(format!("the deploy lock could not be given back: {error:#}"));
             }
             Ok(())
@@ -162,7 +168,7 @@ fn record(release: &Arc<Release>) -> Phase {
         let what = format!("record it in {RELEASES}");
         let write = Action::check(what, move |access| {
             let Some(found) = release.known() else { return Ok(()) };
-            let (platform, to) = (release.platform(access), found.target.any());
+            let (platform, to) = (&*release.platform(access), found.target.any());
             if release.lock.is_lost() {
                 access.context.terminal.warn("the release is not recorded: the lock is somebody else's");
                 return Ok(());

@@ -1,293 +1,194 @@
-//! Questions and orders to Railway, with what is done where it gives no answer.
+//! What a release needs of the place that it goes to. The phases know this and nothing more: Railway is one
+//! implementation, the rehearsal another.
+//!
+//! The words are Railway's, because what is rehearsed is a deploy to Railway: the statuses of deployments, settings that
+//! are staged and applied, shared variables.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::Result;
-use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
+use super::Release;
+use super::declaration::Declaration;
+use super::preflight::Finding;
 use crate::interrupt::CancelToken;
 use crate::plan::Access;
-use crate::runner::{Output, Runner};
+use crate::runner::Runner;
 use crate::step::Step;
-use crate::tool::railway::answer::{
-    AutodeployAnswer, Committed, ConfigAnswer, CreatedDomain, CreatedEnvironment, Deployment, DeploymentAnswer,
-    DeploymentsAnswer, EventsAnswer, LogAnswer, LogLine, Named, Project, ProjectAnswer, ProjectToken, SERVING,
-    ServiceAnswer, SharedVariables, StagedAnswer, StatusCodes, TokenScope, VariableName, VariableNames, Workflow,
-    WorkflowAnswer,
+use crate::tool::backend::Variable;
+
+pub use crate::tool::railway::answer::{
+    Deployment, LogLine, SERVING, Status, UNDER_WAY, VariableName, WERE_LIVE, Workflow,
 };
-use crate::tool::railway::document::{self, Document};
-use crate::tool::railway::{self, Destination, Railway, Refusal};
-use crate::wait;
+pub use crate::tool::railway::{Destination, Refusal};
 
-/// How long a question is asked again while Railway is away.
-const RETRY_TIMEOUT: Duration = Duration::from_secs(90);
-/// How long is waited before a question is asked for the second time; twice as long before each later one.
-const FIRST_PAUSE: Duration = Duration::from_millis(if cfg!(test) { 1 } else { 2_000 });
-/// How often a question is asked, whatever time that takes.
-const MOST_TRIES: u32 = 6;
+/// Where releases go.
+pub trait Target: Send + Sync {
+    /// Its name, as the subject of a sentence.
+    fn name(&self) -> &'static str;
 
-/// Railway, and who asks it.
-#[derive(Clone, Copy)]
-pub struct Platform<'a> {
-    /// The CLI.
-    pub railway: &'a Railway,
-    /// What runs it.
-    pub runner: &'a dyn Runner,
-    /// Whether to stop asking.
-    pub cancel: &'a CancelToken,
+    /// It, asked by that runner until somebody cancels.
+    fn by<'a>(&'a self, runner: &'a dyn Runner, cancel: &'a CancelToken) -> Box<dyn Platform + 'a>;
+
+    /// The commands of an order, as far as they can be told before, for a dry run.
+    fn commands(&self, order: &Order<'_>) -> Vec<Step>;
+
+    /// How this machine reaches what is deployed there.
+    fn network(&self) -> &[Variable];
+
+    /// Whether others meet there, so that only what they can look at is released.
+    fn is_shared(&self) -> bool;
+
+    /// What to type to see the log of a deployment.
+    fn log_hint(&self, deployment: &str) -> String;
+
+    /// The flags that name an environment there to other tasks.
+    fn flags(&self, environment: &str) -> String;
 }
 
-impl<'a> Platform<'a> {
-    /// As a part of a plan.
-    pub fn of(railway: &'a Railway, access: &Access<'a>) -> Self {
-        Self { railway, runner: access.runner, cancel: access.cancel }
-    }
+/// Something that changes what is there.
+pub enum Order<'a> {
+    /// Change settings, without a deployment.
+    Settings(&'a Destination, &'a Value, &'a str),
+    /// Have a service built from what is checked out, and started.
+    Upload(&'a Destination, &'a str),
+    /// Have a service run an image.
+    Image(&'a Destination, &'a str, &'a str),
+    /// Have an older deployment serve again.
+    RollBack(&'a str),
+    /// Keep the data of a database under a name.
+    BackUp(&'a Destination, &'a str),
+}
 
-    /// Asks, again where Railway is busy or away, and gives up in the end.
-    fn ask<T: DeserializeOwned>(self, document: &Document, variables: &Value) -> Result<T> {
-        let step = self.railway.api(document, variables);
-        self.persist(&step)
-    }
+/// Which log of a deployment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Log {
+    /// What its build says.
+    Build,
+    /// What it says itself.
+    Deploy,
+}
 
-    /// What the CLI says. One that hangs until its timeout is one that is away.
-    fn hear(self, step: &Step) -> Result<Output> {
-        self.runner.read(step).or_else(|error| {
-            self.cancel.check()?;
-            Ok(Output { code: None, stdout: String::new(), stderr: format!("{error:#}") })
-        })
-    }
+/// The project, the environment and its services, by their ids.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    /// The project's name.
+    pub project: String,
+    /// The environment's name.
+    pub environment: String,
+    /// The services in their order.
+    pub services: Vec<Destination>,
+    /// The database's service.
+    pub database: Option<Destination>,
+}
 
-    /// Runs a command until it has an answer: only for what may be said twice.
-    fn persist<T: DeserializeOwned>(self, step: &Step) -> Result<T> {
-        let (begun, mut pause) = (Instant::now(), FIRST_PAUSE);
-        for attempt in 1.. {
-            let output = self.hear(step)?;
-            match railway::parse(&output) {
-                Ok(answer) => return Ok(answer),
-                Err(Refusal::Away(_)) if attempt < MOST_TRIES && begun.elapsed() <= RETRY_TIMEOUT => {
-                    wait::rest(pause, self.cancel)?;
-                    pause *= 2;
-                }
-                Err(refusal) => return Err(refusal.into_failure(step, &output)),
-            }
-        }
-        unreachable!("the last try returns")
+impl Place {
+    /// Any of its services, for what is about the whole environment.
+    pub fn any(&self) -> &Destination {
+        &self.services[0]
     }
+}
 
-    /// Gives an order once: what came of one without an answer is not known.
-    fn tell<T: DeserializeOwned>(self, step: &Step) -> Result<T> {
-        let output = self.hear(step)?;
-        railway::parse(&output).map_err(|refusal| refusal.into_failure(step, &output))
-    }
+/// A target that is asked.
+pub trait Platform {
+    /// Its name, as the subject of a sentence.
+    fn name(&self) -> &'static str;
 
-    /// What a project token is for; `Err` has what Railway said to another token.
-    pub fn token_scope(self) -> Result<std::result::Result<TokenScope, Refusal>> {
-        let step = self.railway.api(&document::PROJECT_TOKEN, &Value::Null);
-        self.unless_denied::<ProjectToken>(&step).map(|answer| answer.map(|answer| answer.project_token))
-    }
+    /// Where a person looks at a service or stops it, to complete "look at the service …".
+    fn dashboard(&self) -> &'static str;
 
-    /// A project with its environments and services; `Err` has what Railway says to whoever may not see it.
-    pub fn project(self, id: &str) -> Result<std::result::Result<Project, Refusal>> {
-        let step = self.railway.api(&document::PROJECT, &json!({ "p": id }));
-        self.unless_denied::<ProjectAnswer>(&step).map(|answer| answer.map(|answer| answer.project))
-    }
+    /// Whether to stop asking.
+    fn cancel(&self) -> &CancelToken;
 
-    /// What is answered; `Err` has what was said to one who may not ask. One that is away is asked again.
-    fn unless_denied<T: DeserializeOwned>(self, step: &Step) -> Result<std::result::Result<T, Refusal>> {
-        match railway::parse(&self.hear(step)?) {
-            Ok(answer) => Ok(Ok(answer)),
-            Err(refusal @ Refusal::Denied(_)) => Ok(Err(refusal)),
-            Err(Refusal::Away(_)) => self.persist(step).map(Ok),
-        }
-    }
+    /// Why nobody could be asked at all.
+    fn unusable(&self) -> Result<Vec<Finding>>;
+
+    /// Resolves names to ids; the findings say what cannot be.
+    fn resolve(
+        &self,
+        declaration: &Declaration,
+        project: Option<&str>,
+        environment: &str,
+    ) -> Result<Result<Place, Vec<Finding>>>;
+
+    /// What is in the way of deployments of a service that only this target knows, and what is worth a warning.
+    fn obstacles(&self, to: &Destination, warnings: &mut Vec<String>) -> Result<Vec<Finding>>;
+
+    /// What to type to give a service its variables.
+    fn variables_hint(&self, environment: &str, service: &str) -> String;
 
     /// The names of an environment's variables.
-    pub fn variable_names(self, environment: &str) -> Result<Vec<VariableName>> {
-        let answer: VariableNames = self.ask(&document::VARIABLE_NAMES, &json!({ "e": environment }))?;
-        Ok(answer.environment.variables.into_nodes())
-    }
+    fn variable_names(&self, environment: &str) -> Result<Vec<VariableName>>;
 
-    /// The settings of a service. Its variables are dropped unread.
-    pub fn settings(self, to: &Destination) -> Result<Value> {
-        let mut answer: ConfigAnswer = self.ask(&document::CONFIG, &json!({ "e": to.environment }))?;
-        let mut service = answer.environment.config["services"][to.service.as_str()].take();
-        if let Some(service) = service.as_object_mut() {
-            service.remove("variables");
-        }
-        Ok(service)
-    }
+    /// The settings of a service, without its variables.
+    fn settings(&self, to: &Destination) -> Result<Value>;
 
     /// What somebody has changed and not applied. It may hold values: only its [`places`] may be shown.
-    pub fn staged(self, environment: &str) -> Result<Value> {
-        let answer: StagedAnswer = self.ask(&document::STAGED, &json!({ "e": environment }))?;
-        Ok(answer.environment_staged_changes.patch)
-    }
+    fn staged(&self, environment: &str) -> Result<Value>;
 
-    /// Where a service reads a file, and its domains.
-    pub fn service(self, to: &Destination) -> Result<ServiceAnswer> {
-        self.ask(&document::SERVICE, &json!({ "p": to.project, "e": to.environment, "s": to.service }))
-    }
-
-    /// Whether a push starts a deployment of a service.
-    pub fn deploys_by_itself(self, to: &Destination) -> Result<bool> {
-        let variables = json!({ "p": to.project, "e": to.environment, "s": to.service });
-        Ok(self.ask::<AutodeployAnswer>(&document::AUTODEPLOY, &variables)?.service_instance_auto_deploy_status.enabled)
-    }
+    /// Where a service is reached; none where it has no domain.
+    fn url(&self, to: &Destination) -> Result<Option<String>>;
 
     /// The newest deployments of a service with one of these statuses, the newest first.
-    pub fn deployments(self, to: &Destination, statuses: &[&str], most: usize) -> Result<Vec<Deployment>> {
-        let mut input = json!({ "projectId": to.project, "environmentId": to.environment, "serviceId": to.service });
-        if !statuses.is_empty() {
-            input["status"] = json!({ "in": statuses });
-        }
-        let answer: DeploymentsAnswer = self.ask(&document::DEPLOYMENTS, &json!({ "i": input, "n": most }))?;
-        let mut all = answer.deployments.into_nodes();
-        all.sort_by(|one, other| other.created_at.cmp(&one.created_at));
-        Ok(all)
-    }
+    fn deployments(&self, to: &Destination, statuses: &[&str], most: usize) -> Result<Vec<Deployment>>;
 
     /// A deployment.
-    pub fn deployment(self, id: &str) -> Result<Deployment> {
-        Ok(self.ask::<DeploymentAnswer>(&document::DEPLOYMENT, &json!({ "id": id }))?.deployment)
-    }
+    fn deployment(&self, id: &str) -> Result<Deployment>;
+
+    /// A look at a deployment among many; `Err` has what was said instead, which is not a verdict on the deployment.
+    fn look_at(&self, id: &str) -> Result<Result<Deployment, Refusal>>;
 
     /// The deployment of a service that serves; none where nothing does.
-    pub fn serving(self, to: &Destination) -> Result<Option<Deployment>> {
+    fn serving(&self, to: &Destination) -> Result<Option<Deployment>> {
         Ok(self.deployments(to, &SERVING, 5)?.into_iter().next())
     }
 
-    /// A look at a deployment among many; `Err` has what Railway said instead, which is not a verdict on the deployment.
-    pub fn look_at(self, id: &str) -> Result<std::result::Result<Deployment, Refusal>> {
-        let output = self.hear(&self.railway.api(&document::DEPLOYMENT, &json!({ "id": id })))?;
-        Ok(railway::parse::<DeploymentAnswer>(&output).map(|answer| answer.deployment))
-    }
+    /// Which step of a deployment went wrong, and why; none where nobody says.
+    fn failed_step(&self, id: &str) -> Option<String>;
 
-    /// Which step of a deployment went wrong, and why; none where Railway does not say.
-    pub fn failed_step(self, id: &str) -> Option<String> {
-        let answer: EventsAnswer = self.ask(&document::EVENTS, &json!({ "id": id })).ok()?;
-        let events = answer.deployment_events.into_nodes();
-        let failed = events.into_iter().rev().find_map(|event| {
-            let payload = event.payload.unwrap_or_default();
-            let error = payload.error.clone().or_else(|| payload.reason.clone())?;
-            Some((event.step, error, payload))
-        })?;
-        let (step, error, payload) = failed;
-        let more = [payload.reason, payload.detail].into_iter().flatten().filter(|more| *more != error);
-        let all: Vec<String> = std::iter::once(error.clone()).chain(more).collect();
-        Some(format!("{}: {}", step.to_lowercase().replace('_', " "), all.join(", ")))
-    }
-
-    /// The lines of a log from a time on. Where Railway gives none now, it may later: a log is not a verdict.
-    pub fn log(self, document: &Document, id: &str, from: Option<&str>, most: u32) -> Vec<LogLine> {
-        let step = self.railway.api(document, &json!({ "id": id, "n": most, "d": from }));
-        let output = self.hear(&step).unwrap_or_default();
-        railway::parse::<LogAnswer>(&output).map(|answer| answer.lines).unwrap_or_default()
-    }
+    /// The lines of a log from a time on. Where none come now, they may later: a log is not a verdict.
+    fn log(&self, log: Log, id: &str, from: Option<&str>, most: u32) -> Vec<LogLine>;
 
     /// How many requests a service has answered between two times, and how many of them with 500 or more.
-    pub fn answers(self, to: &Destination, from: &str, until: &str) -> Result<(f64, f64)> {
-        let variables = json!({ "e": to.environment, "s": to.service, "from": from, "to": until, "step": 10 });
-        let answer: StatusCodes = self.ask(&document::STATUS_CODES, &variables)?;
-        let count = |is_counted: fn(u16) -> bool| -> f64 {
-            let codes = answer.http_metrics_grouped_by_status.iter().filter(|one| is_counted(one.status_code));
-            codes.flat_map(|one| &one.samples).map(|sample| sample.value).sum()
-        };
-        Ok((count(|_| true), count(|status| status >= 500)))
-    }
+    fn answers(&self, to: &Destination, from: &str, until: &str) -> Result<(f64, f64)>;
 
-    /// The value of a shared variable of ours. The others are dropped unread.
-    pub fn shared(self, to: &Destination, name: &str) -> Result<Option<String>> {
-        let variables = json!({ "p": to.project, "e": to.environment });
-        let mut answer: SharedVariables = self.ask(&document::SHARED_VARIABLES, &variables)?;
-        Ok(answer.variables.remove(name).flatten())
-    }
-
-    /// The value of a variable of the database's, the first that is set of these. The others are dropped unread.
-    pub fn database_variable(self, to: &Destination, names: &[&str]) -> Result<Option<String>> {
-        let variables = json!({ "p": to.project, "e": to.environment, "s": to.service });
-        let mut answer: SharedVariables = self.ask(&document::DATABASE_VARIABLES, &variables)?;
-        let mut value = |name: &&str| answer.variables.remove(*name).flatten().filter(|value| !value.is_empty());
-        Ok(names.iter().find_map(&mut value))
-    }
+    /// The value of a shared variable of ours.
+    fn shared(&self, to: &Destination, name: &str) -> Result<Option<String>>;
 
     /// Sets a shared variable, without a deployment.
-    pub fn set_shared(self, to: &Destination, name: &str, value: &str) -> Result<()> {
-        let variables = railway::shared_variable(to, name, value);
-        let step = self.railway.api_with_secrets(&document::SET_VARIABLE, &variables);
-        self.persist::<Value>(&step).map(drop)
-    }
+    fn set_shared(&self, to: &Destination, name: &str, value: &str) -> Result<()>;
+
+    /// Within which time what somebody writes is seen by everybody.
+    fn settle(&self) -> Duration;
 
     /// Stages settings.
-    pub fn stage(self, to: &Destination, patch: &Value) -> Result<()> {
-        self.tell::<Value>(&self.railway.api(&document::STAGE, &json!({ "e": to.environment, "c": patch }))).map(drop)
-    }
+    fn stage(&self, to: &Destination, patch: &Value) -> Result<()>;
 
     /// Applies what is staged, without a deployment; gives back the workflow that does it.
-    pub fn commit_staged(self, to: &Destination, message: &str) -> Result<String> {
-        let step = self.railway.api(&document::COMMIT, &json!({ "e": to.environment, "m": message }));
-        Ok(self.tell::<Committed>(&step)?.environment_patch_commit_staged)
-    }
-
-    /// Starts a deployment of what a service's source is set to; what the CLI said, however it ended.
-    pub fn deploy_source(self, to: &Destination) -> Result<Output> {
-        self.hear(&self.railway.api(&document::DEPLOY, &json!({ "s": to.service, "e": to.environment })))
-    }
+    fn commit_staged(&self, to: &Destination, message: &str) -> Result<String>;
 
     /// How far a workflow is.
-    pub fn workflow(self, id: &str) -> Result<Workflow> {
-        Ok(self.ask::<WorkflowAnswer>(&document::WORKFLOW, &json!({ "w": id }))?.workflow_status)
-    }
+    fn workflow(&self, id: &str) -> Result<Workflow>;
 
-    /// Makes an environment as a copy of another.
-    pub fn create_environment(self, project: &str, name: &str, source: &str) -> Result<Named> {
-        let input = json!({ "projectId": project, "name": name, "sourceEnvironmentId": source });
-        let step = self.railway.api(&document::CREATE_ENVIRONMENT, &json!({ "i": input }));
-        Ok(self.tell::<CreatedEnvironment>(&step)?.environment_create)
-    }
+    /// Begins to keep the data of a database under a name; gives back the workflow that does it.
+    fn back_up(&self, database: &Destination, name: &str) -> Result<String>;
 
-    /// The command that removes an environment.
-    pub fn deletion(self, id: &str) -> Step {
-        self.railway.api(&document::DELETE_ENVIRONMENT, &json!({ "id": id }))
-    }
-
-    /// Removes an environment.
-    pub fn delete_environment(self, id: &str) -> Result<()> {
-        self.tell::<Value>(&self.deletion(id)).map(drop)
-    }
-
-    /// Gives a service a domain of Railway's.
-    pub fn create_domain(self, to: &Destination) -> Result<String> {
-        let input = json!({ "environmentId": to.environment, "serviceId": to.service });
-        let step = self.railway.api(&document::CREATE_DOMAIN, &json!({ "i": input }));
-        Ok(self.tell::<CreatedDomain>(&step)?.service_domain_create.domain)
-    }
+    /// Begins a deployment of a service, and gives back its id. `known` are the deployments that are there already.
+    fn begin(
+        &self,
+        release: &Release,
+        access: &Access<'_>,
+        index: usize,
+        service: &str,
+        known: &[String],
+    ) -> Result<String>;
 
     /// Makes a service run an older deployment again. `false` where no answer came: it may be done all the same.
-    pub fn roll_back(self, id: &str) -> Result<bool> {
-        let step = self.railway.api(&document::ROLLBACK, &json!({ "id": id }));
-        let output = self.hear(&step)?;
-        match railway::parse::<Value>(&output) {
-            Ok(_) => Ok(true),
-            Err(Refusal::Away(_)) => Ok(false),
-            Err(refusal) => Err(refusal.into_failure(&step, &output)),
-        }
-    }
+    fn roll_back(&self, id: &str) -> Result<bool>;
 
     /// Stops a deployment that is under way.
-    pub fn stop_deployment(self, id: &str) -> Result<()> {
-        self.tell::<Value>(&self.railway.api(&document::CANCEL, &json!({ "id": id }))).map(drop)
-    }
-
-    /// Uploads a folder; what the CLI said, however it ended.
-    pub fn upload(self, step: &Step) -> Result<Output> {
-        self.hear(step)
-    }
-}
-
-/// The one of that name, or of that id.
-pub fn find<'a>(all: &'a [Named], wanted: &str) -> Option<&'a Named> {
-    all.iter().find(|one| one.name == wanted).or_else(|| all.iter().find(|one| one.id == wanted))
+    fn stop_deployment(&self, id: &str) -> Result<()>;
 }
 
 /// The places in a patch, as `services.x.deploy.numReplicas`: names only, because values may be secrets.
@@ -319,13 +220,5 @@ mod tests {
         for nothing in [Value::Null, json!({}), json!({ "services": {} })] {
             assert!(places(&nothing).is_empty(), "{nothing}");
         }
-    }
-
-    #[test]
-    fn a_name_goes_before_an_id() {
-        let named = |id: &str, name: &str| Named { id: id.to_owned(), name: name.to_owned() };
-        let all = [named("b", "a"), named("a", "b")];
-        assert_eq!(find(&all, "a").unwrap().id, "b");
-        assert!(find(&all, "c").is_none());
     }
 }

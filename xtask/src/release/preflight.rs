@@ -13,16 +13,13 @@ use super::Release;
 use super::declaration::{Change, Declaration, patch};
 use super::ledger::Ledger;
 use super::lock;
-use super::platform::{Platform, places};
-use super::target::{self, Target};
+use super::platform::{Destination, Place, Platform, UNDER_WAY, VariableName, places};
 use crate::failure::{Exit, Failure};
 use crate::plan::Access;
 use crate::product::DECLARATION;
 use crate::settings::parse_declaration;
-use crate::tool::railway::answer::{Deployment, UNDER_WAY, VariableName};
-use crate::tool::railway::{self, Destination, MINIMUM, Railway};
 
-pub use self::live::{Live, address};
+pub use self::live::Live;
 pub use self::migrations::Brought;
 
 /// Something that is in the way of a deployment.
@@ -51,7 +48,7 @@ impl Finding {
 #[derive(Debug)]
 pub struct Found {
     /// Where the release goes.
-    pub target: Target,
+    pub target: Place,
     /// What differs in each service's settings.
     pub changes: Vec<Vec<Change>>,
     /// What is live of each service.
@@ -64,15 +61,16 @@ pub struct Found {
 
 impl Found {
     /// What is known of a release that brings nothing.
-    pub fn only(target: Target) -> Self {
+    pub fn only(target: Place) -> Self {
         Self { target, changes: Vec::new(), live: Vec::new(), brought: Brought::default(), warnings: Vec::new() }
     }
 }
 
 /// Looks at everything.
 pub fn look(release: &Release, access: &Access<'_>) -> Result<Found> {
-    let platform = Platform::of(&release.railway, access);
-    let mut findings = version(&release.railway, access)?;
+    let platform = &*release.platform(access);
+    let mut findings = platform.unusable()?;
+    let is_usable = findings.is_empty();
     findings.extend(checkout::look(release, access));
     let declaration = match &release.declaration {
         Ok(declaration) => declaration,
@@ -81,15 +79,15 @@ pub fn look(release: &Release, access: &Access<'_>) -> Result<Found> {
             return Err(refuse(findings).into());
         }
     };
-    // Without a usable CLI there is nobody to ask.
-    if findings.iter().any(|finding| finding.text.starts_with("railway ")) {
+    // Without a usable program there is nobody to ask.
+    if !is_usable {
         return Err(refuse(findings).into());
     }
     let request = &release.request;
     if request.url.is_some() && declaration.services.len() > 1 {
         findings.push(Finding::new(Exit::Refused, "--url is for one service, and several are declared"));
     }
-    let target = match target::resolve(platform, declaration, request.project.as_deref(), &request.environment)? {
+    let target = match platform.resolve(declaration, request.project.as_deref(), &request.environment)? {
         Ok(target) => target,
         Err(more) => {
             findings.extend(more);
@@ -164,48 +162,31 @@ pub fn refuse(findings: Vec<Finding>) -> Failure {
     failure
 }
 
-fn version(railway: &Railway, access: &Access<'_>) -> Result<Vec<Finding>> {
-    let (version, numbers) = railway::parse_version(&access.runner.read(&railway.version())?)?;
-    if numbers >= MINIMUM {
-        return Ok(Vec::new());
-    }
-    let (major, minor) = MINIMUM;
-    let what = format!("railway {version} is too old: {major}.{minor} is the oldest that has everything");
-    Ok(vec![Finding::new(Exit::Missing, what).hint(INSTALL)])
-}
-
-/// How the CLI is installed.
-pub const INSTALL: &str = "npm install --global @railway/cli, or cargo install --locked railwayapp";
-
 /// What of each service differs, and what of it is in the way.
 fn services(
     release: &Release,
     declaration: &Declaration,
-    platform: Platform<'_>,
-    target: &Target,
+    platform: &dyn Platform,
+    target: &Place,
     warnings: &mut Vec<String>,
 ) -> Result<(Vec<Vec<Change>>, Vec<Finding>)> {
     let (mut changes, mut findings) = (Vec::new(), Vec::new());
     let variables = platform.variable_names(&target.any().environment)?;
     for (service, to) in declaration.services.iter().zip(&target.services) {
-        findings.extend(missing_variables(&variables, to, &target.environment)?);
-        if let Some(file) = platform.service(to)?.service_instance.railway_config_file.filter(|file| !file.is_empty()) {
-            let what = format!("{} still reads {file}, which overrides what is declared", to.service_name);
-            findings.push(Finding::new(Exit::Missing, what).hint("remove that path in the service's settings"));
-        }
-        if platform.deploys_by_itself(to)? {
-            warnings.push(format!(
-                "{} also deploys by itself when somebody pushes: turn that off, or two deployments will race",
-                to.service_name
-            ));
-        }
+        findings.extend(missing_variables(platform, &variables, to, &target.environment)?);
+        findings.extend(platform.obstacles(to, warnings)?);
         changes.push(service.changes(&release.request.declared_as, &platform.settings(to)?));
     }
     Ok((changes, findings))
 }
 
 /// The variables that a service needs and does not have. Only names are looked at.
-fn missing_variables(there: &[VariableName], to: &Destination, environment: &str) -> Result<Vec<Finding>> {
+fn missing_variables(
+    platform: &dyn Platform,
+    there: &[VariableName],
+    to: &Destination,
+    environment: &str,
+) -> Result<Vec<Finding>> {
     let declared = parse_declaration(DECLARATION)?;
     let needed = declared.iter().filter(|one| one.is_needed_in_production());
     let is_there =
@@ -215,13 +196,12 @@ fn missing_variables(there: &[VariableName], to: &Destination, environment: &str
         return Ok(Vec::new());
     }
     let what = format!("{} has no {} in {environment}", to.service_name, missing.join(", "));
-    let hint =
-        format!("cargo xtask env push --environment {environment} --service {}, with a file of them", to.service_name);
+    let hint = platform.variables_hint(environment, &to.service_name);
     Ok(vec![Finding::new(Exit::Missing, what).hint(hint)])
 }
 
 /// What somebody else is doing there.
-fn others(release: &Release, platform: Platform<'_>, target: &Target, changes: &[Vec<Change>]) -> Result<Vec<Finding>> {
+fn others(release: &Release, platform: &dyn Platform, target: &Place, changes: &[Vec<Change>]) -> Result<Vec<Finding>> {
     // What is staged or under way then is that of whoever holds the lock: the wait for it says so.
     if lock::held(platform, target.any())?.is_some_and(|held| held.nonce != release.owner.nonce) {
         return Ok(Vec::new());
@@ -241,20 +221,22 @@ fn others(release: &Release, platform: Platform<'_>, target: &Target, changes: &
             .push(Finding::new(Exit::Refused, what).hint("apply or discard them in the dashboard, then deploy again"));
     }
     for to in &target.services {
-        findings.extend(under_way(&platform.deployments(to, &UNDER_WAY, 5)?, to));
+        findings.extend(under_way(platform, to)?);
     }
     Ok(findings)
 }
 
 /// The finding that deployments are under way which take no lock of ours.
-pub fn under_way(deployments: &[Deployment], to: &Destination) -> Option<Finding> {
-    let first = deployments.first()?;
+pub fn under_way(platform: &dyn Platform, to: &Destination) -> Result<Option<Finding>> {
+    let deployments = platform.deployments(to, &UNDER_WAY, 5)?;
+    let Some(first) = deployments.first() else { return Ok(None) };
     let who = first.creator.as_ref().and_then(|creator| creator.name.clone()).unwrap_or_else(|| "somebody".to_owned());
     let what = format!(
         "a deployment of {} that takes no lock is under way: {} of {who}, {}, begun {}",
         to.service_name, first.id, first.status, first.created_at
     );
-    Some(Finding::new(Exit::Locked, what).hint("wait until it has ended, or stop it in the dashboard"))
+    let hint = format!("wait until it has ended, or stop it {}", platform.dashboard());
+    Ok(Some(Finding::new(Exit::Locked, what).hint(hint)))
 }
 
 impl From<Finding> for Failure {

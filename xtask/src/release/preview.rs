@@ -5,15 +5,16 @@ use std::time::Duration;
 
 use anyhow::Result;
 
-use super::platform::{self, Platform};
-use super::{Release, preflight, target};
+use super::platform::{Destination, Platform, UNDER_WAY};
+use super::railway::{self, Api};
+use super::{Release, preflight};
 use crate::context::Context;
 use crate::failure::{Exit, Failure};
 use crate::interrupt::CancelToken;
 use crate::plan::{Access, Action, Phase, Plan, Rollout};
 use crate::product::{PREVIEW, PRODUCTION};
-use crate::tool::railway::answer::{Named, Project, UNDER_WAY};
-use crate::tool::railway::{Destination, TokenKind};
+use crate::tool::railway::answer::{Named, Project};
+use crate::tool::railway::{Railway, TokenKind};
 use crate::wait::{self, Poll, Waited};
 
 /// What stands for a preview in the declaration, whatever its name.
@@ -39,27 +40,26 @@ pub fn check_name(name: &str, source: &str) -> Result<()> {
 }
 
 /// Makes the environment where it is not there, and gives each of its services a domain; both may be half done already.
-pub fn make(context: &Context, release: &Arc<Release>, source: &str) -> Result<()> {
-    let (release, source) = (Arc::clone(release), source.to_owned());
+pub fn make(context: &Context, release: &Arc<Release>, railway: &Railway, source: &str) -> Result<()> {
+    let (release, railway, source) = (Arc::clone(release), railway.clone(), source.to_owned());
     let phase = Phase::new("preview", "have a copy of another environment", move |_| {
-        let (release, source) = (Arc::clone(&release), source.clone());
+        let (release, railway, source) = (Arc::clone(&release), railway.clone(), source.clone());
         let name = release.request.environment.clone();
         let what = format!("make {name} as a copy of {source} where it is not there, with a domain for each service");
-        let make = Action::check(what, move |access| copy(&release, access, &source));
+        let make = Action::check(what, move |access| copy(&release, Api::of(&railway, access), access, &source));
         Ok(Plan::of("preview", vec![make], "there"))
     });
     Rollout::new(vec![phase])?.run(context)
 }
 
-fn copy(release: &Release, access: &Access<'_>, source: &str) -> Result<()> {
-    let platform = release.platform(access);
+fn copy(release: &Release, platform: Api<'_>, access: &Access<'_>, source: &str) -> Result<()> {
     let project = project(release, platform)?;
     let environments = project.environments.clone().into_nodes();
     let name = &release.request.environment;
-    let environment = if let Some(there) = platform::find(&environments, name) {
+    let environment = if let Some(there) = railway::find(&environments, name) {
         there.clone()
     } else {
-        let source = platform::find(&environments, source).ok_or_else(|| {
+        let source = railway::find(&environments, source).ok_or_else(|| {
             let names: Vec<&str> = environments.iter().map(|one| one.name.as_str()).collect();
             let what = format!("there is no environment {source} to copy; there is {}", names.join(", "));
             Failure::new(Exit::Missing, what).hint("--from NAME")
@@ -78,7 +78,7 @@ fn copy(release: &Release, access: &Access<'_>, source: &str) -> Result<()> {
     platform.set_shared(&destinations[0], PREVIEW, &environment.id)?;
     for to in destinations {
         settle(platform, access, &to)?;
-        if preflight::address(&platform.service(&to)?.domains).is_none() {
+        if platform.url(&to)?.is_none() {
             access.line.state(&format!("give {} a domain", to.service_name));
             let domain = platform.create_domain(&to)?;
             access.context.terminal.note(format!("  {}: https://{domain}", to.service_name));
@@ -88,7 +88,7 @@ fn copy(release: &Release, access: &Access<'_>, source: &str) -> Result<()> {
 }
 
 /// Waits until what the copy itself has begun to deploy is done.
-fn settle(platform: Platform<'_>, access: &Access<'_>, to: &Destination) -> Result<()> {
+fn settle(platform: Api<'_>, access: &Access<'_>, to: &Destination) -> Result<()> {
     let waited = wait::until_every(LOOK, COPY_TIMEOUT, access.cancel, || {
         let under_way = platform.deployments(to, &UNDER_WAY, 5)?;
         Ok(match under_way.first() {
@@ -109,20 +109,20 @@ fn settle(platform: Platform<'_>, access: &Access<'_>, to: &Destination) -> Resu
 }
 
 /// Whether the environment is there.
-pub fn is_there(context: &Context, release: &Release) -> Result<bool> {
+pub fn is_there(context: &Context, release: &Release, railway: &Railway) -> Result<bool> {
     let cancel = CancelToken::on(&context.interrupt);
-    let project = project(release, release.by(context, &cancel))?;
-    Ok(platform::find(&project.environments.into_nodes(), &release.request.environment).is_some())
+    let project = project(release, Api::by(railway, context, &cancel))?;
+    Ok(railway::find(&project.environments.into_nodes(), &release.request.environment).is_some())
 }
 
 /// Removes the environment; that none is there is no failure.
-pub fn remove(context: &Context, release: &Release) -> Result<u8> {
+pub fn remove(context: &Context, release: &Release, railway: &Railway) -> Result<u8> {
     let cancel = CancelToken::on(&context.interrupt);
-    let platform = release.by(context, &cancel);
+    let platform = Api::by(railway, context, &cancel);
     let project = project(release, platform)?;
     let name = &release.request.environment;
     let environments = project.environments.clone().into_nodes();
-    let Some(environment) = platform::find(&environments, name) else {
+    let Some(environment) = railway::find(&environments, name) else {
         context.terminal.note(format!("there is no preview {name}: nothing to remove"));
         return Ok(0);
     };
@@ -145,7 +145,7 @@ pub fn remove(context: &Context, release: &Release) -> Result<u8> {
     Ok(0)
 }
 
-fn project(release: &Release, platform: Platform<'_>) -> Result<Project> {
+fn project(release: &Release, platform: Api<'_>) -> Result<Project> {
     if platform.railway.kind() == TokenKind::Project {
         let what = "a project token is for one environment: it can neither make nor remove another";
         return Err(Failure::new(Exit::Missing, what)
@@ -154,15 +154,15 @@ fn project(release: &Release, platform: Platform<'_>) -> Result<Project> {
     }
     let declaration = release.declaration.as_ref().map_err(|findings| preflight::refuse(findings.clone()))?;
     let given = release.request.project.as_deref().or(declaration.project.as_deref());
-    let id = given.ok_or_else(target::no_project).map_err(Failure::from)?;
+    let id = given.ok_or_else(railway::no_project).map_err(Failure::from)?;
     let project = platform.project(id)?;
-    Ok(project.map_err(|refusal| Failure::from(target::refused_project(platform.railway.kind(), &refusal)))?)
+    Ok(project.map_err(|refusal| Failure::from(railway::refused_project(platform.railway.kind(), &refusal)))?)
 }
 
 fn destinations(release: &Release, project: &Project, environment: &Named) -> Result<Vec<Destination>> {
     let services = project.services.clone().into_nodes();
     let destination = |name: &str| {
-        let service = platform::find(&services, name).ok_or_else(|| {
+        let service = railway::find(&services, name).ok_or_else(|| {
             Failure::new(Exit::Missing, format!("the project {} has no service {name}", project.name))
         })?;
         Ok(Destination {

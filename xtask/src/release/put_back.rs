@@ -6,14 +6,12 @@ use std::time::Duration;
 use anyhow::Result;
 
 use super::outcome::Outcome;
-use super::platform::Platform;
+use super::platform::{Deployment, Destination, Order, Platform, Status};
 use super::ship::{self, Shipped, State};
 use super::verify::{self, Expected};
 use super::{Release, preflight};
 use crate::failure::{Exit, Failure};
 use crate::plan::{Access, Action, Plan};
-use crate::tool::railway::answer::{Deployment, Status, UNDER_WAY};
-use crate::tool::railway::{Destination, document};
 use crate::wait::{self, Poll, Waited};
 
 /// How long the version before may take to serve again.
@@ -27,9 +25,7 @@ pub fn plan(release: &Arc<Release>, index: usize, name: &str) -> impl Fn() -> Re
     move || {
         let (release, service) = (Arc::clone(&release), service.clone());
         let before = release.known().and_then(|found| found.live.get(index)?.deployment.clone());
-        let commands = before
-            .iter()
-            .map(|before| release.railway.api(&document::ROLLBACK, &serde_json::json!({ "id": before.id })));
+        let commands = before.iter().flat_map(|before| release.target.commands(&Order::RollBack(&before.id)));
         let what = format!("have the version of {service} before serve again, and see that it answers");
         let action = Action::drive(what, commands.collect(), move |access| {
             let outcome = shipped(&release, access, index, &service).and_then(|shipped| match shipped {
@@ -53,7 +49,7 @@ fn shipped(release: &Release, access: &Access<'_>, index: usize, service: &str) 
     let Some(known) = release.uploading().get(service).cloned() else { return Ok(None) };
     access.line.state("look whether the upload has begun a deployment");
     let found = release.found()?;
-    let lost = ship::find_lost(release, release.platform(access), &found.target.services[index], &known)?;
+    let lost = ship::find_lost(release, &*release.platform(access), &found.target.services[index], &known)?;
     Ok(lost.map(|deployment| {
         let shipped = Shipped { deployment, state: State::UnderWay };
         release.shipped().insert(service.to_owned(), shipped.clone());
@@ -66,7 +62,7 @@ fn undo(release: &Release, access: &Access<'_>, index: usize, shipped: &Shipped)
         return put_back(release, access, index, &shipped.deployment);
     }
     // Nobody knows yet how it ends: it is stopped, and where that comes too late, the version before is put back.
-    let platform = release.platform(access);
+    let platform = &*release.platform(access);
     let id = &shipped.deployment;
     let mut is_stopped = false;
     let waited = wait::until_every(ship::LOOK, SEEN_TIMEOUT, access.cancel, || {
@@ -103,7 +99,9 @@ fn undo(release: &Release, access: &Access<'_>, index: usize, shipped: &Shipped)
         }
         Waited::TimedOut(seen) => {
             let what = format!("the deployment {id} goes on, and could not be stopped: {seen}");
-            Err(Failure::new(Exit::Unhealthy, what).hint("look at the service in the dashboard").into())
+            Err(Failure::new(Exit::Unhealthy, what)
+                .hint(format!("look at the service {}", platform.dashboard()))
+                .into())
         }
     }
 }
@@ -122,7 +120,7 @@ fn put_back(release: &Release, access: &Access<'_>, index: usize, deployment: &s
 }
 
 fn try_to_put_back(release: &Release, access: &Access<'_>, index: usize, deployment: &str) -> Result<()> {
-    let platform = release.platform(access);
+    let platform = &*release.platform(access);
     let found = release.found()?;
     let (to, live) = (&found.target.services[index], &found.live[index]);
     let stays = |what: String| Failure::new(Exit::Refused, what);
@@ -132,16 +130,14 @@ fn try_to_put_back(release: &Release, access: &Access<'_>, index: usize, deploym
     if let Some(why) = found.brought.rules_out_a_way_back() {
         let backup =
             release.backup.get().map_or_else(String::new, |name| format!("; the backup {name} was made before"));
-        let environment = &release.request.environment;
+        let flags = release.flags();
         return Err(stays(format!("the version before has no way back: {why}{backup}"))
             .hint("deploy a fix")
-            .hint(format!(
-                "or restore the backup, then cargo xtask rollback --environment {environment} --without-check"
-            ))
+            .hint(format!("or restore the backup, then cargo xtask rollback {flags} --without-check"))
             .into());
     }
     release.lock.confirm(platform, to)?;
-    if let Some(finding) = preflight::under_way(&platform.deployments(to, &UNDER_WAY, 5)?, to) {
+    if let Some(finding) = preflight::under_way(platform, to)? {
         return Err(Failure::from(finding).into());
     }
     // Where nothing serves, what was shipped has crashed since.
@@ -173,7 +169,7 @@ fn try_to_put_back(release: &Release, access: &Access<'_>, index: usize, deploym
 /// Rolls back and waits until that serves; gives back the id of the deployment which does. Railway does not say it: it is
 /// the one that was not there before, or the older one itself where that becomes active again.
 pub fn roll_back_to(
-    platform: Platform<'_>,
+    platform: &dyn Platform,
     access: &Access<'_>,
     to: &Destination,
     before: &Deployment,
@@ -181,13 +177,13 @@ pub fn roll_back_to(
     when_listed: &dyn Fn(&str),
 ) -> Result<String> {
     if !platform.deployment(&before.id)?.can_rollback {
-        let what = format!("Railway no longer keeps the image of the deployment {}", before.id);
+        let what = format!("{} no longer keeps the image of the deployment {}", platform.name(), before.id);
         return Err(Failure::new(Exit::Refused, what).hint("check out its commit, and deploy that").into());
     }
     let known: Vec<String> = platform.deployments(to, &[], 20)?.into_iter().map(|one| one.id).collect();
     access.line.state(&format!("roll {} back to {}", to.service_name, before.id));
     if !platform.roll_back(&before.id)? {
-        access.line.detail("Railway did not answer: it may be done all the same");
+        access.line.detail(&format!("{} did not answer: it may be done all the same", platform.name()));
     }
     let mut waited = listed(platform, access, to, before, &known, keep)?;
     if matches!(waited, Waited::TimedOut(_)) {
@@ -196,8 +192,8 @@ pub fn roll_back_to(
         waited = listed(platform, access, to, before, &known, keep)?;
     }
     let Waited::Done(id) = waited else {
-        return Err(Failure::new(Exit::Unhealthy, "Railway lists no deployment of the rollback")
-            .hint("look at the service in the dashboard")
+        return Err(Failure::new(Exit::Unhealthy, format!("{} lists no deployment of the rollback", platform.name()))
+            .hint(format!("look at the service {}", platform.dashboard()))
             .into());
     };
     when_listed(&id);
@@ -207,7 +203,7 @@ pub fn roll_back_to(
 
 /// The deployment that a rollback has begun, once it is listed.
 fn listed(
-    platform: Platform<'_>,
+    platform: &dyn Platform,
     access: &Access<'_>,
     to: &Destination,
     before: &Deployment,

@@ -7,19 +7,15 @@ use anyhow::{Result, anyhow};
 use serde::Serialize;
 
 use super::ledger::{Entry, Ledger, UNKNOWN, Verdict};
-use super::platform::Platform;
+use super::platform::{Deployment, Destination, Order, Place, Platform, SERVING, WERE_LIVE};
 use super::preflight::{self, Found};
 use super::put_back::roll_back_to;
-use super::target::{self, Target};
 use super::verify::{self, Expected};
 use super::{Release, lock, phases};
 use crate::context::Context;
 use crate::failure::{Exit, Failure};
 use crate::interrupt::CancelToken;
 use crate::plan::{Access, Action, Phase, Plan, Rollout, Value};
-use crate::tool::railway::Destination;
-use crate::tool::railway::answer::{Deployment, SERVING, UNDER_WAY, WERE_LIVE};
-use crate::tool::railway::document;
 
 /// How long the older version may take to answer.
 const TIMEOUT: Duration = Duration::from_secs(if cfg!(test) { 0 } else { 300 });
@@ -53,7 +49,7 @@ pub struct Candidate {
 }
 
 /// The deployments of a service that were live once, the newest first.
-fn candidates(platform: Platform<'_>, to: &Destination, ledger: &Ledger) -> Result<Vec<(Deployment, Candidate)>> {
+fn candidates(platform: &dyn Platform, to: &Destination, ledger: &Ledger) -> Result<Vec<(Deployment, Candidate)>> {
     let all = platform.deployments(to, &WERE_LIVE, 20)?;
     let live = all.iter().find(|one| SERVING.contains(&one.status.as_str())).map(|one| one.id.clone());
     let candidates = all.into_iter().map(|one| {
@@ -78,7 +74,7 @@ fn choose(
     ledger: &Ledger,
     asked: &Rollback,
     to: &Destination,
-    environment: &str,
+    flags: &str,
 ) -> Result<(Deployment, Candidate)> {
     let live = candidates.iter().find(|(_, candidate)| candidate.is_live);
     let is_live_commit = |candidate: &Candidate| {
@@ -98,11 +94,11 @@ fn choose(
                 && one.status != "CRASHED"
         }),
     };
-    let list = format!("cargo xtask rollback --environment {environment} --list");
+    let list = format!("cargo xtask rollback {flags} --list");
     let place = place.filter(|place| candidates[*place].1.can_rollback || candidates[*place].1.is_live);
     let Some(place) = place else {
         let what = match &asked.to {
-            Some(id) => format!("{} cannot go back to {id}: Railway keeps no image of it", to.service_name),
+            Some(id) => format!("{} cannot go back to {id}: no image of it is kept", to.service_name),
             None => format!("there is no deployment that {} can go back to", to.service_name),
         };
         return Err(Failure::new(Exit::Failed, what).hint(list).hint("check out the commit, and deploy that").into());
@@ -147,7 +143,7 @@ fn can_live_with_the_schema(newer: &[&str], deployment: &Deployment, ledger: &Le
 /// The deployments of each service that were live once.
 pub fn list(context: &Context, release: &Arc<Release>) -> Result<Vec<(String, Vec<Candidate>)>> {
     let cancel = CancelToken::on(&context.interrupt);
-    let platform = release.by(context, &cancel);
+    let platform = &*release.by(context, &cancel);
     let target = target_of(release, platform)?;
     let ledger = Ledger::load(platform, target.any())?;
     let of = |to: &Destination| {
@@ -158,10 +154,10 @@ pub fn list(context: &Context, release: &Arc<Release>) -> Result<Vec<(String, Ve
 }
 
 /// Where the release goes, or everything that keeps it from being known.
-pub(super) fn target_of(release: &Release, platform: Platform<'_>) -> Result<Target> {
+pub(super) fn target_of(release: &Release, platform: &dyn Platform) -> Result<Place> {
     let declaration = release.declaration.as_ref().map_err(|findings| preflight::refuse(findings.clone()))?;
     let request = &release.request;
-    let target = target::resolve(platform, declaration, request.project.as_deref(), &request.environment)?;
+    let target = platform.resolve(declaration, request.project.as_deref(), &request.environment)?;
     Ok(target.map_err(preflight::refuse)?)
 }
 
@@ -200,7 +196,7 @@ fn choose_phase(release: &Arc<Release>, asked: &Rollback, chosen: &Value<Chosen>
     let (release, asked, chosen) = (Arc::clone(release), asked.clone(), chosen.clone());
     Phase::new("choose", "find a deployment that can be gone back to", move |_| {
         let (release, asked, chosen) = (Arc::clone(&release), asked.clone(), chosen.clone());
-        let choose = Action::check("look at what Railway keeps, and at the migrations since", move |access| {
+        let choose = Action::check("look at what is kept, and at the migrations since", move |access| {
             let found = look(&release, access, &asked)?;
             access.context.terminal.note(format!(
                 "{} goes back to {} ({}) of {}",
@@ -218,7 +214,7 @@ fn choose_phase(release: &Arc<Release>, asked: &Rollback, chosen: &Value<Chosen>
 }
 
 fn look(release: &Release, access: &Access<'_>, asked: &Rollback) -> Result<Chosen> {
-    let platform = release.platform(access);
+    let platform = &*release.platform(access);
     let target = target_of(release, platform)?;
     let ledger = Ledger::load(platform, target.any())?;
     let index = service(&target, asked.service.as_deref())?;
@@ -226,10 +222,10 @@ fn look(release: &Release, access: &Access<'_>, asked: &Rollback) -> Result<Chos
     let all = candidates(platform, to, &ledger)?;
     // One that failed may have migrated before.
     let failed = platform.deployments(to, &["FAILED"], 20)?;
-    let (deployment, candidate) = choose(&all, &failed, &ledger, asked, to, &release.request.environment)?;
+    let (deployment, candidate) = choose(&all, &failed, &ledger, asked, to, &release.flags())?;
     let url = match &release.request.url {
         Some(url) => Some(url.clone()),
-        None => preflight::address(&platform.service(to)?.domains),
+        None => platform.url(to)?,
     };
     let url = url.ok_or_else(|| {
         Failure::new(Exit::Missing, format!("{} has no domain, so that nobody can ask what serves", to.service_name))
@@ -241,7 +237,7 @@ fn look(release: &Release, access: &Access<'_>, asked: &Rollback) -> Result<Chos
 }
 
 /// The place of the service that is named, or of the only one.
-pub(super) fn service(target: &Target, wanted: Option<&str>) -> Result<usize> {
+pub(super) fn service(target: &Place, wanted: Option<&str>) -> Result<usize> {
     let names: Vec<&str> = target.services.iter().map(|to| to.service_name.as_str()).collect();
     match wanted {
         Some(name) => names.iter().position(|one| *one == name).ok_or_else(|| {
@@ -257,15 +253,14 @@ pub(super) fn service(target: &Target, wanted: Option<&str>) -> Result<usize> {
 fn back_phase(release: &Arc<Release>, chosen: &Value<Chosen>, serving: &Value<String>) -> Phase {
     let (release, chosen, serving) = (Arc::clone(release), chosen.clone(), serving.clone());
     Phase::new("roll-back", "have it serve again, and see that it answers", move |_| {
-        let command = chosen
-            .known()
-            .map(|chosen| release.railway.api(&document::ROLLBACK, &serde_json::json!({ "id": chosen.deployment.id })));
+        let order = |chosen: &Chosen| release.target.commands(&Order::RollBack(&chosen.deployment.id));
+        let commands = chosen.known().map(order).unwrap_or_default();
         let (chosen, serving) = (chosen.clone(), serving.clone());
         let back = phases::timed(
             &release,
             "roll back",
             "roll back, wait until it serves, ask it for its commit, and walk through it",
-            command.into_iter().collect(),
+            commands,
             move |release, access| {
                 serving.set(go_back(release, access, chosen.get()?)?);
                 Ok(())
@@ -276,12 +271,12 @@ fn back_phase(release: &Arc<Release>, chosen: &Value<Chosen>, serving: &Value<St
 }
 
 fn go_back(release: &Release, access: &Access<'_>, chosen: &Chosen) -> Result<String> {
-    let platform = release.platform(access);
+    let platform = &*release.platform(access);
     let found = release.found()?;
     let to = &found.target.services[chosen.index];
     let keep = || release.lock.keep(platform, to);
     release.lock.confirm(platform, to)?;
-    if let Some(finding) = preflight::under_way(&platform.deployments(to, &UNDER_WAY, 5)?, to) {
+    if let Some(finding) = preflight::under_way(platform, to)? {
         return Err(Failure::from(finding).into());
     }
     let left = verify::health(release, access.runner, &chosen.url).ok().map(|health| health.commit);
@@ -308,7 +303,7 @@ fn go_back(release: &Release, access: &Access<'_>, chosen: &Chosen) -> Result<St
 }
 
 /// Records that the older version serves, and that the newer one was left.
-fn record(release: &Release, platform: Platform<'_>, to: &Destination, chosen: &Chosen, id: &str) -> Result<()> {
+fn record(release: &Release, platform: &dyn Platform, to: &Destination, chosen: &Chosen, id: &str) -> Result<()> {
     let mut ledger = Ledger::load(platform, to)?;
     let before = ledger.of_deployment(&chosen.deployment.id).cloned();
     if let Some(live) = &chosen.live {

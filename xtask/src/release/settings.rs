@@ -11,11 +11,10 @@ use serde_json::Value;
 
 use super::declaration::{Change, patch};
 use super::phases::timed;
-use super::platform::places;
+use super::platform::{Destination, Order, places};
 use super::{Release, backup};
 use crate::failure::{Exit, Failure};
 use crate::plan::{Access, Action};
-use crate::tool::railway::{Destination, document};
 
 /// What is done: nothing, where nothing differs.
 pub fn actions(release: &Arc<Release>) -> Vec<Action> {
@@ -23,11 +22,8 @@ pub fn actions(release: &Arc<Release>) -> Vec<Action> {
     let mut actions = Vec::new();
     for (to, changes) in changed {
         let keys: Vec<String> = changes.iter().map(|change| format!("{}.{}", change.section, change.key)).collect();
-        let variables = |value| serde_json::json!({ "e": to.environment, "c": value });
-        let commands = vec![
-            release.railway.api(&document::STAGE, &variables(patch(&to.service, &changes))),
-            release.railway.api(&document::COMMIT, &serde_json::json!({ "e": to.environment, "m": release.message() })),
-        ];
+        let order = Order::Settings(&to, &patch(&to.service, &changes), &release.message());
+        let commands = release.target.commands(&order);
         let what = format!("set {} of {}", keys.join(", "), to.service_name);
         actions.push(timed(release, "settings", what, commands, move |release, access| {
             apply(release, access, &to, &changes)
@@ -46,7 +42,7 @@ impl Release {
 }
 
 fn apply(release: &Release, access: &Access<'_>, to: &Destination, changes: &[Change]) -> Result<()> {
-    let platform = release.platform(access);
+    let platform = &*release.platform(access);
     release.lock.confirm(platform, to)?;
     stage_and_apply(release, access, to, &patch(&to.service, changes))?;
     let live = platform.settings(to)?;
@@ -55,7 +51,7 @@ fn apply(release: &Release, access: &Access<'_>, to: &Destination, changes: &[Ch
     let (untold, different): (Vec<Change>, Vec<Change>) = left.into_iter().partition(|change| change.live.is_null());
     for change in untold {
         let terminal = &access.context.terminal;
-        terminal.warn(format!("Railway does not tell {}.{}, which was set", change.section, change.key));
+        terminal.warn(format!("{} does not tell {}.{}, which was set", platform.name(), change.section, change.key));
     }
     if different.is_empty() {
         return Ok(());
@@ -65,13 +61,13 @@ fn apply(release: &Release, access: &Access<'_>, to: &Destination, changes: &[Ch
         .map(|change| format!("{}.{} is {} and not {}", change.section, change.key, change.live, change.declared));
     Err(Failure::new(Exit::Failed, format!("settings of {} came back different", to.service_name))
         .details(lines)
-        .hint("somebody else changes them too, or Railway does not take these values")
+        .hint(format!("somebody else changes them too, or {} does not take these values", platform.name()))
         .into())
 }
 
 /// Stages a change of settings and applies it without a deployment, and waits until that is done.
 pub fn stage_and_apply(release: &Release, access: &Access<'_>, to: &Destination, ours: &Value) -> Result<()> {
-    let platform = release.platform(access);
+    let platform = &*release.platform(access);
     // What is staged is applied as a whole: somebody may have begun since preflight.
     nothing_else_staged(&platform.staged(&to.environment)?, ours)?;
     release.settings_begun.store(true, Ordering::Relaxed);

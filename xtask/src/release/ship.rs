@@ -4,7 +4,6 @@
 //! where a stream breaks. So the upload comes back at once, and the deployment is asked for by its id.
 
 mod logs;
-mod source;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -14,15 +13,11 @@ use anyhow::{Result, anyhow};
 use self::logs::Logs;
 use super::outcome::Outcome;
 use super::phases::timed;
-use super::platform::Platform;
+use super::platform::{Deployment, Destination, Order, Platform, Status};
 use super::preflight::{self, Live};
-use super::{Release, bundle, identity, put_back};
+use super::{Release, put_back};
 use crate::failure::{Exit, Failure};
 use crate::plan::{Access, Phase, Plan};
-use crate::runner::{self, Output};
-use crate::step::Step;
-use crate::tool::railway::answer::{Deployment, Status, UNDER_WAY};
-use crate::tool::railway::{self, Destination};
 use crate::wait::{self, Poll, Waited};
 
 /// How often a deployment is asked for.
@@ -59,16 +54,17 @@ pub fn phase(release: &Arc<Release>, index: usize, name: &str) -> Phase {
     let (shipping, undoing) = (Arc::clone(release), Arc::clone(release));
     let (lane, service) = (format!("ship {name}"), name.to_owned());
     Phase::new(format!("ship-{name}"), format!("have {name} built and started"), move |_| {
-        let (commands, what) = match &shipping.request.image {
+        let found = shipping.known();
+        let to = found.as_ref().and_then(|found| found.target.services.get(index));
+        let message = shipping.message();
+        let (order, what) = match &shipping.request.image {
             Some(image) => (
-                source::commands(&shipping, index, image),
+                to.map(|to| Order::Image(to, image, &message)),
                 format!("have {service} run {image}, and wait until it serves"),
             ),
-            None => (
-                upload_step(&shipping, index, "<folder>".as_ref()).into_iter().collect(),
-                format!("upload {service} and wait until it serves"),
-            ),
+            None => (to.map(|to| Order::Upload(to, &message)), format!("upload {service} and wait until it serves")),
         };
+        let commands = order.map(|order| shipping.target.commands(&order)).unwrap_or_default();
         let service = service.clone();
         let ship = timed(&shipping, format!("ship {service}"), what, commands, move |release, access| {
             ship(release, access, index, &service)
@@ -78,25 +74,16 @@ pub fn phase(release: &Arc<Release>, index: usize, name: &str) -> Phase {
     .undo(put_back::plan(&undoing, index, name))
 }
 
-fn upload_step(release: &Release, index: usize, folder: &std::path::Path) -> Option<Step> {
-    let found = release.known()?;
-    let to = found.target.services.get(index)?;
-    Some(release.railway.up(folder, to, &release.message()))
-}
-
 fn ship(release: &Release, access: &Access<'_>, index: usize, service: &str) -> Result<()> {
-    let platform = release.platform(access);
+    let platform = &*release.platform(access);
     let found = release.found()?;
     let (to, live) = (&found.target.services[index], &found.live[index]);
     release.lock.confirm(platform, to)?;
-    if let Some(finding) = preflight::under_way(&platform.deployments(to, &UNDER_WAY, 5)?, to) {
+    if let Some(finding) = preflight::under_way(platform, to)? {
         return Err(Failure::from(finding).into());
     }
     let known: Vec<String> = platform.deployments(to, &[], 5)?.into_iter().map(|one| one.id).collect();
-    let deployment = match &release.request.image {
-        Some(image) => source::deploy(release, access, index, service, &known, image)?,
-        None => upload(release, access, index, service, &known)?,
-    };
+    let deployment = platform.begin(release, access, index, service, &known)?;
     let shipped = Shipped { deployment: deployment.clone(), state: State::UnderWay };
     release.shipped().insert(service.to_owned(), shipped);
     access.context.terminal.note(format!("  {service}: deployment {deployment}"));
@@ -120,48 +107,15 @@ fn mark(release: &Release, service: &str, state: State) {
     }
 }
 
-/// Uploads, and gives back the deployment's id: what the CLI says of it, or what is there that was not before.
-fn upload(release: &Release, access: &Access<'_>, index: usize, name: &str, known: &[String]) -> Result<String> {
-    let platform = release.platform(access);
-    let found = release.found()?;
-    let to = &found.target.services[index];
-    let service = &release.declared()?.services[index];
-    access.line.state("upload what the image is made from");
-    let dockerfile = service.setting(&release.request.declared_as, "build", "dockerfilePath");
-    let dockerfile = dockerfile.as_ref().and_then(|path| path.as_str()).unwrap_or("Dockerfile").to_owned();
-    let folder = bundle::make(access.context, access.runner, &dockerfile, &release.commit.id)?;
-    // The prompt and the lock may have taken minutes, in which somebody has checked out another commit.
-    if identity(access.context)? != release.commit.id {
-        return Err(Failure::new(Exit::Refused, "what is checked out has changed since this deploy began").into());
-    }
-    let step = release.railway.up(folder.path(), to, &release.message());
-    // From here on a deployment may have begun, whatever becomes of us.
-    release.uploading().insert(name.to_owned(), known.to_vec());
-    let output = platform.upload(&step)?;
-    if let Some(id) = railway::parse_up(&output) {
-        return Ok(id);
-    }
-    if !railway::was_refused(&output) {
-        access.line.state("look whether the upload has begun a deployment");
-        if let Some(id) = find_lost(release, platform, to, known)? {
-            let what = format!("the upload was not answered, but has begun the deployment {id}");
-            access.context.terminal.warn(what);
-            return Ok(id);
-        }
-    }
-    release.uploading().remove(name);
-    Err(refused_upload(&step, &output).into())
-}
-
 /// The deployment that an upload without an answer has begun: it takes a while until one is listed. None where none is; an
 /// error where it cannot be told from somebody else's.
 pub fn find_lost(
     release: &Release,
-    platform: Platform<'_>,
+    platform: &dyn Platform,
     to: &Destination,
     known: &[String],
 ) -> Result<Option<String>> {
-    let waited = wait::until_every(LOOK, LOST_TIMEOUT, platform.cancel, || {
+    let waited = wait::until_every(LOOK, LOST_TIMEOUT, platform.cancel(), || {
         let mut new = platform.deployments(to, &[], 5)?;
         new.retain(|one| !known.contains(&one.id));
         let is_ours = |one: &&Deployment| one.meta.to_string().contains(&release.commit.id);
@@ -174,7 +128,7 @@ pub fn find_lost(
             several => {
                 let ids: Vec<&str> = several.iter().map(|one| one.id.as_str()).collect();
                 let what = format!("the upload was not answered, and one of these may be ours: {}", ids.join(", "));
-                Err(Failure::new(Exit::Failed, what).hint("look at them in the dashboard").into())
+                Err(Failure::new(Exit::Failed, what).hint(format!("look at them {}", platform.dashboard())).into())
             }
         }
     })?;
@@ -184,23 +138,15 @@ pub fn find_lost(
     })
 }
 
-fn refused_upload(step: &Step, output: &Output) -> Failure {
-    let failure = runner::failure(step, output.code, &output.lines());
-    if output.lines().join(" ").contains("too large") {
-        return failure.hint("the upload is too large: .dockerignore says what belongs to it");
-    }
-    failure
-}
-
 /// How a deployment ended.
 enum Ended {
     Serves,
     Failed(Box<Deployment>),
 }
 
-/// Asks for the deployment until it has ended, one way or the other. Where Railway does not answer, that is no verdict.
+/// Asks for the deployment until it has ended, one way or the other. Where nobody answers, that is no verdict.
 fn follow(release: &Release, access: &Access<'_>, to: &Destination, id: &str, logs: &mut Logs) -> Result<Ended> {
-    let platform = release.platform(access);
+    let platform = &*release.platform(access);
     let terminal = &access.context.terminal;
     let (mut told, mut silent_since) = (String::new(), None::<Instant>);
     let begun = Instant::now();
@@ -213,9 +159,10 @@ fn follow(release: &Release, access: &Access<'_>, to: &Destination, id: &str, lo
             Ok(deployment) => deployment,
             Err(refusal) => {
                 let since = *silent_since.get_or_insert_with(Instant::now);
-                access.line.detail(&format!("Railway does not answer: {}", refusal.text()));
+                access.line.detail(&format!("{} does not answer: {}", platform.name(), refusal.text()));
                 return Ok(Poll::Pending(format!(
-                    "Railway has not answered for {}: {}",
+                    "{} has not answered for {}: {}",
+                    platform.name(),
                     humantime::format_duration(Duration::from_secs(since.elapsed().as_secs())),
                     refusal.text()
                 )));
@@ -231,8 +178,8 @@ fn follow(release: &Release, access: &Access<'_>, to: &Destination, id: &str, lo
             Status::Good => Ok(Poll::Ready(Ended::Serves)),
             Status::Bad => Ok(Poll::Ready(Ended::Failed(Box::new(deployment)))),
             Status::NeedsApproval => {
-                access.line.detail("somebody has to approve it in the dashboard");
-                Ok(Poll::Pending("it needs an approval in the dashboard".to_owned()))
+                access.line.detail(&format!("somebody has to approve it {}", platform.dashboard()));
+                Ok(Poll::Pending(format!("it needs an approval {}", platform.dashboard())))
             }
             Status::UnderWay => Ok(Poll::Pending(deployment.status)),
             Status::Unknown => {
@@ -248,13 +195,13 @@ fn follow(release: &Release, access: &Access<'_>, to: &Destination, id: &str, lo
             let what = format!("the deployment {id} of {} did not end within {timeout}: {seen}", to.service_name);
             Err(Failure::new(Exit::Unhealthy, what)
                 .hint("--timeout SECONDS, if it only needs more time")
-                .hint(format!("railway logs {id} --build"))
+                .hint(release.target.log_hint(id))
                 .into())
         }
     }
 }
 
-/// Why a deployment failed: the step, what Railway makes of it, who overtook it, and the last lines of its log again.
+/// Why a deployment failed: the step, what the platform makes of it, who overtook it, and the last lines of its log again.
 fn failure(
     release: &Release,
     access: &Access<'_>,
@@ -262,7 +209,7 @@ fn failure(
     deployment: &Deployment,
     logs: &mut Logs,
 ) -> Failure {
-    let platform = release.platform(access);
+    let platform = &*release.platform(access);
     let (id, name) = (&deployment.id, &to.service_name);
     let what = match deployment.status.as_str() {
         "CANCELLED" | "REMOVED" | "REMOVING" | "SKIPPED" => {
@@ -282,7 +229,7 @@ fn failure(
         serde_json::Value::String(text) => failure = failure.details(text.lines().map(str::to_owned)),
         other => failure = failure.details([other.to_string()]),
     }
-    failure.details(logs.last_words(platform)).hint(format!("railway logs {id} --build"))
+    failure.details(logs.last_words(platform)).hint(release.target.log_hint(id))
 }
 
 /// A deployment may have served for a moment, and have ended the one before: then that is put back.
@@ -300,7 +247,11 @@ fn after_failure(
         Ok(serving) if serving == before => (State::Failed, None, None),
         Ok(None) => (State::Live, Some(Outcome::Switched), Some("nothing serves now".to_owned())),
         Ok(Some(id)) => (State::Failed, Some(Outcome::Unclear), Some(format!("the deployment {id} serves now"))),
-        Err(_) => (State::Failed, Some(Outcome::Unclear), Some("Railway does not say what serves now".to_owned())),
+        Err(_) => (
+            State::Failed,
+            Some(Outcome::Unclear),
+            Some(format!("{} does not say what serves now", release.target.name())),
+        ),
     };
     mark(release, service, state);
     if let Some(outcome) = outcome {
@@ -309,7 +260,7 @@ fn after_failure(
     failure.details(now)
 }
 
-fn newer_than(platform: Platform<'_>, to: &Destination, deployment: &Deployment) -> Option<String> {
+fn newer_than(platform: &dyn Platform, to: &Destination, deployment: &Deployment) -> Option<String> {
     let all = platform.deployments(to, &[], 5).ok()?;
     all.into_iter().find(|one| one.created_at > deployment.created_at).map(|one| one.id)
 }
@@ -320,7 +271,7 @@ pub fn timestamp(time: SystemTime) -> String {
 }
 
 /// Waits until a deployment serves that was begun in another way than by an upload; its failure is an error.
-pub fn until_it_serves(platform: Platform<'_>, access: &Access<'_>, id: &str, timeout: Duration) -> Result<()> {
+pub fn until_it_serves(platform: &dyn Platform, access: &Access<'_>, id: &str, timeout: Duration) -> Result<()> {
     let waited = wait::until_every(LOOK, timeout, access.cancel, || match platform.look_at(id)? {
         Ok(deployment) => match deployment.verdict() {
             Status::Good => Ok(Poll::Ready(())),

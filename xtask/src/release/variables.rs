@@ -9,15 +9,16 @@ use anyhow::{Context as _, Result};
 use serde::Serialize;
 use serde_json::{Map, Value as Json, json};
 
-use super::platform::Platform;
-use super::{Release, declaration, rollback};
+use super::platform::{Destination, Platform};
+use super::railway::Api;
+use super::{Release, declaration, railway, rollback};
 use crate::context::Context;
 use crate::failure::{Exit, Failure};
 use crate::interrupt::CancelToken;
 use crate::plan::{Action, Plan};
 use crate::product::setting::DATABASE_URL;
 use crate::settings::{Settings, declared};
-use crate::tool::railway::{Destination, PRIVATE_HOSTS, PUBLIC_URL, document};
+use crate::tool::railway::{PRIVATE_HOSTS, PUBLIC_URL, Railway, document};
 
 /// What differs, by name.
 #[derive(Debug, Default, PartialEq, Eq, Serialize)]
@@ -77,7 +78,7 @@ pub fn usual_file(context: &Context, environment: &str) -> PathBuf {
 /// The service whose variables these are, and their names.
 pub fn names(context: &Context, release: &Arc<Release>, service: Option<&str>) -> Result<(Destination, Vec<String>)> {
     let cancel = CancelToken::on(&context.interrupt);
-    let platform = release.by(context, &cancel);
+    let platform = &*release.by(context, &cancel);
     let target = rollback::target_of(release, platform)?;
     let to = target.services[rollback::service(&target, service)?].clone();
     let names = names_of(platform, &to)?;
@@ -87,8 +88,9 @@ pub fn names(context: &Context, release: &Arc<Release>, service: Option<&str>) -
 /// The URL of an environment's database, as this machine reaches it.
 pub fn database_url(context: &Context, release: &Arc<Release>) -> Result<String> {
     let cancel = CancelToken::on(&context.interrupt);
-    let platform = release.by(context, &cancel);
-    let target = rollback::target_of(release, platform)?;
+    let railway = railway(context)?;
+    let platform = Api::by(&railway, context, &cancel);
+    let target = rollback::target_of(release, &platform)?;
     let by_hand = "--url-from VARIABLE, with the URL of the database in that variable";
     let Some(database) = &target.database else {
         let what = format!("{} has no database that {} names", target.environment, declaration::FILE);
@@ -118,7 +120,7 @@ pub fn database_url(context: &Context, release: &Arc<Release>) -> Result<String>
     Ok(url)
 }
 
-fn names_of(platform: Platform<'_>, to: &Destination) -> Result<Vec<String>> {
+fn names_of(platform: &dyn Platform, to: &Destination) -> Result<Vec<String>> {
     let all = platform.variable_names(&to.environment)?.into_iter();
     let own = all.filter(|one| one.service_id.as_deref() == Some(to.service.as_str()));
     let mut names: Vec<String> = own.map(|one| one.name).collect();
@@ -144,17 +146,17 @@ pub fn problems(settings: &Settings) -> Vec<String> {
 }
 
 /// The plan that sets the variables in one request, without a deployment, and sees that they are there.
-pub fn push(release: &Arc<Release>, to: &Destination, settings: &Settings) -> Plan {
+pub fn push(railway: &Railway, to: &Destination, settings: &Settings) -> Plan {
     let values: Map<String, Json> = settings.iter().map(|(name, value)| (name.to_owned(), json!(value))).collect();
     let names: Vec<String> = values.keys().cloned().collect();
     let variables = json!({"i": {
         "projectId": to.project, "environmentId": to.environment, "serviceId": to.service,
         "skipDeploys": true, "replace": false, "variables": values,
     }});
-    let step = release.railway.api_with_secrets(&document::SET_VARIABLES, &variables);
-    let (release, to) = (Arc::clone(release), to.clone());
+    let step = railway.api_with_secrets(&document::SET_VARIABLES, &variables);
+    let (railway, to) = (railway.clone(), to.clone());
     let check = Action::check("see that they are there", move |access| {
-        let there = names_of(release.platform(access), &to)?;
+        let there = names_of(&Api::of(&railway, access), &to)?;
         let missing: Vec<&str> =
             names.iter().map(String::as_str).filter(|name| !there.iter().any(|one| one == name)).collect();
         if missing.is_empty() {

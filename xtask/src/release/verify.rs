@@ -66,7 +66,7 @@ pub fn phase(release: &Arc<Release>, index: usize, name: &str) -> Phase {
 impl Release {
     /// The backend's program, which reaches the service as this machine reaches others.
     pub(super) fn program(&self) -> Program {
-        Program::with(&self.request.program, self.railway.network())
+        Program::with(&self.request.program, self.target.network())
     }
 }
 
@@ -141,7 +141,7 @@ pub fn answers(release: &Release, access: &Access<'_>, index: usize) -> Result<(
     let to = &found.target.services[index];
     let expected = Expected::Commit(release.commit.id.clone());
     answers_as(release, access, &url, &expected, SWITCH_TIMEOUT + overlap, &|| {
-        release.lock.keep(release.platform(access), to)
+        release.lock.keep(&*release.platform(access), to)
     })
 }
 
@@ -186,7 +186,7 @@ pub fn answers_as(
 }
 
 fn instances(release: &Release, access: &Access<'_>, index: usize) -> Result<()> {
-    let platform = release.platform(access);
+    let platform = &*release.platform(access);
     let found = release.found()?;
     let to = &found.target.services[index];
     let service = &release.declared()?.services[index];
@@ -214,7 +214,11 @@ fn manifest(release: &Release, access: &Access<'_>, index: usize) -> Result<()> 
     let id = release.deployment_of(&service.name)?;
     let deployment = release.platform(access).deployment(&id)?;
     let Some(ran_with) = deployment.meta.get("serviceManifest").filter(|manifest| manifest.is_object()) else {
-        let what = format!("Railway does not say which settings the deployment of {} runs with", service.name);
+        let what = format!(
+            "{} does not say which settings the deployment of {} runs with",
+            release.target.name(),
+            service.name
+        );
         access.context.terminal.warn(what);
         return Ok(());
     };
@@ -236,7 +240,7 @@ fn smoke(release: &Release, access: &Access<'_>, index: usize) -> Result<()> {
     let url = url_of(release, index)?;
     let step: Step = release.program().smoke(&url, false);
     let found = release.found()?;
-    release.lock.keep(release.platform(access), &found.target.services[index])?;
+    release.lock.keep(&*release.platform(access), &found.target.services[index])?;
     access.runner.run(&step, access.cancel, &|_, line| access.line.detail(line))
 }
 

@@ -6,12 +6,11 @@ use std::time::{Duration, Instant, SystemTime};
 use anyhow::Result;
 
 use super::phases::timed;
+use super::platform::{Destination, Status};
 use super::ship::timestamp;
 use super::{Release, verify};
 use crate::failure::{Exit, Failure};
 use crate::plan::{Access, Action};
-use crate::tool::railway::Destination;
-use crate::tool::railway::answer::Status;
 use crate::wait;
 
 /// How often the answers are counted.
@@ -31,7 +30,7 @@ pub fn actions(release: &Arc<Release>) -> Vec<Action> {
 }
 
 fn watch(release: &Release, access: &Access<'_>) -> Result<()> {
-    let platform = release.platform(access);
+    let platform = &*release.platform(access);
     let found = release.found()?;
     let began = SystemTime::UNIX_EPOCH + Duration::from_secs(release.began);
     let since = SystemTime::now();
@@ -44,7 +43,11 @@ fn watch(release: &Release, access: &Access<'_>) -> Result<()> {
         .map(|(index, to)| (index, to, ask(to, began - BEFORE, began)))
         .collect();
     for (_, to, _) in services.iter().filter(|(.., before)| before.is_none()) {
-        let what = format!("Railway does not tell how {} answers: its share of 5xx is not watched", to.service_name);
+        let what = format!(
+            "{} does not tell how {} answers: its share of 5xx is not watched",
+            platform.name(),
+            to.service_name
+        );
         access.context.terminal.warn(what);
     }
     let end = Instant::now() + release.request.watch;
@@ -69,7 +72,7 @@ fn watch(release: &Release, access: &Access<'_>) -> Result<()> {
 
 /// Fails where the deployment has ended, or where another one serves by now.
 fn still_serves(release: &Release, access: &Access<'_>, index: usize, to: &Destination) -> Result<()> {
-    let platform = release.platform(access);
+    let platform = &*release.platform(access);
     let service = &release.declared()?.services[index];
     let id = release.deployment_of(&service.name)?;
     let Ok(Ok(deployment)) = platform.look_at(&id) else { return access.cancel.check() };

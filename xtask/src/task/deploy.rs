@@ -41,7 +41,7 @@ pub fn run(context: &Context, arguments: &Deploy) -> Result<u8> {
         return release::unlock(context, &release);
     }
     if arguments.preview.remove {
-        return preview::remove(context, &release);
+        return preview::remove(context, &release, &release::railway(context)?);
     }
     // It asks the service for its health and walks through it.
     Host::open(context).build()?.print_or_run(context)?;
@@ -76,8 +76,9 @@ pub fn run(context: &Context, arguments: &Deploy) -> Result<u8> {
 /// Makes what the release needs, and deploys.
 fn ship(context: &Context, arguments: &Deploy, release: &mut Arc<Release>) -> Result<()> {
     if arguments.preview.name.is_some() {
-        preview::make(context, release, &arguments.preview.from)?;
-        if context.dry_run && !preview::is_there(context, release)? {
+        let railway = release::railway(context)?;
+        preview::make(context, release, &railway, &arguments.preview.from)?;
+        if context.dry_run && !preview::is_there(context, release, &railway)? {
             context.terminal.note("the rest can be told once the preview is there");
             return Ok(());
         }

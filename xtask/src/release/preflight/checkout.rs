@@ -28,6 +28,9 @@ pub fn look(release: &Release, access: &Access<'_>) -> Vec<Finding> {
         }
         Some(_) => {}
     }
+    if !release.target.is_shared() {
+        return findings;
+    }
     let branches = ask(&git::remote_branches(root)).unwrap_or_default();
     if branches.stdout.trim().is_empty() {
         let what = format!("{} is on no branch of a remote: nobody else could look at it", release.commit.id);

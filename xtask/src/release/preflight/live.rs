@@ -5,10 +5,8 @@ use anyhow::Result;
 use super::super::{Release, verify};
 use crate::plan::Access;
 use crate::release::ledger::Ledger;
-use crate::release::platform::Platform;
+use crate::release::platform::{Deployment, Destination, Platform, SERVING, WERE_LIVE};
 use crate::tool::backend::Health;
-use crate::tool::railway::Destination;
-use crate::tool::railway::answer::{Deployment, Domains, SERVING, WERE_LIVE};
 
 /// How often one that does not answer is asked before that is believed.
 const TRIES: usize = 3;
@@ -31,7 +29,7 @@ pub struct Live {
 /// Looks at the newest deployment that serves, and asks it for its commit.
 pub fn look(
     release: &Release,
-    platform: Platform<'_>,
+    platform: &dyn Platform,
     to: &Destination,
     ledger: &Ledger,
     access: &Access<'_>,
@@ -41,7 +39,7 @@ pub fn look(
     let last = deployment.clone().or_else(|| deployments.into_iter().next());
     let url = match &release.request.url {
         Some(url) => Some(url.clone()),
-        None => address(&platform.service(to)?.domains),
+        None => platform.url(to)?,
     };
     let health = match &url {
         Some(url) if deployment.is_some() => asked(release, access, url),
@@ -56,13 +54,4 @@ fn asked(release: &Release, access: &Access<'_>, url: &str) -> Option<Health> {
     // Before the first build there is no program yet that could ask.
     access.runner.find(&release.request.program.to_string_lossy())?;
     (0..TRIES).find_map(|_| verify::health(release, access.runner, url).ok())
-}
-
-/// Where a service is reached: a domain of the team that leads there, else Railway's own.
-pub fn address(domains: &Domains) -> Option<String> {
-    let own = domains.custom_domains.iter().filter(|domain| {
-        let status = domain.status.as_ref();
-        status.is_none_or(|status| status.verified != Some(false))
-    });
-    own.chain(&domains.service_domains).next().map(|domain| format!("https://{}", domain.domain))
 }

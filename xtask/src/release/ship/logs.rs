@@ -2,10 +2,8 @@
 
 use std::time::SystemTime;
 
-use crate::release::platform::Platform;
+use crate::release::platform::{Log, LogLine, Platform};
 use crate::terminal::{FAINT, Terminal};
-use crate::tool::railway::answer::LogLine;
-use crate::tool::railway::document::{BUILD_LOG, DEPLOY_LOG, Document};
 
 /// How many lines are asked for at once.
 const MOST: u32 = 500;
@@ -18,13 +16,13 @@ pub struct Logs {
     deployment: String,
     streams: [Stream; 2],
     kept: Vec<String>,
-    /// Railway is asked for logs at every third look: they cost more than the look itself.
+    /// The platform is asked for logs at every third look: they cost more than the look itself.
     looks: u32,
 }
 
 struct Stream {
     name: &'static str,
-    document: Document,
+    log: Log,
     /// The time of the newest line that was shown, and the lines of that time.
     newest: Option<(SystemTime, Vec<String>)>,
     /// The same time, as the platform writes it.
@@ -34,18 +32,18 @@ struct Stream {
 impl Logs {
     /// Of that deployment; nothing is shown yet.
     pub fn of(service: &str, deployment: &str) -> Self {
-        let stream = |name, document| Stream { name, document, newest: None, from: None };
+        let stream = |name, log| Stream { name, log, newest: None, from: None };
         Self {
             service: service.to_owned(),
             deployment: deployment.to_owned(),
-            streams: [stream("build", BUILD_LOG), stream("deploy", DEPLOY_LOG)],
+            streams: [stream("build", Log::Build), stream("deploy", Log::Deploy)],
             kept: Vec::new(),
             looks: 0,
         }
     }
 
     /// Shows the lines that have come since the last time.
-    pub fn show(&mut self, platform: Platform<'_>, terminal: &Terminal) {
+    pub fn show(&mut self, platform: &dyn Platform, terminal: &Terminal) {
         self.looks += 1;
         if self.looks % 3 == 1 {
             self.read(platform, Some(terminal));
@@ -53,7 +51,7 @@ impl Logs {
     }
 
     /// The last lines, under what they are of.
-    pub fn last_words(&mut self, platform: Platform<'_>) -> Vec<String> {
+    pub fn last_words(&mut self, platform: &dyn Platform) -> Vec<String> {
         self.read(platform, None);
         let left_out = self.kept.len().saturating_sub(LAST_WORDS);
         if self.kept.is_empty() {
@@ -63,9 +61,9 @@ impl Logs {
         heading.chain(self.kept.iter().skip(left_out).map(|line| format!("| {line}"))).collect()
     }
 
-    fn read(&mut self, platform: Platform<'_>, terminal: Option<&Terminal>) {
+    fn read(&mut self, platform: &dyn Platform, terminal: Option<&Terminal>) {
         for stream in &mut self.streams {
-            let lines = platform.log(&stream.document, &self.deployment, stream.from.as_deref(), MOST);
+            let lines = platform.log(stream.log, &self.deployment, stream.from.as_deref(), MOST);
             for line in stream.new_ones(lines) {
                 if let Some(terminal) = terminal {
                     terminal.note(format!("{FAINT}  {} {} │ {line}{FAINT:#}", self.service, stream.name));
@@ -121,7 +119,7 @@ mod tests {
 
     #[test]
     fn each_line_is_shown_once_however_often_it_comes() {
-        let mut stream = Stream { name: "build", document: BUILD_LOG, newest: None, from: None };
+        let mut stream = Stream { name: "build", log: Log::Build, newest: None, from: None };
         assert_eq!(stream.new_ones(vec![line("1", "a"), line("2", "b"), line("2", "c")]), ["a", "b", "c"]);
         assert_eq!(stream.new_ones(vec![line("2", "b"), line("2", "c"), line("2", "d"), line("3", "e")]), ["d", "e"]);
         assert!(stream.new_ones(vec![line("3", "e"), line("1", "late")]).is_empty());

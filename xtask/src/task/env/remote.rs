@@ -10,7 +10,7 @@ use crate::context::Context;
 use crate::failure::{Exit, Failure};
 use crate::product::PRODUCTION;
 use crate::release::variables::{self, Difference};
-use crate::release::{Release, Request};
+use crate::release::{self, Release, Request};
 use crate::stack::host;
 use crate::terminal::{BAD, NOTICE};
 
@@ -85,7 +85,7 @@ pub fn push(context: &Context, arguments: &EnvPush) -> Result<u8> {
             context.terminal.note(format!("{what}: {}", names.join(", ")));
         }
     }
-    let plan = variables::push(&release, &to, &settings);
+    let plan = variables::push(&release::railway(context)?, &to, &settings);
     if context.dry_run {
         plan.print(&context.terminal)?;
         return Ok(0);

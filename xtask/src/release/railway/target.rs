@@ -2,40 +2,21 @@
 
 use anyhow::Result;
 
-use super::declaration::Declaration;
-use super::platform::{self, Platform};
-use super::preflight::Finding;
+use super::{Api, find};
 use crate::failure::Exit;
+use crate::release::declaration::Declaration;
+use crate::release::platform::Place;
+use crate::release::preflight::Finding;
 use crate::tool::railway::answer::Named;
 use crate::tool::railway::{Destination, Refusal, TokenKind};
 
-/// Where a release goes.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Target {
-    /// The project's name.
-    pub project: String,
-    /// The environment's name.
-    pub environment: String,
-    /// The services in their order.
-    pub services: Vec<Destination>,
-    /// The database's service.
-    pub database: Option<Destination>,
-}
-
-impl Target {
-    /// Any of its services, for what is about the whole environment.
-    pub fn any(&self) -> &Destination {
-        &self.services[0]
-    }
-}
-
 /// Resolves names to ids; the findings say what cannot be.
 pub fn resolve(
-    platform: Platform<'_>,
+    platform: Api<'_>,
     declaration: &Declaration,
     project: Option<&str>,
     environment: &str,
-) -> Result<Result<Target, Vec<Finding>>> {
+) -> Result<Result<Place, Vec<Finding>>> {
     let id = match project_id(platform, declaration, project, environment)? {
         Ok(id) => id,
         Err(finding) => return Ok(Err(vec![finding])),
@@ -46,12 +27,12 @@ pub fn resolve(
     };
     let (environments, services) = (project.environments.into_nodes(), project.services.into_nodes());
     let mut findings = Vec::new();
-    let found = platform::find(&environments, environment);
+    let found = find(&environments, environment);
     if found.is_none() {
         findings.push(missing("environment", environment, &project.name, &environments));
     }
     let mut destination = |name: &str| {
-        let service = platform::find(&services, name);
+        let service = find(&services, name);
         if service.is_none() {
             findings.push(missing("service", name, &project.name, &services));
         }
@@ -66,7 +47,7 @@ pub fn resolve(
         declaration.services.iter().map(|service| destination(&service.name)).collect();
     // Without it everything works but a backup, which says so itself.
     let database = declaration.database.as_deref().and_then(|name| {
-        let service = platform::find(&services, name)?;
+        let service = find(&services, name)?;
         Some(Destination {
             project: project.id.clone(),
             environment: found?.id.clone(),
@@ -78,7 +59,7 @@ pub fn resolve(
         return Ok(Err(findings));
     }
     let environment = found.map(|found| found.name.clone()).unwrap_or_default();
-    Ok(Ok(Target { project: project.name, environment, services: targets.into_iter().flatten().collect(), database }))
+    Ok(Ok(Place { project: project.name, environment, services: targets.into_iter().flatten().collect(), database }))
 }
 
 fn missing(what: &str, name: &str, project: &str, all: &[Named]) -> Finding {
@@ -89,7 +70,7 @@ fn missing(what: &str, name: &str, project: &str, all: &[Named]) -> Finding {
 
 /// The project's id: a project token's own, else the one that is given.
 fn project_id(
-    platform: Platform<'_>,
+    platform: Api<'_>,
     declaration: &Declaration,
     given: Option<&str>,
     environment: &str,
