@@ -7,6 +7,7 @@ mod installed;
 pub mod platform;
 pub mod railway;
 mod ran;
+pub mod rehearsal;
 pub mod servers;
 
 use std::cell::Cell;

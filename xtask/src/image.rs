@@ -5,7 +5,7 @@ pub mod build;
 pub mod contents;
 pub mod policy;
 
-pub use self::build::{Image, progress};
+pub use self::build::{DOCKERFILE, Image, progress};
 
 use anyhow::Result;
 

@@ -123,6 +123,8 @@ pub mod setting {
     pub const GENERATED: &[&str] = &["JWT_SECRET", "JWT_REFRESH_SECRET", "HEALTH_TOKEN"];
     /// What the shipped image requires as well, with a value for where it is only tried: nobody takes mail there.
     pub const FOR_A_TRY: &[(&str, &str)] = &[("SMTP_URL", "smtp://localhost:25")];
+    /// A setting and its value that let one client ask without a pause.
+    pub const UNLIMITED: (&str, &str) = ("RATE_LIMIT_MAX", "1000000000");
     /// What the stack sets for the backend, which is why the template has none of it.
     pub const SET_BY_THE_STACK: &[&str] =
         &[DATABASE_URL, REDIS_URL, HOST, PORT, APP_ENV, RUN_MIGRATIONS, MIGRATION_DRAFTS];

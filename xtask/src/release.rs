@@ -17,6 +17,7 @@ pub mod preview;
 mod put_back;
 mod railway;
 mod receipt;
+pub mod rehearsal;
 pub mod rollback;
 mod settings;
 mod ship;
@@ -50,6 +51,7 @@ use self::lock::{Lock, Owner};
 use self::outcome::Outcome;
 use self::platform::{Platform, Target};
 use self::preflight::{Finding, Found};
+use self::rehearsal::Rehearsal;
 use self::ship::Shipped;
 
 pub use self::railway::INSTALL;
@@ -151,6 +153,12 @@ impl Release {
         Self::to(context, request, Box::new(railway(context)?))
     }
 
+    /// A rehearsal of a release, on this machine.
+    pub fn rehearse(context: &Context, request: Request) -> Result<Self> {
+        let rehearsal = Rehearsal::of(context, &request)?;
+        Self::to(context, request, Box::new(rehearsal))
+    }
+
     /// A release of what is checked out to that target.
     fn to(context: &Context, request: Request, target: Box<dyn Target>) -> Result<Self> {
         let root = context.project.root();
@@ -194,6 +202,14 @@ impl Release {
     /// The flags that name where it goes, for what to type.
     fn flags(&self) -> String {
         self.target.flags(&self.request.environment)
+    }
+
+    /// Fails where another commit is checked out by now: the prompt and the lock may have taken minutes.
+    fn is_still_checked_out(&self, context: &Context) -> Result<()> {
+        if identity(context)? == self.commit.id {
+            return Ok(());
+        }
+        Err(Failure::new(Exit::Refused, "what is checked out has changed since this deploy began").into())
     }
 
     fn declared(&self) -> Result<&Declaration> {

@@ -17,6 +17,7 @@ pub mod logs;
 pub mod migrate;
 pub mod overview;
 pub mod place;
+mod rehearsed;
 pub mod releases;
 pub mod restart;
 pub mod rollback;

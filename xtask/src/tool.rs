@@ -5,6 +5,7 @@ pub mod backend;
 pub mod cargo;
 pub mod compose;
 pub mod docker;
+pub mod edge;
 pub mod git;
 pub mod hadolint;
 pub mod lsof;

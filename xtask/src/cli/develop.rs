@@ -131,6 +131,8 @@ pub enum BenchWhat {
     Database,
     /// Requests to a release build, beside bare handlers that do the same queries, and its memory
     Backend,
+    /// Rehearsed deployments: from the command until it is verified, the switch, and what of it is ours
+    Deploy,
 }
 
 /// `seed`

@@ -70,7 +70,9 @@ Examples:
   cargo xtask deploy --environment staging --unlock
   cargo xtask deploy --image ghcr.io/acme/{SLUG} --confirm production
   cargo xtask deploy --preview pr-12
-  cargo xtask deploy --preview pr-12 --remove --confirm pr-12"))]
+  cargo xtask deploy --preview pr-12 --remove --confirm pr-12
+  cargo xtask deploy --rehearse
+  cargo xtask deploy --rehearse --remove"))]
 pub struct Deploy {
     #[command(flatten)]
     pub to: Environment,
@@ -105,17 +107,20 @@ pub struct Deploy {
     pub output: Json,
 }
 
-/// An environment for a change that is not merged yet.
+/// Another place than an environment that is there: one for a change that is not merged yet, or this machine.
 #[derive(Debug, Args)]
 pub struct Preview {
     /// Deploy to a preview environment of this name, which is made where it is not there
-    #[arg(long = "preview", id = "preview", value_name = "NAME", conflicts_with = "environment")]
+    #[arg(long = "preview", id = "preview", value_name = "NAME", group = "removable", conflicts_with = "environment")]
     pub name: Option<String>,
+    /// Go through the same phases on this machine, in containers of its own, without an account
+    #[arg(long, group = "removable", conflicts_with_all = ["environment", "project", "image", "url"])]
+    pub rehearse: bool,
     /// Which environment a preview is a copy of
     #[arg(long, value_name = "NAME", default_value = "staging", requires = "preview")]
     pub from: String,
-    /// Remove the preview environment, and do nothing else
-    #[arg(long, requires = "preview")]
+    /// Remove the preview environment or all of the rehearsal with its data, and do nothing else
+    #[arg(long, requires = "removable")]
     pub remove: bool,
 }
 
@@ -158,6 +163,9 @@ pub struct Rollback {
     /// Which service, where infra/railway.json declares several
     #[arg(long, value_name = "NAME")]
     pub service: Option<String>,
+    /// Go back in the rehearsal on this machine
+    #[arg(long, conflicts_with_all = ["environment", "project", "url"])]
+    pub rehearse: bool,
     /// Show what can be gone back to, and do nothing
     #[arg(long)]
     pub list: bool,
@@ -183,6 +191,9 @@ Examples:
 pub struct Releases {
     #[command(flatten)]
     pub to: Environment,
+    /// What was rehearsed on this machine
+    #[arg(long, conflicts_with_all = ["environment", "project"])]
+    pub rehearse: bool,
     #[command(flatten)]
     pub output: Json,
 }
@@ -197,7 +208,7 @@ Examples:
   cargo xtask ci journey --servers portable
   cargo xtask ci journey --engine docker")]
 pub struct Ci {
-    /// check, systems, test, journey, renamed, ship; all, if none is named
+    /// check, systems, test, journey, renamed, ship, rehearse; all, if none is named
     #[arg(value_name = "PART", value_enum)]
     pub parts: Vec<CiPart>,
     /// What runs the journey's stack
@@ -223,4 +234,6 @@ pub enum CiPart {
     Renamed,
     /// Deploy with the real Railway CLI to a Railway that is played
     Ship,
+    /// Rehearse deployments of two versions in turn under load, and of versions that fail, in containers
+    Rehearse,
 }

@@ -1,10 +1,15 @@
 //! The image that ships: its name, and how it is built.
 
+use std::path::Path;
+
 use crate::checkout;
 use crate::context::Context;
 use crate::product::SLUG;
 use crate::step::Step;
 use crate::tool::{compose, docker, git};
+
+/// What images are built by.
+pub const DOCKERFILE: &str = "infra/Dockerfile";
 
 /// The image of a commit.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,10 +39,15 @@ impl Image {
         self.revision.ends_with("-dirty")
     }
 
-    /// Builds it.
+    /// Builds it from the checkout.
     pub fn build(&self, context: &Context, no_cache: bool, pull: bool) -> Step {
+        self.build_in(context.project.root(), DOCKERFILE, no_cache, pull)
+    }
+
+    /// Builds it from a folder, by a Dockerfile in it.
+    pub fn build_in(&self, folder: &Path, dockerfile: &str, no_cache: bool, pull: bool) -> Step {
         let arguments = [("VERSION", &self.version), ("REVISION", &self.revision), ("SOURCE", &self.source)];
-        docker::build(context.project.root(), &self.tag, "production", &arguments, no_cache, pull)
+        docker::build(folder, dockerfile, &self.tag, "production", &arguments, no_cache, pull)
     }
 }
 

@@ -15,8 +15,9 @@ use crate::tool::git;
 /// Names that a service which still reads them would take for its settings.
 const NEVER: [&str; 2] = ["railway.json", "railway.toml"];
 
-/// Copies the files into a folder of its own, which is removed with the value.
-pub fn make(context: &Context, runner: &dyn Runner, dockerfile: &str, commit: &str) -> Result<TempDir> {
+/// Copies the files into a folder of its own, which is removed with the value. A builder that is told the commit by an
+/// argument needs no file of it, and finds in its cache what it has built of the checkout itself.
+pub fn make(context: &Context, runner: &dyn Runner, dockerfile: &str, commit: Option<&str>) -> Result<TempDir> {
     let root = context.project.root();
     let list = std::fs::read_to_string(root.join(IMAGE_FILES)).with_context(|| format!("cannot read {IMAGE_FILES}"))?;
     let mut paths = wanted(&list);
@@ -29,7 +30,9 @@ pub fn make(context: &Context, runner: &dyn Runner, dockerfile: &str, commit: &s
     for name in files.into_iter().filter(|name| !is_never(name) && *name != COMMIT_FILE) {
         copy(root, folder.path(), name)?;
     }
-    file::write(&folder.path().join(COMMIT_FILE), format!("{commit}\n").as_bytes(), 0o644)?;
+    if let Some(commit) = commit {
+        file::write(&folder.path().join(COMMIT_FILE), format!("{commit}\n").as_bytes(), 0o644)?;
+    }
     Ok(folder)
 }
 
@@ -86,7 +89,7 @@ mod tests {
     }
 
     fn make(fixture: &Fixture) -> Result<TempDir> {
-        super::make(&fixture.context, &*fixture.context.runner, "infra/Dockerfile", "abc")
+        super::make(&fixture.context, &*fixture.context.runner, "infra/Dockerfile", Some("abc"))
     }
 
     #[test]

@@ -148,6 +148,12 @@ impl Service {
         self.in_environment(environment).get(section)?.get(key).cloned()
     }
 
+    /// What builds its image.
+    pub fn dockerfile(&self, environment: &str) -> String {
+        let path = self.setting(environment, "build", "dockerfilePath");
+        path.as_ref().and_then(Value::as_str).unwrap_or("Dockerfile").to_owned()
+    }
+
     /// How many instances it has.
     pub fn replicas(&self, environment: &str) -> u64 {
         let regions = self.setting(environment, "deploy", "multiRegionConfig");

@@ -16,7 +16,8 @@ use crate::step::Step;
 /// Those of a deploy.
 pub fn all(release: &Arc<Release>) -> Vec<Phase> {
     let services = release.services();
-    let mut phases = vec![look(release)];
+    let mut phases = release.target.surroundings();
+    phases.push(look(release));
     phases.extend(confirm(release));
     phases.extend([take_lock(release, look_again), record(release)]);
     phases.push(conditional(

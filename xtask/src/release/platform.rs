@@ -13,20 +13,21 @@ use super::Release;
 use super::declaration::Declaration;
 use super::preflight::Finding;
 use crate::interrupt::CancelToken;
-use crate::plan::Access;
+use crate::plan::{Access, Phase};
 use crate::runner::Runner;
 use crate::step::Step;
 use crate::tool::backend::Variable;
 
-pub use crate::tool::railway::answer::{
-    Deployment, LogLine, SERVING, Status, UNDER_WAY, VariableName, WERE_LIVE, Workflow,
-};
+pub use crate::tool::railway::answer::{Deployment, LogLine, SERVING, Status, UNDER_WAY, WERE_LIVE, Workflow};
 pub use crate::tool::railway::{Destination, Refusal};
 
 /// Where releases go.
 pub trait Target: Send + Sync {
     /// Its name, as the subject of a sentence.
     fn name(&self) -> &'static str;
+
+    /// The phases that have what releases there take, before the first question.
+    fn surroundings(&self) -> Vec<Phase>;
 
     /// It, asked by that runner until somebody cancels.
     fn by<'a>(&'a self, runner: &'a dyn Runner, cancel: &'a CancelToken) -> Box<dyn Platform + 'a>;
@@ -118,8 +119,8 @@ pub trait Platform {
     /// What to type to give a service its variables.
     fn variables_hint(&self, environment: &str, service: &str) -> String;
 
-    /// The names of an environment's variables.
-    fn variable_names(&self, environment: &str) -> Result<Vec<VariableName>>;
+    /// The names of a service's own variables.
+    fn variable_names(&self, to: &Destination) -> Result<Vec<String>>;
 
     /// The settings of a service, without its variables.
     fn settings(&self, to: &Destination) -> Result<Value>;

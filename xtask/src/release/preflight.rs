@@ -13,7 +13,7 @@ use super::Release;
 use super::declaration::{Change, Declaration, patch};
 use super::ledger::Ledger;
 use super::lock;
-use super::platform::{Destination, Place, Platform, UNDER_WAY, VariableName, places};
+use super::platform::{Destination, Place, Platform, UNDER_WAY, places};
 use crate::failure::{Exit, Failure};
 use crate::plan::Access;
 use crate::product::DECLARATION;
@@ -171,9 +171,8 @@ fn services(
     warnings: &mut Vec<String>,
 ) -> Result<(Vec<Vec<Change>>, Vec<Finding>)> {
     let (mut changes, mut findings) = (Vec::new(), Vec::new());
-    let variables = platform.variable_names(&target.any().environment)?;
     for (service, to) in declaration.services.iter().zip(&target.services) {
-        findings.extend(missing_variables(platform, &variables, to, &target.environment)?);
+        findings.extend(missing_variables(platform, to, &target.environment)?);
         findings.extend(platform.obstacles(to, warnings)?);
         changes.push(service.changes(&release.request.declared_as, &platform.settings(to)?));
     }
@@ -181,16 +180,11 @@ fn services(
 }
 
 /// The variables that a service needs and does not have. Only names are looked at.
-fn missing_variables(
-    platform: &dyn Platform,
-    there: &[VariableName],
-    to: &Destination,
-    environment: &str,
-) -> Result<Vec<Finding>> {
+fn missing_variables(platform: &dyn Platform, to: &Destination, environment: &str) -> Result<Vec<Finding>> {
     let declared = parse_declaration(DECLARATION)?;
     let needed = declared.iter().filter(|one| one.is_needed_in_production());
-    let is_there =
-        |name: &str| there.iter().any(|one| one.name == name && one.service_id.as_deref() == Some(to.service.as_str()));
+    let there = platform.variable_names(to)?;
+    let is_there = |name: &str| there.iter().any(|one| one == name);
     let missing: Vec<&str> = needed.map(|one| one.name.as_str()).filter(|name| !is_there(name)).collect();
     if missing.is_empty() {
         return Ok(Vec::new());

@@ -12,13 +12,11 @@ use serde_json::{Value, json};
 
 use super::Release;
 use super::declaration::Declaration;
-use super::platform::{
-    Deployment, Destination, Log, LogLine, Order, Place, Platform, Refusal, Target, VariableName, Workflow,
-};
+use super::platform::{Deployment, Destination, Log, LogLine, Order, Place, Platform, Refusal, Target, Workflow};
 use super::preflight::Finding;
 use crate::failure::{Exit, Failure};
 use crate::interrupt::CancelToken;
-use crate::plan::Access;
+use crate::plan::{Access, Phase};
 use crate::runner::{self, Runner};
 use crate::step::Step;
 use crate::tool::backend::Variable;
@@ -39,6 +37,10 @@ const SETTLE: Duration = Duration::from_millis(if cfg!(test) { 1 } else { 3_000 
 impl Target for Railway {
     fn name(&self) -> &'static str {
         "Railway"
+    }
+
+    fn surroundings(&self) -> Vec<Phase> {
+        Vec::new()
     }
 
     fn by<'a>(&'a self, runner: &'a dyn Runner, cancel: &'a CancelToken) -> Box<dyn Platform + 'a> {
@@ -134,9 +136,11 @@ impl Platform for Api<'_> {
         Ok(address(&self.service(to)?.domains))
     }
 
-    fn variable_names(&self, environment: &str) -> Result<Vec<VariableName>> {
-        let answer: VariableNames = self.ask(&document::VARIABLE_NAMES, &json!({ "e": environment }))?;
-        Ok(answer.environment.variables.into_nodes())
+    fn variable_names(&self, to: &Destination) -> Result<Vec<String>> {
+        let answer: VariableNames = self.ask(&document::VARIABLE_NAMES, &json!({ "e": to.environment }))?;
+        let own = answer.environment.variables.into_nodes().into_iter();
+        let own = own.filter(|one| one.service_id.as_deref() == Some(to.service.as_str()));
+        Ok(own.map(|one| one.name).collect())
     }
 
     fn settings(&self, to: &Destination) -> Result<Value> {

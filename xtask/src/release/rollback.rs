@@ -164,7 +164,8 @@ pub(super) fn target_of(release: &Release, platform: &dyn Platform) -> Result<Pl
 /// Goes back, sees that the older version answers, and records it; gives back the deployment that serves.
 pub fn roll_back(context: &Context, release: &Arc<Release>, asked: &Rollback) -> Result<Option<String>> {
     let (chosen, serving) = (Value::new("deployment"), Value::new("deployment"));
-    let mut all = vec![choose_phase(release, asked, &chosen)];
+    let mut all = release.target.surroundings();
+    all.push(choose_phase(release, asked, &chosen));
     all.extend(phases::confirm(release));
     let (again, asked) = (chosen.clone(), asked.clone());
     all.push(phases::take_lock(release, move |release, access| {

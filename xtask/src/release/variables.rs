@@ -121,9 +121,7 @@ pub fn database_url(context: &Context, release: &Arc<Release>) -> Result<String>
 }
 
 fn names_of(platform: &dyn Platform, to: &Destination) -> Result<Vec<String>> {
-    let all = platform.variable_names(&to.environment)?.into_iter();
-    let own = all.filter(|one| one.service_id.as_deref() == Some(to.service.as_str()));
-    let mut names: Vec<String> = own.map(|one| one.name).collect();
+    let mut names = platform.variable_names(to)?;
     names.sort();
     Ok(names)
 }

@@ -38,8 +38,6 @@ use crate::tool::docker::{self, Kind};
 pub const DEVELOPMENT: &str = "infra/compose.yaml";
 /// The compose file with the image that ships.
 pub const PRODUCTION: &str = "infra/compose.production.yaml";
-/// What images are built by.
-pub const DOCKERFILE: &str = "infra/Dockerfile";
 /// Seconds that containers are given to end, where compose cannot be asked for each one's own.
 const STOP_TIMEOUT_SECONDS: u64 = 30;
 /// The lane that starts and stops containers.

@@ -4,8 +4,9 @@ mod backend;
 mod by_hand;
 mod containers;
 mod database;
+mod deploy;
 mod image;
-mod load;
+pub mod load;
 mod reload;
 mod sample;
 
@@ -93,6 +94,7 @@ fn measurements(arguments: &Bench) -> Vec<Measurement> {
         // It has a document of its own.
         (BenchWhat::Backend, _) => Vec::new(),
         (BenchWhat::Database, _) => vec![Measurement { what: database::WHAT, take: database::figures }],
+        (BenchWhat::Deploy, _) => vec![Measurement { what: deploy::WHAT, take: deploy::figures }],
         (BenchWhat::Image, _) => vec![Measurement { what: image::WHAT, take: image::figures }],
         (BenchWhat::Reload, true) => vec![Measurement { what: reload::WHAT, take: reload::in_containers }],
         (BenchWhat::Reload, false) => vec![Measurement { what: reload::WHAT, take: reload::on_the_host }],
@@ -113,7 +115,7 @@ fn runs(arguments: &Bench) -> u16 {
         // A build of the image from nothing takes minutes.
         BenchWhat::Image => 1,
         BenchWhat::Database => 3,
-        BenchWhat::Stack | BenchWhat::Backend => 5,
+        BenchWhat::Stack | BenchWhat::Backend | BenchWhat::Deploy => 5,
         BenchWhat::Reload => 30,
     })
 }

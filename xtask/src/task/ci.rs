@@ -1,7 +1,8 @@
 //! Everything that CI does, in its order.
 
-mod fresh;
+pub mod fresh;
 mod journey;
+mod rehearse;
 mod renamed;
 
 use anyhow::Result;
@@ -35,6 +36,7 @@ pub fn run(context: &Context, arguments: &Ci) -> Result<u8> {
                 test::run(context, &Test { package: None, servers, args: Vec::new() })?
             }
             CiPart::Ship => ship(context, arguments.parts.contains(part))?,
+            CiPart::Rehearse => rehearse::run(context, arguments.parts.contains(part))?,
             CiPart::Journey => journey::run(context, arguments.engine, arguments.servers)?,
             CiPart::Renamed => renamed::run(context, arguments.servers)?,
         };

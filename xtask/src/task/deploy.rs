@@ -10,8 +10,9 @@ use crate::cli::Deploy;
 use crate::context::Context;
 use crate::failure::{Exit, Failure};
 use crate::file;
-use crate::release::{self, Receipt, Release, Request, github, preview};
+use crate::release::{self, Receipt, Release, Request, github, preview, rehearsal};
 use crate::runner;
+use crate::stack::detect;
 use crate::stack::host::{self, Host};
 use crate::task::build_prod;
 use crate::terminal::{GOOD, STRONG};
@@ -19,12 +20,16 @@ use crate::tool::docker;
 
 /// Deploys, and comes back with 0 only when this commit answers and works.
 pub fn run(context: &Context, arguments: &Deploy) -> Result<u8> {
-    let environment = arguments.preview.name.as_ref().unwrap_or(&arguments.to.environment);
+    let environment = match &arguments.preview.name {
+        Some(name) => name,
+        None if arguments.preview.rehearse => rehearsal::ENVIRONMENT,
+        None => &arguments.to.environment,
+    };
     if let Some(name) = &arguments.preview.name {
         preview::check_name(name, &arguments.preview.from)?;
     }
     let request = Request {
-        declared_as: arguments.preview.name.as_ref().map_or(environment.as_str(), |_| preview::DECLARED_AS).to_owned(),
+        declared_as: arguments.preview.name.as_ref().map_or(environment, |_| preview::DECLARED_AS).to_owned(),
         confirmed: arguments.confirm.confirm.clone(),
         url: arguments.url.as_deref().map(|url| url.trim_end_matches('/').to_owned()),
         allow_dirty: arguments.overrides.allow_dirty,
@@ -36,7 +41,15 @@ pub fn run(context: &Context, arguments: &Deploy) -> Result<u8> {
         watch: arguments.watch,
         ..Request::of(environment, arguments.to.project.clone(), host::binary()?)
     };
-    let mut release = Arc::new(Release::of(context, request)?);
+    let is_rehearsed = arguments.preview.rehearse;
+    if is_rehearsed {
+        detect::look_for_docker(&*context.runner)?;
+        if arguments.preview.remove {
+            return remove_rehearsal(context, &request);
+        }
+    }
+    let release = if is_rehearsed { Release::rehearse(context, request) } else { Release::of(context, request) };
+    let mut release = Arc::new(release?);
     if arguments.unlock {
         return release::unlock(context, &release);
     }
@@ -70,6 +83,16 @@ pub fn run(context: &Context, arguments: &Deploy) -> Result<u8> {
     for url in receipt.urls() {
         context.terminal.data(format!("  {url}"))?;
     }
+    Ok(0)
+}
+
+fn remove_rehearsal(context: &Context, request: &Request) -> Result<u8> {
+    let was_there = rehearsal::remove(context, request)?;
+    context.terminal.note(match (was_there, context.dry_run) {
+        (false, _) => "nothing was rehearsed: there is nothing to remove",
+        (true, true) => "nothing was removed",
+        (true, false) => "removed the rehearsal with its data",
+    });
     Ok(0)
 }
 

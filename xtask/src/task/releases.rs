@@ -8,15 +8,16 @@ use serde_json::json;
 
 use crate::cli::Releases;
 use crate::context::Context;
-use crate::release::{Release, Request};
+use crate::release::{Release, Request, rehearsal};
 use crate::stack::host;
 use crate::terminal::Table;
 
 /// Shows the newest releases of an environment.
 pub fn run(context: &Context, arguments: &Releases) -> Result<u8> {
-    let environment = &arguments.to.environment;
+    let environment = if arguments.rehearse { rehearsal::ENVIRONMENT } else { &arguments.to.environment };
     let request = Request::of(environment, arguments.to.project.clone(), host::binary()?);
-    let release = Arc::new(Release::of(context, request)?);
+    let release = if arguments.rehearse { Release::rehearse(context, request) } else { Release::of(context, request) };
+    let release = Arc::new(release?);
     let ledger = crate::release::ledger(context, &release)?;
     if arguments.output.json {
         let document = json!({ "schema_version": 1, "environment": environment, "releases": ledger.entries });

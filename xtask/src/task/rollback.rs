@@ -9,19 +9,22 @@ use serde_json::json;
 use crate::cli;
 use crate::context::Context;
 use crate::release::rollback::{self, Rollback};
-use crate::release::{Release, Request};
+use crate::release::{Release, Request, rehearsal};
 use crate::stack::host::{self, Host};
 use crate::terminal::{FAINT, GOOD, STRONG, Table};
 
 /// Goes back, or lists what can be gone back to.
 pub fn run(context: &Context, arguments: &cli::Rollback) -> Result<u8> {
+    let is_rehearsed = arguments.rehearse;
+    let environment = if is_rehearsed { rehearsal::ENVIRONMENT } else { &arguments.environment.environment };
     let request = Request {
         confirmed: arguments.confirm.confirm.clone(),
         url: arguments.url.as_deref().map(|url| url.trim_end_matches('/').to_owned()),
         lock_timeout: Duration::from_secs(arguments.lock_timeout),
-        ..Request::of(&arguments.environment.environment, arguments.environment.project.clone(), host::binary()?)
+        ..Request::of(environment, arguments.environment.project.clone(), host::binary()?)
     };
-    let release = Arc::new(Release::of(context, request)?);
+    let release = if is_rehearsed { Release::rehearse(context, request) } else { Release::of(context, request) };
+    let release = Arc::new(release?);
     if arguments.list {
         return list(context, &release, arguments.output.json);
     }
@@ -33,7 +36,6 @@ pub fn run(context: &Context, arguments: &cli::Rollback) -> Result<u8> {
     };
     let Some(deployment) = rollback::roll_back(context, &release, &asked)? else { return Ok(0) };
     if arguments.output.json {
-        let environment = &arguments.environment.environment;
         let document = json!({ "schema_version": 1, "environment": environment, "deployment": deployment });
         context.terminal.json(&document)?;
     } else {
@@ -57,7 +59,7 @@ fn list(context: &Context, release: &Arc<Release>, as_json: bool) -> Result<u8> 
     for (service, deployments) in services {
         context.terminal.data(format!("{STRONG}{service}{STRONG:#}"))?;
         if deployments.is_empty() {
-            context.terminal.data(format!("  {FAINT}nothing was deployed, or Railway keeps no image{FAINT:#}"))?;
+            context.terminal.data(format!("  {FAINT}nothing was deployed, or no image is kept{FAINT:#}"))?;
         }
         let mut table = Table::default();
         for one in deployments {

@@ -39,6 +39,10 @@ pub fn run(context: &Context, arguments: &Test) -> Result<u8> {
             if package != Some(TestPackage::Backend) {
                 codes.push(with_backend(context, step(Tests::Xtask))?);
             }
+            // Words are about the other two, which have names by the hundred.
+            if package.is_none() && arguments.args.is_empty() {
+                codes.push(alone(context, &step(Tests::Edge))?);
+            }
         }
     }
     let is_found = codes.iter().any(|code| *code != NO_TESTS);
@@ -95,6 +99,14 @@ fn with_backend(context: &Context, step: Step) -> Result<u8> {
     }
     plan.run(context).result?;
     context.runner.forward(&step, &CancelToken::on(&context.interrupt))
+}
+
+/// Runs tests that need nothing of ours.
+fn alone(context: &Context, step: &Step) -> Result<u8> {
+    if context.dry_run {
+        return print(context, &Plan::default(), step);
+    }
+    context.runner.forward(step, &CancelToken::on(&context.interrupt))
 }
 
 fn print(context: &Context, plan: &Plan, step: &Step) -> Result<u8> {

@@ -8,6 +8,7 @@ use serde::Deserialize;
 use crate::product::setting::DATABASE_URL;
 use crate::product::{BINARY, PACKAGE};
 use crate::step::Step;
+use crate::tool::edge;
 
 /// How long all tests may take, with what is built for them.
 const TEST_TIMEOUT: Duration = Duration::from_hours(3);
@@ -201,6 +202,8 @@ pub enum Tests {
     Backend,
     /// xtask's, built as the binary is that runs now.
     Xtask,
+    /// Those of the edge that rehearsed deployments stand behind.
+    Edge,
     /// Those of xtask that are made on a pseudo-terminal.
     Terminal,
     /// Those of xtask that need the Railway CLI.
@@ -217,6 +220,7 @@ pub fn test(root: &Path, with_nextest: bool, tests: Tests, args: &[String]) -> S
     let profile = if with_nextest { "--cargo-profile" } else { "--profile" };
     let step = match tests {
         Tests::Backend => step.args(["--package", "backend"]),
+        Tests::Edge => step.args(["--package", edge::PACKAGE]),
         Tests::Xtask => step.args([profile, "xtask", "--package", "xtask"]),
         Tests::Terminal => step.args([profile, "xtask", "--package", "xtask", "--test", "terminal"]),
         Tests::Railway => {

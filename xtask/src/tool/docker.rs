@@ -87,6 +87,16 @@ pub fn make_network(name: &str, label: &str) -> Step {
     Step::new("make a network", "docker").args(["network", "create", "--label", label, name])
 }
 
+/// Makes a volume; `label` says whose it is.
+pub fn make_volume(name: &str, label: &str) -> Step {
+    Step::new("make a volume", "docker").args(["volume", "create", "--label", label, name])
+}
+
+/// Starts containers again that have ended.
+pub fn start(names: &[String]) -> Step {
+    Step::new("start the containers", "docker").arg("start").args(names).timeout(BUSY_TIMEOUT)
+}
+
 /// The answer to [`published_port`]; none where there is no such container.
 pub fn parse_published_port(said: &str) -> Option<u16> {
     said.lines().next()?.rsplit_once(':')?.1.trim().parse().ok()
@@ -153,6 +163,24 @@ pub fn read_file(container: &str, path: &Path) -> Step {
 /// The end of what a container said.
 pub fn last_words(container: &str, lines: u32) -> Step {
     question("read what a container said").args(["logs", "--tail", &lines.to_string(), container])
+}
+
+/// What a container said from a time on, each line with its time.
+pub fn log(container: &str, from: Option<&str>, lines: u32) -> Step {
+    let step = question("read what a container said").args(["logs", "--timestamps", "--tail", &lines.to_string()]);
+    let step = if let Some(from) = from { step.args(["--since", from]) } else { step };
+    step.arg(container)
+}
+
+/// Asks for the containers of a project that run.
+pub fn running_of(project: &str) -> Step {
+    let label = format!("label=com.docker.compose.project={project}");
+    question("look for containers that run").args(["ps", "--filter", &label, "--format", "{{.Names}}"])
+}
+
+/// Asks for the images of a repository, a name with its tag a line.
+pub fn tags_of(repository: &str) -> Step {
+    question("look for images").args(["image", "ls", "--format", "{{.Repository}}:{{.Tag}}", repository])
 }
 
 /// Asks for the containers of a compose project, without compose: service, name and state of each, between tabs.

@@ -96,6 +96,24 @@ pub fn clone(root: &Path, into: &Path) -> Step {
     Step::new("clone the checkout", "git").args(["clone", "--quiet", "--no-hardlinks"]).arg(root).arg(into)
 }
 
+/// Commits everything that lies in a checkout which is only there for a while, also where nothing differs.
+pub fn commit_all(root: &Path, message: &str) -> Step {
+    let who = ["-c", "user.name=xtask", "-c", "user.email=xtask@localhost", "-c", "commit.gpgsign=false"];
+    step("commit everything", root).args(who).args([
+        "commit",
+        "--quiet",
+        "--all",
+        "--allow-empty",
+        "--message",
+        message,
+    ])
+}
+
+/// Goes to another commit.
+pub fn switch_to(root: &Path, commit: &str) -> Step {
+    step("go to another commit", root).args(["checkout", "--quiet", "--detach", commit])
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -3,10 +3,10 @@
 use anyhow::Result;
 
 use super::Api;
-use crate::failure::{Exit, Failure};
+use crate::failure::Failure;
 use crate::plan::Access;
 use crate::release::ship::find_lost;
-use crate::release::{Release, bundle, identity};
+use crate::release::{Release, bundle};
 use crate::runner::{self, Output};
 use crate::step::Step;
 use crate::tool::railway;
@@ -24,13 +24,9 @@ pub fn upload(
     let to = &found.target.services[index];
     let service = &release.declared()?.services[index];
     access.line.state("upload what the image is made from");
-    let dockerfile = service.setting(&release.request.declared_as, "build", "dockerfilePath");
-    let dockerfile = dockerfile.as_ref().and_then(|path| path.as_str()).unwrap_or("Dockerfile").to_owned();
-    let folder = bundle::make(access.context, access.runner, &dockerfile, &release.commit.id)?;
-    // The prompt and the lock may have taken minutes, in which somebody has checked out another commit.
-    if identity(access.context)? != release.commit.id {
-        return Err(Failure::new(Exit::Refused, "what is checked out has changed since this deploy began").into());
-    }
+    let dockerfile = service.dockerfile(&release.request.declared_as);
+    let folder = bundle::make(access.context, access.runner, &dockerfile, Some(&release.commit.id))?;
+    release.is_still_checked_out(access.context)?;
     let step = api.railway.up(folder.path(), to, &release.message());
     // From here on a deployment may have begun, whatever becomes of us.
     release.uploading().insert(name.to_owned(), known.to_vec());

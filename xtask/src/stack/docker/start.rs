@@ -8,8 +8,8 @@ use anyhow::{Context as _, Result};
 
 use super::form::Form;
 use super::readiness::{ContainerIsReady, Containers};
-use super::{CONTAINERS, DOCKERFILE, Docker, user};
-use crate::image::{self, Image};
+use super::{CONTAINERS, Docker, user};
+use crate::image::{self, DOCKERFILE, Image};
 use crate::plan::{Action, Await, Lane, Write};
 use crate::product::setting::POSTGRES_PASSWORD;
 use crate::product::{CONTAINER_VOLUMES, ROLE, RUST_IMAGE};

@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result};
 
 use super::{Figure, Run};
 use crate::file;
-use crate::image::{boot, contents};
+use crate::image::{self, boot, contents};
 use crate::plan::{Rollout, Value};
 use crate::product::BINARY;
 use crate::runner::read_well;
@@ -81,10 +81,18 @@ fn build(run: &Run<'_>, clone: &Path, no_cache: bool) -> Result<(f64, f64)> {
     let nothing = String::new();
     let arguments = [("VERSION", &nothing), ("REVISION", &nothing), ("SOURCE", &nothing)];
     let begun = Instant::now();
-    let output = run.context.runner.read(&docker::build(clone, TAG, "production", &arguments, no_cache, false))?;
+    let output = run.context.runner.read(&docker::build(
+        clone,
+        image::DOCKERFILE,
+        TAG,
+        "production",
+        &arguments,
+        no_cache,
+        false,
+    ))?;
     let seconds = begun.elapsed().as_secs_f64();
     if !output.is_success() {
-        let step = docker::build(clone, TAG, "production", &arguments, no_cache, false);
+        let step = docker::build(clone, image::DOCKERFILE, TAG, "production", &arguments, no_cache, false);
         return Err(crate::runner::failure(&step, output.code, &output.lines()).into());
     }
     let crates = output.lines().iter().filter(|line| line.contains("Compiling ")).count();

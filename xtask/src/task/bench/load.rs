@@ -25,10 +25,15 @@ pub struct Load {
 impl Load {
     /// Asks for the health of the server on that port of this machine, from now on.
     pub fn on(port: u16) -> Self {
+        Self::of(port, "/health")
+    }
+
+    /// Asks for that path of the server on that port of this machine, from now on.
+    pub fn of(port: u16, path: &'static str) -> Self {
         let seen = Arc::new(Seen::default());
         let clients = [false, true].map(|keeps| {
             let seen = Arc::clone(&seen);
-            std::thread::spawn(move || run(port, keeps, &seen))
+            std::thread::spawn(move || run((port, path), keeps, &seen))
         });
         Self { seen, clients: clients.into() }
     }
@@ -54,10 +59,10 @@ fn lock(failures: &Mutex<Vec<String>>) -> MutexGuard<'_, Vec<String>> {
     failures.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn run(port: u16, keeps: bool, seen: &Seen) {
+fn run(at: (u16, &str), keeps: bool, seen: &Seen) {
     let mut kept = None;
     while !seen.is_over.load(Ordering::Relaxed) {
-        match ask(port, keeps, &mut kept) {
+        match ask(at, keeps, &mut kept) {
             Ok(status) if status < 500 => drop(seen.answers.fetch_add(1, Ordering::Relaxed)),
             Ok(status) => lock(&seen.failures).push(format!("status {status}")),
             Err(error) => {
@@ -69,7 +74,7 @@ fn run(port: u16, keeps: bool, seen: &Seen) {
     }
 }
 
-fn ask(port: u16, keeps: bool, kept: &mut Option<BufReader<TcpStream>>) -> std::io::Result<u16> {
+fn ask((port, path): (u16, &str), keeps: bool, kept: &mut Option<BufReader<TcpStream>>) -> std::io::Result<u16> {
     let mut stream = if let Some(stream) = kept.take() {
         stream
     } else {
@@ -78,7 +83,7 @@ fn ask(port: u16, keeps: bool, kept: &mut Option<BufReader<TcpStream>>) -> std::
         BufReader::new(stream)
     };
     let connection = if keeps { "keep-alive" } else { "close" };
-    write!(stream.get_mut(), "GET /health HTTP/1.1\r\nhost: x\r\nconnection: {connection}\r\n\r\n")?;
+    write!(stream.get_mut(), "GET {path} HTTP/1.1\r\nhost: x\r\nconnection: {connection}\r\n\r\n")?;
     let (mut status, mut length, mut is_last) = (0, 0, !keeps);
     loop {
         let mut line = String::new();

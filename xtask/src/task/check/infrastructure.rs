@@ -4,9 +4,10 @@ use anyhow::Result;
 
 use super::{Verdict, run_step};
 use crate::context::Context;
+use crate::image::DOCKERFILE;
 use crate::pinned::linters;
 use crate::product::IMAGE_VARIABLE;
-use crate::stack::docker::{DEVELOPMENT, DOCKERFILE, PRODUCTION};
+use crate::stack::docker::{DEVELOPMENT, PRODUCTION};
 use crate::tool::compose::Compose;
 use crate::tool::{docker, git, hadolint, shellcheck};
 

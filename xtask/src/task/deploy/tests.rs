@@ -8,6 +8,7 @@ mod locks;
 mod others;
 mod preflight;
 mod previews;
+mod rehearsals;
 
 use crate::fixture::Ran;
 use crate::fixture::railway::{NEW, OLD, Shipyard, TOKEN};

@@ -82,7 +82,9 @@ fn the_first_code_that_is_not_0_passes_through_and_both_are_run_all_the_same() {
         let fixture = ready();
         fixture.runner.on("run --package backend", ends(backend)).on("--package xtask", ends(xtask));
         assert_eq!(run(&fixture.context, &arguments(None, &[])).unwrap(), expected);
-        assert_eq!(tests_of(&fixture).len(), 2);
+        let tests = tests_of(&fixture);
+        assert_eq!(tests.len(), 3);
+        assert!(tests[2].contains("nextest run --package edge"), "{tests:?}");
     }
 }
 

@@ -4,14 +4,22 @@ use std::path::Path;
 
 use crate::step::Step;
 
-/// Builds a stage of the Dockerfile.
-pub fn build(root: &Path, tag: &str, target: &str, arguments: &[(&str, &String)], no_cache: bool, pull: bool) -> Step {
+/// Builds a stage of a Dockerfile, which is named relative to the folder that the image is made from.
+pub fn build(
+    root: &Path,
+    file: &str,
+    tag: &str,
+    target: &str,
+    arguments: &[(&str, &String)],
+    no_cache: bool,
+    pull: bool,
+) -> Step {
     let step = Step::new(format!("build the image {tag}"), "docker").env("DOCKER_BUILDKIT", "1").folder(root).args([
         "build",
         "--progress",
         "plain",
         "--file",
-        "infra/Dockerfile",
+        file,
         "--target",
         target,
         "--tag",
@@ -101,13 +109,14 @@ mod tests {
     fn a_build_names_its_file_stage_tag_and_arguments() {
         let (version, empty) = ("1.0".to_owned(), String::new());
         let arguments = [("VERSION", &version), ("SOURCE", &empty)];
-        let shown = build(Path::new("/p"), "app:1", "production", &arguments, false, false).to_string();
+        let shown =
+            build(Path::new("/p"), "infra/Dockerfile", "app:1", "production", &arguments, false, false).to_string();
         assert_eq!(
             shown,
             "cd /p && DOCKER_BUILDKIT=1 docker build --progress plain --file infra/Dockerfile --target production \
              --tag app:1 --build-arg VERSION=1.0 --build-arg SOURCE= ."
         );
-        let shown = build(Path::new("/p"), "app:1", "production", &[], true, true).to_string();
+        let shown = build(Path::new("/p"), "infra/Dockerfile", "app:1", "production", &[], true, true).to_string();
         assert!(shown.ends_with("--tag app:1 --no-cache --pull ."), "{shown}");
     }
 }
