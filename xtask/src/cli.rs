@@ -141,6 +141,11 @@ fn service() -> impl TypedValueParser<Value = Service> {
     PossibleValuesParser::new(Service::ALL.map(Service::name)).try_map(|word| word.parse::<Service>())
 }
 
+/// The same for those that are off unless somebody asks for them.
+fn optional_service() -> impl TypedValueParser<Value = Service> {
+    PossibleValuesParser::new(Service::optional().map(Service::name)).try_map(|word| word.parse::<Service>())
+}
+
 /// When to use colour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
 pub enum Color {
@@ -221,6 +226,6 @@ mod tests {
     #[test]
     fn a_service_that_does_not_exist_is_refused_with_the_names_that_do() {
         let error = Cli::try_parse_from(["x", "up", "postgre"]).unwrap_err().to_string();
-        assert!(error.contains("[possible values: postgres, redis, backend]"), "{error}");
+        assert!(error.contains("[possible values: postgres, redis, mail, backend]"), "{error}");
     }
 }

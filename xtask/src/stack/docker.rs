@@ -83,6 +83,12 @@ impl<'a> Docker<'a> {
     }
 }
 
+/// Whether nothing of the stack is left without these services.
+fn is_everything(services: &[Service], state: Option<&State>) -> bool {
+    let is_off = |service: &Service| service.is_optional() && state.is_none_or(|state| !state.wanted.contains(service));
+    Service::ALL.iter().all(|service| services.contains(service) || is_off(service))
+}
+
 impl Engine for Docker<'_> {
     fn kind(&self) -> EngineKind {
         EngineKind::Docker
@@ -171,7 +177,7 @@ impl Engine for Docker<'_> {
     }
 
     fn stop(&self, state: Option<&State>, services: &[Service]) -> Result<Vec<Lane>> {
-        let actions = if services.len() == Service::ALL.len() {
+        let actions = if is_everything(services, state) {
             self.stop_all(state)?
         } else {
             let containers = self.containers(state)?;
@@ -192,8 +198,7 @@ impl Engine for Docker<'_> {
     fn force_stop(&self, state: &State, services: &[Service]) -> Result<()> {
         let compose = self.current(state)?;
         let names: Vec<&str> = services.iter().rev().map(|service| service.name()).collect();
-        let is_all = services.len() == Service::ALL.len();
-        let step = if is_all { compose.down() } else { compose.remove(&names) };
+        let step = if is_everything(services, Some(state)) { compose.down() } else { compose.remove(&names) };
         runner::read_well(&*self.context.runner.without_cancel(), &step).map(drop)
     }
 
@@ -236,6 +241,7 @@ impl Engine for Docker<'_> {
     fn shell(&self, state: &State, service: Service) -> Result<(Vec<String>, Plan)> {
         let word = match service.definition().client() {
             Some(client) => client.programs[0],
+            None if !service.is_built() => "sh",
             None if state.containers.production.is_none() => "bash",
             None => {
                 return Err(Failure::new(Exit::Failed, "the image that ships has no shell")

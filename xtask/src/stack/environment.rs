@@ -4,11 +4,11 @@ use anyhow::Result;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::ports::Ports;
-use super::service::{Service, local};
+use super::service::{Service, local, mail};
 use crate::product::ROLE;
 use crate::product::setting::{
     APP_ENV, APP_ENV_LOCAL, DATABASE_URL, FOR_THE_STACK, GENERATED, HOST, MIGRATION_DRAFTS, PORT, POSTGRES_PASSWORD,
-    REDIS_PASSWORD, REDIS_URL, RUN_MIGRATIONS, SET_BY_THE_STACK,
+    REDIS_PASSWORD, REDIS_URL, RUN_MIGRATIONS, SET_BY_THE_STACK, SMTP_URL,
 };
 use crate::settings::{Settings, secret};
 use crate::tool::backend::Variable;
@@ -45,6 +45,9 @@ pub fn of_backend(settings: &Settings, ports: &Ports, database: &str) -> Result<
         Variable::plain(PORT, ports.of(Service::Backend).to_string()),
         Variable::plain(APP_ENV, APP_ENV_LOCAL),
     ];
+    if let Some(port) = ports.get(Service::Mail).filter(|_| settings.get(SMTP_URL).is_none()) {
+        environment.push(Variable::declared(SMTP_URL, mail::smtp_url(port)));
+    }
     for (name, value) in settings.iter() {
         if !value.is_empty() && !FOR_THE_STACK.contains(&name) {
             environment.push(Variable::declared(name, value));
@@ -74,8 +77,11 @@ pub fn in_container(settings: &Settings, given: impl Fn(&str) -> Option<String>)
     environment.retain(|variable| !SET_BY_THE_STACK.contains(&variable.name.as_str()));
     // The watcher migrates, and names the drafts by itself.
     let by_the_watcher = [RUN_MIGRATIONS, MIGRATION_DRAFTS];
-    for name in SET_BY_THE_STACK.iter().filter(|name| !by_the_watcher.contains(name)) {
-        if let Some(value) = given(name) {
+    let set = SET_BY_THE_STACK.iter().filter(|name| !by_the_watcher.contains(name));
+    // Where the settings name no server for mail, the container may have been told of the stack's.
+    let mail = [SMTP_URL].into_iter().filter(|name| settings.get(name).is_none());
+    for name in set.copied().chain(mail) {
+        if let Some(value) = given(name).filter(|value| !value.is_empty()) {
             environment.push(Variable::declared(name, value));
         }
     }

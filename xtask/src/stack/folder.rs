@@ -126,6 +126,11 @@ impl StackFolder {
         self.root.join("redis")
     }
 
+    /// The mail catcher's folder.
+    pub fn mail(&self) -> PathBuf {
+        self.root.join("mail")
+    }
+
     /// Redis' configuration.
     pub fn redis_configuration(&self) -> PathBuf {
         self.redis().join("redis.conf")
@@ -146,6 +151,7 @@ impl StackFolder {
         vec![
             self.postgres.clone(),
             self.redis(),
+            self.mail(),
             self.root.join("logs"),
             self.run(),
             self.state(),

@@ -75,8 +75,13 @@ pub fn assign_ports(
     let now = asked_for(context, settings)?;
     let before = state.map_or_else(|| now.clone(), |state| state.asked.clone().unwrap_or_else(|| now.clone()));
     let is_edited = |service: Service| before.of(service) != now.of(service);
-    let wanted = Ports::of_each(|service| match state {
-        Some(state) if !(is_edited(service) && starting.contains(&service)) => state.ports.of(service),
+    let is_there = |service: &Service| state.is_some_and(|state| state.wanted.contains(service));
+    let is_part = |service: &Service| !service.is_optional() || starting.contains(service) || is_there(service);
+    let part = Service::ALL.into_iter().filter(is_part);
+    let wanted = Ports::of_these(part.clone(), |service| match state {
+        Some(state) if !(is_edited(service) && starting.contains(&service)) => {
+            state.ports.get(service).unwrap_or_else(|| now.of(service))
+        }
         _ => now.of(service),
     });
     let choice = ports::choose(&wanted, number, starting, &mut |port| claims.take(port))?;
@@ -94,22 +99,21 @@ pub fn assign_ports(
         }
     }
     let asked =
-        Ports::of_each(|service| if starting.contains(&service) { now.of(service) } else { before.of(service) });
+        Ports::of_these(part, |service| if starting.contains(&service) { now.of(service) } else { before.of(service) });
     Ok(PortAssignment { ports: choice.ports, asked })
 }
 
 /// The ports that the settings ask for. A second checkout has the first right to none of the usual ones, and asks for
 /// those of its own block, unless its settings say otherwise.
 pub fn asked_for(context: &Context, settings: &Settings) -> Result<Ports> {
-    let asked = Ports::from_settings(settings)?;
+    let asked = Ports::from_settings(settings, &Service::ALL)?;
     if !context.project.is_second() {
         return Ok(asked);
     }
-    let usual = Ports::from_settings(&Settings::template(&context.project)?)?;
-    let own = ports::own_block(context.project.number());
-    Ok(Ports::of_each(|service| {
+    let usual = Ports::from_settings(&Settings::template(&context.project)?, &Service::ALL)?;
+    Ok(Ports::of_these(Service::ALL, |service| {
         let port = asked.of(service);
-        if port == usual.of(service) { own.of(service) } else { port }
+        if port == usual.of(service) { ports::own_place(context.project.number(), service) } else { port }
     }))
 }
 
@@ -117,7 +121,8 @@ pub fn asked_for(context: &Context, settings: &Settings) -> Result<Ports> {
 pub fn usual_ports(context: &Context) -> Ports {
     let settings = Settings::load(&context.project).or_else(|_| Settings::template(&context.project));
     let asked = settings.and_then(|settings| asked_for(context, &settings));
-    asked.unwrap_or_else(|_| ports::own_block(context.project.number()))
+    let ports = asked.unwrap_or_else(|_| ports::own_block(context.project.number()));
+    Ports::of_each(|service| ports.of(service))
 }
 
 /// What would otherwise fail later and less clearly: another user's folder, a full disk. The first of the folders is the

@@ -27,23 +27,28 @@ const WIDTH: u16 = 10;
 /// How many blocks are tried.
 const TRIES: u32 = 50;
 
-/// A port for each service.
+/// A port for each service that is part of the stack.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Ports(BTreeMap<Service, u16>);
 
 impl Ports {
-    /// The port that the function gives each service.
+    /// The port that the function gives each usual service.
     pub fn of_each(port: impl Fn(Service) -> u16) -> Self {
-        Self(Service::ALL.into_iter().map(|service| (service, port(service))).collect())
+        Self::of_these(Service::USUAL, port)
     }
 
-    /// The ports that the settings ask for.
-    pub fn from_settings(settings: &Settings) -> Result<Self> {
-        let port = |service: Service| -> Result<(Service, u16)> {
-            Ok((service, settings.require(service.definition().port_setting())?.parse()?))
+    /// The port that the function gives each of these services.
+    pub fn of_these(services: impl IntoIterator<Item = Service>, port: impl Fn(Service) -> u16) -> Self {
+        Self(services.into_iter().map(|service| (service, port(service))).collect())
+    }
+
+    /// The ports that the settings ask for, for each of these services.
+    pub fn from_settings(settings: &Settings, services: &[Service]) -> Result<Self> {
+        let port = |service: &Service| -> Result<(Service, u16)> {
+            Ok((*service, settings.require(service.definition().port_setting())?.parse()?))
         };
-        Ok(Self(Service::ALL.into_iter().map(port).collect::<Result<_>>()?))
+        Ok(Self(services.iter().map(port).collect::<Result<_>>()?))
     }
 
     /// The ports of the block that starts there.
@@ -54,6 +59,11 @@ impl Ports {
     /// The port of one service; that of the first block for one that a state from before it was invented lacks.
     pub fn of(&self, service: Service) -> u16 {
         self.0.get(&service).copied().unwrap_or(FIRST + service.definition().port_offset())
+    }
+
+    /// The port of a service that is part of the stack.
+    pub fn get(&self, service: Service) -> Option<u16> {
+        self.0.get(&service).copied()
     }
 
     /// Gives one service another port.
@@ -82,12 +92,13 @@ pub fn choose(
     let (mut ports, mut taken) = (wanted.clone(), Vec::new());
     for service in starting {
         let port = wanted.of(*service);
-        if is_free(port) {
+        let mut are_free = |port| service.definition().listens_on(port).into_iter().all(&mut *is_free);
+        if are_free(port) {
             continue;
         }
         taken.push((*service, port));
-        let places = (0..TRIES).map(|attempt| own_block(number.wrapping_add(attempt)).of(*service));
-        let Some(free) = places.into_iter().find(|place| *place != port && is_free(*place)) else {
+        let places = (0..TRIES).map(|attempt| own_place(number.wrapping_add(attempt), *service));
+        let Some(free) = places.into_iter().find(|place| *place != port && are_free(*place)) else {
             return Err(Failure::new(Exit::Missing, format!("no free port for {service}: {TRIES} places are taken"))
                 .hint(format!("set {} in .env.docker to a port that is free", service.definition().port_setting()))
                 .into());
@@ -99,8 +110,13 @@ pub fn choose(
 
 /// The block of the checkout with that number.
 pub fn own_block(number: u32) -> Ports {
+    Ports::of_each(|service| own_place(number, service))
+}
+
+/// The place of a service in that block.
+pub fn own_place(number: u32, service: Service) -> u16 {
     let index = u16::try_from(number % BLOCKS).unwrap_or(0);
-    Ports::block(FIRST + index * WIDTH)
+    FIRST + index * WIDTH + service.definition().port_offset()
 }
 
 /// Whether anybody listens on the port of this machine.
@@ -119,7 +135,7 @@ pub fn throw_away_block(claims: &mut Claims) -> Result<Ports> {
     let begin = u16::try_from(std::process::id() % u32::from(BLOCKS)).unwrap_or(0);
     for attempt in 0..BLOCKS {
         let block = Ports::block(FIRST + (begin + attempt) % BLOCKS * WIDTH);
-        if Service::ALL.iter().all(|service| claims.take(block.of(*service))) {
+        if Service::USUAL.iter().all(|service| claims.take(block.of(*service))) {
             return Ok(block);
         }
     }
@@ -207,9 +223,10 @@ mod tests {
     use super::*;
 
     fn wanted() -> Ports {
-        Ports::of_each(|service| match service {
+        Ports::of_these(Service::ALL, |service| match service {
             Service::Postgres => 5432,
             Service::Redis => 6379,
+            Service::Mail => 8025,
             Service::Backend => 3000,
         })
     }
@@ -248,6 +265,14 @@ mod tests {
         moved.set(Service::Postgres, own_block(7).of(Service::Postgres));
         let choice = choose(&moved, 7, &Service::ALL, &mut |port| port != 6379 && claims.take(port)).unwrap();
         assert_eq!(choice.ports.of(Service::Redis), own_block(7).of(Service::Redis));
+    }
+
+    #[test]
+    fn a_service_with_two_ports_moves_where_either_is_taken() {
+        for taken in [8025, 8026] {
+            let choice = choose(&wanted(), 7, &[Service::Mail], &mut |port| port != taken).unwrap();
+            assert_eq!(choice.ports.of(Service::Mail), 20_073, "{taken}");
+        }
     }
 
     #[test]

@@ -208,8 +208,14 @@ impl Report {
         task: Option<Holder>,
     ) -> Self {
         let starter = task.as_ref().filter(|task| STARTING.contains(&task.task.as_str()));
+        let is_part = |service: &Service| {
+            let is_wanted = state.is_some_and(|state| state.wanted.contains(service));
+            let is_seen = view.services.get(service).is_some_and(|seen| seen.state != RunState::Stopped);
+            !service.is_optional() || is_wanted || is_seen
+        };
         let services: Vec<ServiceReport> = Service::ALL
             .into_iter()
+            .filter(is_part)
             .map(|service| {
                 let seen = view.services.get(&service).cloned().unwrap_or_else(|| Seen::nothing(service));
                 ServiceReport::of(service, seen, state, settings, starter)

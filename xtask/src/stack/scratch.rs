@@ -90,7 +90,7 @@ impl<'a> Scratch<'a> {
         ];
         let template = Lane { name: "template".to_owned(), actions, result: "migrated".to_owned() };
         let mut lanes = vec![self.prepare()];
-        for service in Service::ALL.into_iter().filter(|service| !service.is_built()) {
+        for service in Service::USUAL.into_iter().filter(|service| !service.is_built()) {
             lanes.push(service.definition().host_lane(&recipe)?.lane);
         }
         lanes.push(template);

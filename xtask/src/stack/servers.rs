@@ -13,7 +13,7 @@ use crate::project::Project;
 use crate::runner::{Output, Runner};
 use crate::step::User;
 use crate::tool::system::{self, install_command};
-use crate::tool::{postgres, redis, version};
+use crate::tool::{maildev, postgres, redis, version};
 
 /// Which servers may be used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
@@ -134,6 +134,31 @@ impl Search<'_> {
         Err(missing("Redis", system::Package::Redis, looked, self.origin).into())
     }
 
+    /// A mail catcher: no distribution has it, but somebody may have installed it.
+    pub fn mail(&self) -> Result<Found> {
+        let mut looked = Vec::new();
+        if self.origin != Origin::Portable {
+            match self.runner.find("maildev") {
+                None => looked.push("PATH: no maildev".to_owned()),
+                Some(path) => {
+                    let said = self.runner.read(&maildev::version(&path)).unwrap_or_default();
+                    if let Some(version) = maildev::parse_version(&said.stdout) {
+                        let server = Server { product: "MailDev".to_owned(), version, source: Source::System, path };
+                        return Ok(Found { server, fetch: Vec::new() });
+                    }
+                    looked.push(format!("{}: does not run", path.display()));
+                }
+            }
+        }
+        if self.origin != Origin::System {
+            match self.portable(&pinned::servers::mail(self.project, &pinned::cache(None)?)?, "MailDev") {
+                Ok(found) => return Ok(found),
+                Err(why) => looked.push(format!("portable: {why}")),
+            }
+        }
+        Err(missing("MailDev", system::Package::Npm, looked, self.origin).into())
+    }
+
     fn portable(&self, package: &Package, product: &str) -> Result<Found, String> {
         let server = Server {
             product: product.to_owned(),
@@ -218,6 +243,7 @@ fn missing(product: &str, package: system::Package, looked: Vec<String>, origin:
         .hint(install_command(package));
     let failure = match (origin, package) {
         (Origin::Portable, _) => failure.hint("--servers auto, which takes the machine's own where they are"),
+        (_, system::Package::Npm) => failure,
         (_, system::Package::Postgres) => {
             failure.hint(format!("{}, to have it fetched", install_command(system::Package::Npm)))
         }

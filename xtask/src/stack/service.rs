@@ -1,6 +1,7 @@
 //! The services of the stack. Each has a file that holds what is particular to it; everything else iterates.
 
 mod backend;
+pub mod mail;
 mod postgres;
 mod redis;
 
@@ -29,6 +30,8 @@ pub enum Service {
     Postgres,
     /// The cache.
     Redis,
+    /// The mail catcher.
+    Mail,
     /// The API.
     Backend,
 }
@@ -43,6 +46,11 @@ pub trait Definition: Sync {
         &[]
     }
 
+    /// What it is told the address of, where that is part of the stack.
+    fn uses(&self) -> &'static [Service] {
+        &[]
+    }
+
     /// The setting that names the port to ask for first.
     fn port_setting(&self) -> &'static str;
 
@@ -53,6 +61,11 @@ pub trait Definition: Sync {
 
     /// Its place in a block of ports.
     fn port_offset(&self) -> u16;
+
+    /// The ports that it takes on this machine, where that is its port.
+    fn listens_on(&self, port: u16) -> Vec<u16> {
+        vec![port]
+    }
 
     /// The port that it listens on inside of its container.
     fn container_port(&self) -> u16;
@@ -67,6 +80,11 @@ pub trait Definition: Sync {
 
     /// How to come in from this machine, for a person; none where the address says it.
     fn sign_in(&self) -> Option<&'static str> {
+        None
+    }
+
+    /// What a person sees at its address; none where that is nothing to look at.
+    fn page(&self) -> Option<&'static str> {
         None
     }
 
@@ -106,13 +124,17 @@ pub struct Client {
 
 impl Service {
     /// In the order in which they start; they stop the other way round.
-    pub const ALL: [Self; 3] = [Self::Postgres, Self::Redis, Self::Backend];
+    pub const ALL: [Self; 4] = [Self::Postgres, Self::Redis, Self::Mail, Self::Backend];
+
+    /// Those of them that are part of every stack.
+    pub const USUAL: [Self; 3] = [Self::Postgres, Self::Redis, Self::Backend];
 
     /// What is particular to it.
     pub fn definition(self) -> &'static dyn Definition {
         match self {
             Self::Postgres => &postgres::Postgres,
             Self::Redis => &redis::Redis,
+            Self::Mail => &mail::Mail,
             Self::Backend => &backend::Backend,
         }
     }
@@ -127,15 +149,27 @@ impl Service {
         self.definition().needs()
     }
 
+    /// Those that are part of a stack only where somebody asks for them.
+    pub fn optional() -> impl Iterator<Item = Self> {
+        Self::ALL.into_iter().filter(|service| service.is_optional())
+    }
+
+    /// Whether it is part of the stack only where somebody asks for it.
+    pub fn is_optional(self) -> bool {
+        !Self::USUAL.contains(&self)
+    }
+
     /// Whether it is built from source.
     pub fn is_built(self) -> bool {
         self.definition().image().is_none()
     }
 
-    /// These and what they need, in the order in which they start; all, where none is named.
+    /// These and what they need, in the order in which they start; every usual one, where none is named.
     pub fn with_needs(named: &[Self]) -> Vec<Self> {
         let is_wanted = |service: &Self| {
-            named.is_empty() || named.contains(service) || named.iter().any(|one| one.needs().contains(service))
+            named.is_empty() && !service.is_optional()
+                || named.contains(service)
+                || named.iter().any(|one| one.needs().contains(service))
         };
         Self::ALL.into_iter().filter(is_wanted).collect()
     }
@@ -193,8 +227,9 @@ mod tests {
 
     #[test]
     fn what_a_service_needs_comes_first() {
-        assert_eq!(Service::with_needs(&[]), Service::ALL);
-        assert_eq!(Service::with_needs(&[Service::Backend]), Service::ALL);
+        assert_eq!(Service::with_needs(&[]), Service::USUAL);
+        assert_eq!(Service::with_needs(&[Service::Backend]), Service::USUAL);
+        assert_eq!(Service::with_needs(&[Service::Backend, Service::Mail]), Service::ALL);
         assert_eq!(Service::with_needs(&[Service::Redis]), [Service::Redis]);
         assert_eq!(Service::with_needs(&[Service::Redis, Service::Postgres]), [Service::Postgres, Service::Redis]);
     }

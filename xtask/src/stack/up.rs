@@ -155,12 +155,13 @@ impl Stack<'_> {
         Ok(Service::with_users(&changed).into_iter().filter(|service| running.contains(service)).collect())
     }
 
-    /// What runs and needs a service that will listen elsewhere: it was told the old port.
+    /// What runs and was told where a service listens that will listen elsewhere, or that comes or goes.
     fn cut_off(&self, ports: &Ports, starting: &[Service]) -> Result<Vec<Service>> {
         let Some(state) = &self.state else { return Ok(Vec::new()) };
-        let moves = |service: &Service| state.ports.of(*service) != ports.of(*service);
+        let moves = |service: &Service| state.ports.get(*service) != ports.get(*service);
         let running = self.running()?;
-        let needs_one = |service: &&Service| service.needs().iter().any(moves) && !starting.contains(service);
+        let told = |service: &Service| service.needs().iter().chain(service.definition().uses()).any(moves);
+        let needs_one = |service: &&Service| told(service) && !starting.contains(service);
         Ok(running.iter().filter(needs_one).copied().collect())
     }
 

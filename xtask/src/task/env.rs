@@ -131,7 +131,7 @@ fn wrong(name: &str, problems: Vec<String>) -> Failure {
 /// What the backend's own program finds wrong; it is built first, because an older one may know less.
 fn problems(context: &Context, settings: &Settings) -> Result<Vec<String>> {
     foundation::hide(context, settings);
-    let ports = Ports::from_settings(settings)?;
+    let ports = Ports::from_settings(settings, &Service::USUAL)?;
     let environment = environment::of_backend(settings, &ports, DATABASE)?;
     let build = Host::open(context).build()?;
     let step = Program::with(&host::binary()?, &environment).settings_problems();
@@ -152,12 +152,13 @@ fn problems(context: &Context, settings: &Settings) -> Result<Vec<String>> {
 fn show(context: &Context, reveal: bool, json: bool) -> Result<u8> {
     let settings = Settings::load(&context.project)?;
     let stack = Stack::open(context)?;
-    let asked = Ports::from_settings(&settings)?;
+    let asked = Ports::from_settings(&settings, &Service::ALL)?;
     let ports = stack.state().map_or_else(|| foundation::usual_ports(context), |state| state.ports.clone());
     let in_use = |name: &str, value: &str| -> (String, &'static str) {
         let service = Service::ALL.into_iter().find(|service| service.definition().port_setting() == name);
-        match service.filter(|service| asked.of(*service) != ports.of(*service)) {
-            Some(service) => (ports.of(service).to_string(), "the stack, which moved it"),
+        let moved = service.and_then(|service| ports.get(service).filter(|port| *port != asked.of(service)));
+        match moved {
+            Some(port) => (port.to_string(), "the stack, which moved it"),
             None => (value.to_owned(), ".env.docker"),
         }
     };

@@ -25,7 +25,7 @@ pub fn run(context: &Context, arguments: &Up) -> Result<u8> {
     let lock = context.lock_stack(Duration::from_secs(arguments.lock.lock_timeout))?;
     let stack = Stack::open_locked(context, lock.as_ref())?;
     let request = Request {
-        services: Service::with_needs(&arguments.services),
+        services: arguments.wanted(stack.state().map_or(&[], |state| &state.wanted)),
         origin: arguments.servers.servers,
         timeout: Duration::from_secs(arguments.ready.timeout),
         production: arguments.production,
@@ -104,6 +104,11 @@ fn print_next(context: &Context, services: &[Service], report: &Report) -> Resul
     }
     if report.services.iter().any(|service| service.watch.is_some()) {
         table.row(["Edit:", "backend/", "is built and reloaded as soon as it is saved"]);
+    }
+    for service in &report.services {
+        if let (Some(what), Some(address)) = (service.name.definition().page(), &service.address) {
+            table.row(["Open:", &format!("{STRONG}{address}{STRONG:#}"), what]);
+        }
     }
     for service in services {
         if let Some(command) = service.definition().sign_in() {

@@ -17,7 +17,7 @@ use crate::stack::service::{Service, in_words};
 /// Shows what goes on until Ctrl-C, then stops what it has started.
 pub fn run(context: &Context, arguments: &Watch) -> Result<u8> {
     let request = Request {
-        services: Service::ALL.to_vec(),
+        services: Service::USUAL.to_vec(),
         origin: arguments.servers.servers,
         timeout: Duration::from_secs(arguments.ready.timeout),
         production: false,
@@ -30,7 +30,7 @@ pub fn run(context: &Context, arguments: &Watch) -> Result<u8> {
     let engine = up::choose_engine(context, arguments.servers.engine_choice(), &stack, &request)?;
     let mut stack = stack.on(engine, lock.as_ref())?;
     let running = stack.running()?;
-    let started: Vec<Service> = Service::ALL.into_iter().filter(|service| !running.contains(service)).collect();
+    let started: Vec<Service> = Service::USUAL.into_iter().filter(|service| !running.contains(service)).collect();
     let begun = SystemTime::now();
     if stack.up(&request)? == UpOutcome::Planned || context.dry_run {
         context.terminal.data("# then show the builds and what the backend says, until Ctrl-C")?;

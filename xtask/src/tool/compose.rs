@@ -12,6 +12,8 @@ use crate::tool::{backend, cargo, docker};
 
 /// The oldest that is good enough, as `major, minor`: older ones cannot `extends` a service across files as here.
 pub const MINIMUM: (u32, u32) = (2, 20);
+/// The variable that names the services which are off otherwise.
+const PROFILES: &str = "COMPOSE_PROFILES";
 /// How long an answer may take that needs no work.
 const QUESTION_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -29,6 +31,8 @@ pub struct Compose {
     pub file: &'static str,
     /// The file with the variables' values, relative to the repository unless it is elsewhere.
     pub env_file: PathBuf,
+    /// The services that are off otherwise.
+    pub profiles: Vec<&'static str>,
     /// Values that go before those of the file; none of them is secret.
     pub variables: Vec<(&'static str, String)>,
     /// The same, of which nothing may be shown.
@@ -41,7 +45,7 @@ impl Compose {
         let step = Step::new(purpose, "docker").folder(&self.root).arg("compose");
         let step = step.args(["--project-name", &self.project, "--file", self.file, "--env-file"]).arg(&self.env_file);
         // Nothing of what a person has set for other projects.
-        let step = step.env("COMPOSE_PROFILES", "").env("COMPOSE_IGNORE_ORPHANS", "true");
+        let step = step.env(PROFILES, self.profiles.join(",")).env("COMPOSE_IGNORE_ORPHANS", "true");
         let step = self.variables.iter().fold(step, |step, (name, value)| step.env(*name, value));
         self.secrets.iter().fold(step, |step, (name, value)| step.secret_env(*name, value))
     }

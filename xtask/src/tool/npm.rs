@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
+use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
 
 use crate::product::SLUG;
@@ -14,8 +15,8 @@ pub fn version() -> Step {
 }
 
 /// Fetches what the lock file in `folder` names, and nothing else: no scripts of packages, no audits, no messages.
-pub fn install_locked(folder: &Path, timeout: Duration) -> Step {
-    Step::new("fetch PostgreSQL with npm", "npm")
+pub fn install_locked(what: &str, folder: &Path, timeout: Duration) -> Step {
+    Step::new(format!("fetch {what} with npm"), "npm")
         .args(["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--no-progress", "--loglevel=error"])
         .folder(folder)
         .timeout(timeout)
@@ -62,6 +63,14 @@ pub fn locked_for(lock: &str, os: &str, cpu: &str) -> Option<Locked> {
         manifest: format!("{manifest:#}\n"),
         lock: format!("{lock:#}\n"),
     })
+}
+
+/// A package with what it needs, the same on every system, as these two files have it.
+pub fn locked(package: &str, manifest: String, lock: String) -> Result<Locked> {
+    let parsed: Value = serde_json::from_str(&lock).with_context(|| format!("the lock file of {package}"))?;
+    let version = parsed["packages"][format!("node_modules/{package}")]["version"].as_str();
+    let version = version.with_context(|| format!("its lock file has no {package}"))?.to_owned();
+    Ok(Locked { package: package.to_owned(), version, manifest, lock })
 }
 
 /// The word for this system in npm's packages.
@@ -130,7 +139,7 @@ mod tests {
 
     #[test]
     fn no_script_of_a_package_is_run() {
-        let step = install_locked(Path::new("/d"), Duration::from_secs(9));
+        let step = install_locked("x", Path::new("/d"), Duration::from_secs(9));
         assert!(step.to_string().starts_with("cd /d && npm ci --ignore-scripts "), "{step}");
         assert_eq!(step.time(), Some(Duration::from_secs(9)));
     }

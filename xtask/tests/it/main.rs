@@ -17,6 +17,7 @@ mod lint;
 #[path = "../../src/task/bench/load.rs"]
 mod load;
 mod lost;
+mod mail;
 mod portable;
 mod support;
 mod target_folder;

@@ -5,11 +5,11 @@ use anyhow::Result;
 use super::{COMMITTED_MIGRATIONS, DEVELOPMENT, Docker, PRODUCTION};
 use crate::checkout;
 use crate::product;
-use crate::product::setting::{PASSWORDS_IN_URLS, WATCH_POLL};
+use crate::product::setting::{PASSWORDS_IN_URLS, SMTP_URL, WATCH_POLL};
 use crate::settings::Settings;
 use crate::stack::environment;
 use crate::stack::ports::Ports;
-use crate::stack::service::Service;
+use crate::stack::service::{Service, mail};
 use crate::stack::state::State;
 use crate::tool::compose::Compose;
 
@@ -46,7 +46,15 @@ impl Docker<'_> {
     pub fn compose(&self, ports: &Ports, form: Form<'_>) -> Compose {
         let mut variables: Vec<(&'static str, String)> = Vec::new();
         for service in Service::ALL {
-            variables.push((service.definition().port_setting(), ports.of(service).to_string()));
+            let setting = service.definition().port_setting();
+            variables.extend(ports.get(service).map(|port| (setting, port.to_string())));
+        }
+        let optional = Service::optional().filter(|service| ports.get(*service).is_some());
+        if ports.get(Service::Mail).is_some() {
+            let settings = Settings::load(&self.context.project).ok();
+            if settings.is_none_or(|settings| settings.get(SMTP_URL).is_none()) {
+                variables.push((SMTP_URL, mail::smtp_url_in_containers()));
+            }
         }
         if form.polls {
             variables.push((WATCH_POLL, "true".to_owned()));
@@ -71,6 +79,7 @@ impl Docker<'_> {
             root: self.context.project.root().to_owned(),
             file: if form.production.is_some() { PRODUCTION } else { DEVELOPMENT },
             env_file: self.context.project.settings(),
+            profiles: optional.map(Service::name).collect(),
             variables,
             secrets: self.passwords_in_urls(),
         }

@@ -56,6 +56,7 @@ fn server_of(image: &str) -> Server {
     let product = match name {
         "postgres" => "PostgreSQL",
         "redis" => "Redis",
+        "maildev/maildev" => "MailDev",
         name => name,
     };
     let version = tag.split('-').next().unwrap_or_default().to_owned();

@@ -4,7 +4,7 @@ use super::*;
 use crate::failure::exit_code;
 use crate::fixture::Fixture;
 use crate::fixture::servers::{Servers, free_block};
-use crate::stack::service::Service::{Backend, Postgres, Redis};
+use crate::stack::service::Service::{Backend, Mail, Postgres, Redis};
 use crate::stack::state::EngineKind;
 
 fn settled() -> (Fixture, Settings) {
@@ -21,7 +21,7 @@ fn assign(fixture: &Fixture, state: Option<&State>, settings: &Settings, startin
 
 /// A stack that was started with these settings.
 fn started(settings: &Settings, wanted: &[Service]) -> State {
-    let ports = Ports::from_settings(settings).unwrap();
+    let ports = Ports::from_settings(settings, &Service::USUAL).unwrap();
     let mut state = State::new(EngineKind::Host, ports.clone());
     state.asked = Some(ports);
     state.want(wanted);
@@ -31,8 +31,8 @@ fn started(settings: &Settings, wanted: &[Service]) -> State {
 #[test]
 fn ports_are_those_that_the_settings_ask_for() {
     let (fixture, settings) = settled();
-    let assignment = assign(&fixture, None, &settings, &Service::ALL);
-    assert_eq!(assignment.ports, Ports::from_settings(&settings).unwrap());
+    let assignment = assign(&fixture, None, &settings, &Service::USUAL);
+    assert_eq!(assignment.ports, Ports::from_settings(&settings, &Service::USUAL).unwrap());
     assert_eq!((assignment.asked, fixture.said()), (assignment.ports, String::new()));
 }
 
@@ -41,7 +41,7 @@ fn a_taken_port_is_told_with_its_holder_and_moves_that_service_alone() {
     let (fixture, settings) = settled();
     let mut stranger = Servers::default();
     stranger.start(Backend, fixture.port(Redis));
-    let assignment = assign(&fixture, None, &settings, &Service::ALL);
+    let assignment = assign(&fixture, None, &settings, &Service::USUAL);
     let place = ports::own_block(fixture.context.project.number()).of(Redis);
     assert_eq!(assignment.ports.of(Redis), place);
     assert_eq!(assignment.ports.of(Postgres), fixture.port(Postgres));
@@ -56,7 +56,7 @@ fn what_is_not_started_stays_where_it_is_whoever_listens_there() {
     let (fixture, settings) = settled();
     let mut ourselves = Servers::default();
     ourselves.start(Redis, fixture.port(Redis));
-    let state = started(&settings, &Service::ALL);
+    let state = started(&settings, &Service::USUAL);
     let assignment = assign(&fixture, Some(&state), &settings, &[Backend]);
     assert_eq!((assignment.ports, fixture.said()), (state.ports, String::new()));
 }
@@ -67,10 +67,10 @@ fn a_port_that_a_service_moved_to_is_kept_until_its_setting_is_edited() {
     let mut state = started(&settings, &[]);
     let moved = fixture.port(Redis) + 5;
     state.ports.set(Redis, moved);
-    assert_eq!(assign(&fixture, Some(&state), &settings, &Service::ALL).ports.of(Redis), moved);
+    assert_eq!(assign(&fixture, Some(&state), &settings, &Service::USUAL).ports.of(Redis), moved);
     fixture.set("REDIS_PORT", &(moved + 1).to_string());
     let edited = Settings::load(&fixture.context.project).unwrap();
-    assert_eq!(assign(&fixture, Some(&state), &edited, &Service::ALL).ports.of(Redis), moved + 1);
+    assert_eq!(assign(&fixture, Some(&state), &edited, &Service::USUAL).ports.of(Redis), moved + 1);
     // One that runs goes on where it is, and is told.
     state.want(&[Redis]);
     let assignment = assign(&fixture, Some(&state), &edited, &[Backend]);
@@ -85,7 +85,9 @@ fn a_linked_worktree_leaves_the_usual_ports_to_the_main_checkout() {
     let own = ports::own_block(fixture.context.project.number());
     assert_eq!(asked_for(&fixture.context, &usual).unwrap().of(Redis), 6379);
     fixture.write(".git", "gitdir: ../main/.git/worktrees/x");
-    assert_eq!(asked_for(&fixture.context, &usual).unwrap(), own);
+    let asked = asked_for(&fixture.context, &usual).unwrap();
+    assert_eq!(Ports::of_each(|service| asked.of(service)), own);
+    assert_eq!(asked.of(Mail), own.of(Backend) + 3, "also what is off is asked for in the block");
     assert_eq!(usual_ports(&fixture.context), own, "also before there are settings");
     fixture.settle(free_block());
     let edited = Settings::load(&fixture.context.project).unwrap();

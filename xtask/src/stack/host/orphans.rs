@@ -12,10 +12,11 @@ use crate::supervise;
 use crate::tool::backend::SERVE;
 
 /// The programs that a stack runs, as the system names them, and the service that each is.
-const PROGRAMS: [(&str, Option<Service>); 5] = [
+const PROGRAMS: [(&str, Option<Service>); 6] = [
     ("postgres", Some(Service::Postgres)),
     ("redis-server", Some(Service::Redis)),
     ("valkey-server", Some(Service::Redis)),
+    ("node", Some(Service::Mail)),
     (BINARY, Some(Service::Backend)),
     ("xtask", None),
 ];

@@ -165,9 +165,10 @@ pub mod tests {
         let folder = StackFolder::at(PathBuf::from("/p/.stack"), None, "x-1");
         let settings =
             Settings::parse("POSTGRES_PASSWORD=hunter22\nREDIS_PASSWORD=hunter33\nJWT_SECRET=hunter44\n").unwrap();
-        let ports = Ports::of_each(|service| match service {
+        let ports = Ports::of_these(Service::ALL, |service| match service {
             Service::Postgres => 5432,
             Service::Redis => 6379,
+            Service::Mail => 8025,
             Service::Backend => 3000,
         });
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
@@ -184,7 +185,7 @@ pub mod tests {
             timeout: Duration::from_mins(1),
             database: "app",
             schema: Vec::new(),
-            beside: Service::ALL.to_vec(),
+            beside: Service::USUAL.to_vec(),
             source: Some(Source {
                 root: Path::new("/p"),
                 binary: PathBuf::from("/t/debug/app"),

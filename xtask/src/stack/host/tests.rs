@@ -11,7 +11,7 @@ const GONE: &str = r#"{"pid":4000000,"started":"never","since":"2026-01-01T00:00
 
 fn request(polls: Option<bool>) -> Request {
     Request {
-        services: Service::ALL.to_vec(),
+        services: Service::USUAL.to_vec(),
         origin: Origin::Auto,
         timeout: Duration::from_mins(1),
         production: false,
@@ -148,7 +148,7 @@ fn only_what_was_launched_is_taken_back() {
         request: &request,
         settings: &settings,
         ports: &ports,
-        starting: Service::ALL.to_vec(),
+        starting: Service::USUAL.to_vec(),
         outdated: Vec::new(),
         waiting: Vec::new(),
         watch: true,

@@ -18,8 +18,8 @@ fn state(wanted: &[Service], port: u16) -> State {
 
 fn seen(states: [RunState; 3]) -> View {
     View::of_each(|service| {
-        let place = Service::ALL.iter().position(|one| *one == service).unwrap();
-        Seen { state: states[place], ..Seen::nothing(service) }
+        let place = Service::USUAL.iter().position(|one| *one == service);
+        Seen { state: place.map_or(RunState::Stopped, |place| states[place]), ..Seen::nothing(service) }
     })
 }
 

@@ -31,6 +31,10 @@ impl Definition for Backend {
         &[Service::Postgres, Service::Redis]
     }
 
+    fn uses(&self) -> &'static [Service] {
+        &[Service::Mail]
+    }
+
     fn port_setting(&self) -> &'static str {
         crate::product::setting::PORTS[0]
     }

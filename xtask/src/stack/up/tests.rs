@@ -38,7 +38,7 @@ fn only_what_does_not_run_is_started() {
         (&[Redis], &["redis"]),
         (&[Postgres, Redis], &["postgres redis"]),
         (&[Backend], &["backend"]),
-        (&Service::ALL, &["postgres redis", "backend"]),
+        (&Service::USUAL, &["postgres redis", "backend"]),
     ];
     for (gone, expected) in cases {
         let (mut fixture, daemon) = up();
@@ -131,7 +131,7 @@ fn a_service_whose_port_is_taken_moves_and_says_so_and_stays_there() {
     fixture.xtask(&["down"]).expect(0);
     fixture.xtask(&["up"]).expect(0).keeps_silent_about(&["warning:"]);
     assert_eq!(fixture.state().ports.of(Postgres), place, "it is remembered");
-    assert_eq!(daemon.running(), Service::ALL);
+    assert_eq!(daemon.running(), Service::USUAL);
 }
 
 #[test]
@@ -169,7 +169,7 @@ fn what_runs_and_does_not_answer_is_waited_for_and_left_alone() {
     ran.says(&["redis was not ready within 0s: nothing listens there", "--timeout SECONDS"]);
     assert_eq!(started(&fixture), Vec::<String>::new());
     assert_eq!(stopped(&fixture), Vec::<String>::new());
-    assert_eq!(daemon.running(), Service::ALL);
+    assert_eq!(daemon.running(), Service::USUAL);
 }
 
 #[test]
@@ -209,8 +209,8 @@ fn an_older_backend_that_serves_is_not_stopped_by_a_failed_replacement() {
     let (mut fixture, daemon) = up();
     fixture.runner.on("compose run --rm -build backend sh", fails(101, "error: no"));
     fixture.xtask(&["up", "--no-watch"]).expect(1).keeps_silent_about(&["stopped backend"]);
-    assert_eq!(daemon.running(), Service::ALL);
-    assert_eq!(fixture.state().wanted, Service::ALL);
+    assert_eq!(daemon.running(), Service::USUAL);
+    assert_eq!(fixture.state().wanted, Service::USUAL);
 
     // One that does not serve is no use to anybody.
     let (mut fixture, daemon) = up();

@@ -53,6 +53,7 @@ fn compose(run: &Run<'_>) -> Result<Compose> {
         root: run.context.project.root().to_owned(),
         file: DEVELOPMENT,
         env_file: run.folder.path().join("xtask/.env.docker"),
+        profiles: Vec::new(),
         variables: Service::ALL
             .into_iter()
             .map(|service| (service.definition().port_setting(), state.ports.of(service).to_string()))

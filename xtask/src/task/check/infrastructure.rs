@@ -45,6 +45,7 @@ pub fn compose(context: &Context, _: bool) -> Result<Verdict> {
             root: context.project.root().to_owned(),
             file,
             env_file: context.project.settings_template(),
+            profiles: Vec::new(),
             variables: vec![(IMAGE_VARIABLE, "check:latest".to_owned())],
             secrets: Vec::new(),
         };

@@ -83,6 +83,7 @@ fn phases(journey: &Arc<Journey>) -> Vec<Phase> {
         phase("kill", "see that killed services are told of and started again", Journey::kill),
         phase("keep", "see the data outlive a stop", Journey::keep),
         phase("data", "see the data come back from a dump", Journey::data),
+        phase("mail", "see a catcher for mail come and go", Journey::mail),
         phase("terminal", "see every task work at a terminal, at 80 and at 40 columns", Journey::at_a_terminal),
         phase("clean", "see that nothing is left", Journey::clean),
     ]
@@ -110,14 +111,14 @@ impl Journey {
         let journey = Arc::clone(self);
         let mut actions = vec![Action::check("kill every service", move |access| {
             let status = journey.first.get()?;
-            Service::ALL.into_iter().try_for_each(|service| kill(access, status.of(service)?))
+            Service::USUAL.into_iter().try_for_each(|service| kill(access, status.of(service)?))
         })];
         actions.push(self.expect(&["status"], Exit::Unhealthy as u8, |_| Ok(())));
         actions.push(self.up());
         actions.push(self.status("up", &self.second));
         let journey = Arc::clone(self);
         actions.push(Action::check("see that every service was started again", move |_| {
-            for service in Service::ALL {
+            for service in Service::USUAL {
                 let (first, second) = (journey.first.get()?.of(service)?, journey.second.get()?.of(service)?);
                 ensure!(first.pid.is_none() || first.pid != second.pid, "{service} was not started again");
             }
@@ -144,7 +145,35 @@ impl Journey {
             self.task(&["db", "reset", "--yes"]),
             self.task(&["db", "drill"]),
             self.task(&["db", "restore", DUMP, "--yes"]),
+            self.task(&["db", "restore", "--before", "--yes"]),
+            self.task(&["db", "restore", "--before", "--yes"]),
+            self.task(&["migrate", "revert", "--yes"]),
+            self.expect(&["migrate", "status"], Exit::Migrations as u8, |_| Ok(())),
+            self.task(&["migrate"]),
+            self.task(&["migrate", "bless", "--yes"]),
             Action::check("see that the data is there again", move |_| expect_reports(journey.third.get()?)),
+        ]
+    }
+
+    /// Where `MailDev` can be had: fetched, or as an image.
+    fn mail(self: &Arc<Self>) -> Vec<Action> {
+        let [_, engine, _, servers] = self.clone.options;
+        if engine != "docker" && servers != "portable" {
+            return vec![self.expect(&["up", "--with", "nothing"], 2, |_| Ok(()))];
+        }
+        let with_mail: Value<Status> = Value::new("status");
+        let later = with_mail.clone();
+        vec![
+            self.task(&["up", "--with", "mail"]),
+            self.status("up", &with_mail),
+            Action::check("see the page with the mails", move |_| {
+                let port = later.get()?.of(Service::Mail)?.port.context("the mail catcher has no port")?;
+                let page = minreq::get(format!("http://{}/email", local(port))).with_timeout(5).send()?;
+                ensure!(page.as_str()?.trim() == "[]", "there are mails that nobody has sent: {}", page.as_str()?);
+                Ok(())
+            }),
+            self.task(&["down", "mail"]),
+            self.up(),
         ]
     }
 
@@ -215,7 +244,7 @@ fn expect_reports(status: &Status) -> Result<()> {
 
 fn expect_nothing_left(access: &Access<'_>, clone: &Path, last: &Status) -> Result<()> {
     ensure!(!clone.join(".stack").exists(), ".stack is still there");
-    for service in Service::ALL {
+    for service in Service::USUAL {
         let status = last.of(service)?;
         let gone = status.pid.is_none_or(|pid| process::started(pid).is_none());
         ensure!(gone, "{service} is still running");

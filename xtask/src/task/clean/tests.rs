@@ -61,9 +61,9 @@ fn no_answer_but_yes_removes_anything() {
         } else {
             ran.says(&["not confirmed: nothing was changed"]).keeps_silent_about(&["error"]);
         }
-        assert_eq!(daemon.running(), Service::ALL, "{typed:?}");
+        assert_eq!(daemon.running(), Service::USUAL, "{typed:?}");
         assert_eq!(fixture.runner.changes(), Vec::<String>::new(), "{typed:?}");
-        assert_eq!(fixture.state().wanted, Service::ALL);
+        assert_eq!(fixture.state().wanted, Service::USUAL);
     }
 }
 
@@ -84,7 +84,7 @@ fn a_dry_run_lists_the_same_asks_nothing_and_removes_nothing() {
     let is_before = |one: &str, other: &str| ran.stdout.find(one).unwrap() < ran.stdout.find(other).unwrap();
     assert!(is_before("down --remove-orphans", "docker volume rm"), "what runs is stopped first");
     assert_eq!(listed(&ran.stderr).len(), 13);
-    assert_eq!(daemon.running(), Service::ALL);
+    assert_eq!(daemon.running(), Service::USUAL);
     assert!(fixture.has(".stack/stack.json"));
 }
 

@@ -58,8 +58,8 @@ fn a_dry_run_prints_the_command_and_stops_nothing() {
     assert!(ran.stdout.starts_with("# containers\n") && ran.stdout.ends_with(" down --remove-orphans\n"), "{ran:?}");
     let ran = fixture.xtask(&["down", "redis", "--dry-run"]).expect(0);
     assert!(ran.stdout.ends_with(" rm --stop --force -- redis backend\n"), "{ran:?}");
-    assert_eq!(daemon.running(), Service::ALL);
-    assert_eq!(fixture.state().wanted, Service::ALL);
+    assert_eq!(daemon.running(), Service::USUAL);
+    assert_eq!(fixture.state().wanted, Service::USUAL);
 }
 
 #[test]
@@ -83,9 +83,9 @@ fn a_daemon_that_does_not_answer_is_an_error_and_never_nothing_there() {
         let ran = fixture.xtask(words);
         assert_ne!(ran.code, 0, "{words:?}");
         ran.keeps_silent_about(&["was not running", "is down", "nothing to remove", "removed;"]);
-        assert_eq!(fixture.state().wanted, Service::ALL, "{words:?}");
+        assert_eq!(fixture.state().wanted, Service::USUAL, "{words:?}");
     }
-    assert_eq!(daemon.running(), Service::ALL);
+    assert_eq!(daemon.running(), Service::USUAL);
 }
 
 #[test]
@@ -93,7 +93,7 @@ fn a_stop_that_fails_is_a_failure_and_the_services_are_still_wanted() {
     let (mut fixture, _daemon) = up();
     fixture.runner.on("compose .env.docker --remove-orphans", fails(1, "the daemon is busy"));
     fixture.xtask(&["down"]).expect(1).says(&["cannot stop the containers", "the daemon is busy"]);
-    assert_eq!(fixture.state().wanted, Service::ALL);
+    assert_eq!(fixture.state().wanted, Service::USUAL);
 }
 
 #[test]
@@ -127,7 +127,7 @@ fn a_state_that_cannot_be_read_is_set_aside_and_costs_nothing() {
     ran.says(&["it is now ROOT/.stack/stack.json.unreadable", "found on the docker engine", "everything is running"]);
     assert_eq!(fixture.state().engine, EngineKind::Docker);
     assert_eq!(fixture.state().ports.of(Backend), port, "as the container has it");
-    assert_eq!(daemon.running(), Service::ALL);
+    assert_eq!(daemon.running(), Service::USUAL);
 }
 
 #[test]

@@ -289,6 +289,7 @@ fn a_port_that_the_stack_has_moved_is_shown_as_it_is_in_use() {
         Service::Backend => 20_000,
         Service::Postgres => 5432,
         Service::Redis => 6379,
+        Service::Mail => 8025,
     });
     State::new(EngineKind::Host, ports).store(&StackFolder::of(&fixture.context.project, None)).unwrap();
     assert_eq!(show(&fixture, false, true).unwrap(), 0);

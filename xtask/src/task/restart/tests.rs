@@ -28,7 +28,7 @@ fn everything_that_runs_is_stopped_and_started_again() {
         moves(&fixture),
         ["down --remove-orphans".to_owned(), format!("{quietly} postgres redis"), format!("{quietly} backend")]
     );
-    assert_eq!(daemon.running(), Service::ALL);
+    assert_eq!(daemon.running(), Service::USUAL);
 }
 
 #[test]
@@ -54,7 +54,7 @@ fn what_would_not_start_again_is_not_stopped() {
         fixture.runner.on(words, output);
         fixture.xtask(&["restart"]).expect(code).says(&[said, &told]);
         assert_eq!(moves(&fixture), Vec::<String>::new(), "{words}");
-        assert_eq!(daemon.running(), Service::ALL, "{words}");
+        assert_eq!(daemon.running(), Service::USUAL, "{words}");
     }
 }
 
@@ -64,7 +64,7 @@ fn wrong_settings_stop_nothing() {
     fixture.set("BACKEND_PORT", "70000");
     fixture.xtask(&["restart"]).expect(3).says(&["BACKEND_PORT must be a whole number from 1 to 65535"]);
     assert_eq!(fixture.runner.changes(), Vec::<String>::new());
-    assert_eq!(daemon.running(), Service::ALL);
+    assert_eq!(daemon.running(), Service::USUAL);
 }
 
 #[test]
@@ -84,7 +84,7 @@ fn another_password_brings_along_what_has_it() {
     fixture.set("REDIS_PASSWORD", "hunter-another");
     fixture.xtask(&["restart", "backend"]).expect(0);
     assert_eq!(moves(&fixture)[0], "rm --stop --force -- backend redis");
-    assert_eq!(daemon.running(), Service::ALL);
+    assert_eq!(daemon.running(), Service::USUAL);
 
     // Nobody gets into a database that still has the old one.
     let (mut fixture, _daemon) = up();
@@ -98,7 +98,7 @@ fn a_service_that_does_not_run_is_started_with_what_it_needs() {
     let (mut fixture, daemon) = Fixture::with_docker();
     fixture.xtask(&["up", "redis"]).expect(0);
     fixture.xtask(&["restart", "backend"]).expect(0);
-    assert_eq!(daemon.running(), Service::ALL);
+    assert_eq!(daemon.running(), Service::USUAL);
     assert!(!moves(&fixture).iter().any(|one| one.contains("rm ") && one.contains("redis")), "it ran, and goes on");
 }
 
@@ -116,7 +116,7 @@ fn a_dry_run_prints_the_check_the_stop_and_the_start_in_that_order() {
     let place = |word: &str| ran.stdout.find(word).unwrap_or_else(|| panic!("{word}: {}", ran.stdout));
     let order = ["config --check", "down --remove-orphans", "-- postgres redis", "-- backend"];
     assert!(order.windows(2).all(|pair| place(pair[0]) < place(pair[1])), "{}", ran.stdout);
-    assert_eq!(daemon.running(), Service::ALL);
+    assert_eq!(daemon.running(), Service::USUAL);
 }
 
 #[test]

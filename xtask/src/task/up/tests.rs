@@ -103,8 +103,8 @@ fn a_stack_from_nothing_is_up_with_its_addresses_and_what_to_do_next() {
         "cargo xtask down",
         "ready after",
     ]);
-    assert_eq!(daemon.running(), Service::ALL);
-    assert_eq!(fixture.state().wanted, Service::ALL);
+    assert_eq!(daemon.running(), Service::USUAL);
+    assert_eq!(fixture.state().wanted, Service::USUAL);
     ran.keeps_silent_about(&PASSWORDS);
     for command in fixture.runner.asked() {
         assert!(!PASSWORDS.iter().any(|password| command.contains(password)), "{command}");
@@ -136,7 +136,7 @@ fn servers_alone_come_with_what_a_backend_of_ones_own_needs() {
         .keeps_silent_about(&["cargo xtask smoke", "Edit:"]);
     assert_eq!(daemon.running(), [Service::Postgres, Service::Redis]);
     fixture.xtask(&["up", "backend"]).expect(0);
-    assert_eq!(fixture.state().wanted, Service::ALL, "what was wanted before still is");
+    assert_eq!(fixture.state().wanted, Service::USUAL, "what was wanted before still is");
 }
 
 #[test]

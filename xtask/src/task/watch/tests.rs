@@ -40,15 +40,15 @@ fn a_stack_that_ran_before_goes_on_after_ctrl_c() {
     let (mut fixture, daemon) = interrupted(&["postgres", "redis", "backend"]);
     let ran = fixture.xtask(&["watch"]).expect(130);
     ran.says(&["watching; Ctrl-C leaves the stack running, as it was"]).keeps_silent_about(&["stopped", "error:"]);
-    assert_eq!(daemon.running(), Service::ALL);
-    assert_eq!(fixture.state().wanted, Service::ALL);
+    assert_eq!(daemon.running(), Service::USUAL);
+    assert_eq!(fixture.state().wanted, Service::USUAL);
 }
 
 #[test]
 fn a_watcher_that_ends_by_itself_is_unhealthy() {
     let (mut fixture, daemon) = Fixture::with_docker();
     fixture.xtask(&["watch"]).expect(4).says(&["the watcher has ended", "cargo xtask status"]);
-    assert_eq!(daemon.running(), Service::ALL, "nobody asked for an end");
+    assert_eq!(daemon.running(), Service::USUAL, "nobody asked for an end");
 }
 
 #[test]

@@ -8,6 +8,7 @@ fn compose() -> Compose {
         root: PathBuf::from("/p"),
         file: "infra/compose.yaml",
         env_file: PathBuf::from(".env.docker"),
+        profiles: Vec::new(),
         variables: vec![("BACKEND_PORT", "20000".to_owned())],
         secrets: Vec::new(),
     }
