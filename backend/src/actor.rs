@@ -1,62 +1,146 @@
-//! Who makes a request: in which role, and from which address.
+//! Who makes a request: signed in or not, in which role, and from which address.
 
-use std::convert::Infallible;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, header};
 use subtle::ConstantTimeEq as _;
+use uuid::Uuid;
 
 use crate::app::App;
 use crate::config::Config;
-use crate::policy::{self, Action};
+use crate::problem::Problem;
+use crate::request::rules::Words;
+use crate::session::{Identity, Refused};
 
 /// The other end of a request's connection, as the server notes it.
 #[derive(Debug, Clone, Copy)]
 pub struct Peer(pub SocketAddr);
 
-/// In which role somebody acts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// What a user is to the whole platform.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, sqlx::Type)]
+#[serde(rename_all = "lowercase")]
+#[sqlx(type_name = "text", rename_all = "lowercase")]
 pub enum Role {
-    /// Nobody in particular.
-    Anonymous,
-    /// Whoever operates the service.
-    Operator,
+    /// Sends reports.
+    Researcher,
+    /// Works on the reports of the programs that they are a member of.
+    Triager,
+    /// Looks after everything.
+    Admin,
+}
+
+impl Words for Role {
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("researcher", Self::Researcher), ("triager", Self::Triager), ("admin", Self::Admin)];
 }
 
 /// Who makes a request.
 #[derive(Debug, Clone, Copy)]
 pub struct Actor {
-    /// In which role.
-    pub role: Role,
+    /// Who is signed in.
+    pub identity: Option<Identity>,
     /// From which address.
     pub address: IpAddr,
 }
 
 impl Actor {
-    /// Whether the actor may do that.
-    pub fn may(&self, action: Action) -> bool {
-        policy::permits(self.role, action)
+    /// The role of who is signed in.
+    pub fn role(&self) -> Option<Role> {
+        self.identity.map(|identity| identity.role)
+    }
+
+    /// The user who is signed in.
+    pub fn user(&self) -> Option<Uuid> {
+        self.identity.map(|identity| identity.user)
     }
 }
 
 impl FromRequestParts<App> for Actor {
-    type Rejection = Infallible;
+    type Rejection = Problem;
 
-    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Infallible> {
-        let role = if is_operator(&app.config, &parts.headers) { Role::Operator } else { Role::Anonymous };
-        let peer = parts.extensions.get::<Peer>().copied();
-        Ok(Self { role, address: client_address(app.config.listen.trusted_proxies, peer, &parts.headers) })
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
+        let address = address(parts, app);
+        let Some(shown) = parts.headers.get(header::AUTHORIZATION) else {
+            return Ok(Self { identity: None, address });
+        };
+        let token =
+            bearer(shown.as_bytes()).ok_or_else(|| invalid("The `Authorization` header holds no bearer token."))?;
+        let claims = app.sessions.check(token).map_err(|refused| match refused {
+            Refused::Expired => invalid("The access token has expired; a refresh brings a new one."),
+            Refused::Invalid => invalid("The access token is not one of this service."),
+        })?;
+        let identity = app.sessions.identify(claims).await?;
+        let identity = identity.ok_or_else(|| invalid("The session has ended; sign in again."))?;
+        Ok(Self { identity: Some(identity), address })
+    }
+}
+
+/// Who is signed in; a request of anybody else is refused.
+#[derive(Debug, Clone, Copy)]
+pub struct SignedIn {
+    /// Who.
+    pub identity: Identity,
+    /// From which address.
+    pub address: IpAddr,
+}
+
+impl FromRequestParts<App> for SignedIn {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
+        let Actor { identity, address } = Actor::from_request_parts(parts, app).await?;
+        let identity = identity.ok_or_else(Problem::sign_in_required)?;
+        Ok(Self { identity, address })
+    }
+}
+
+/// From which address a request comes.
+#[derive(Debug, Clone, Copy)]
+pub struct ClientAddress(pub IpAddr);
+
+impl FromRequestParts<App> for ClientAddress {
+    type Rejection = std::convert::Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Self::Rejection> {
+        Ok(Self(address(parts, app)))
+    }
+}
+
+/// Whether a request shows that it comes from whoever operates the service.
+#[derive(Debug, Clone, Copy)]
+pub struct Operator(pub bool);
+
+impl FromRequestParts<App> for Operator {
+    type Rejection = std::convert::Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Self::Rejection> {
+        Ok(Self(is_operator(&app.config, &parts.headers)))
     }
 }
 
 /// Whoever shows the token; everybody, where none is set, as while developing.
 fn is_operator(config: &Config, headers: &HeaderMap) -> bool {
     let Some(token) = &config.operator.health_token else { return true };
-    let given = headers.get(header::AUTHORIZATION).and_then(|value| value.as_bytes().strip_prefix(b"Bearer "));
+    let given = headers.get(header::AUTHORIZATION).and_then(|value| bearer(value.as_bytes()));
     // In a time that tells nothing about the token.
-    given.is_some_and(|given| given.ct_eq(token.reveal().as_bytes()).into())
+    given.is_some_and(|given| given.as_bytes().ct_eq(token.reveal().as_bytes()).into())
+}
+
+/// The token of an `Authorization` header. The scheme is compared without case (RFC 9110 §11.1).
+pub fn bearer(header: &[u8]) -> Option<&str> {
+    let (scheme, token) = std::str::from_utf8(header).ok()?.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+}
+
+fn invalid(detail: &str) -> Problem {
+    Problem::token_refused().detail(detail)
+}
+
+fn address(parts: &Parts, app: &App) -> IpAddr {
+    let peer = parts.extensions.get::<Peer>().copied();
+    client_address(app.config.listen.trusted_proxies, peer, &parts.headers)
 }
 
 /// The client's address: each proxy that is trusted has added the one that it saw to the end of `X-Forwarded-For`; what
@@ -80,6 +164,16 @@ mod tests {
         let peer = Peer("[::ffff:10.0.0.1]:5000".parse().unwrap());
         let headers = forwarded.iter().map(|line| ("x-forwarded-for".parse().unwrap(), HeaderValue::from_static(line)));
         client_address(trusted_proxies, Some(peer), &headers.collect()).to_string()
+    }
+
+    #[test]
+    fn a_bearer_token_follows_its_scheme() {
+        for good in ["Bearer x.y", "bearer x.y", "BEARER  x.y "] {
+            assert_eq!(bearer(good.as_bytes()), Some("x.y"), "{good}");
+        }
+        for bad in ["", "Bearer", "Basic x.y", "Bearerx.y"] {
+            assert_eq!(bearer(bad.as_bytes()), None, "{bad}");
+        }
     }
 
     #[test]

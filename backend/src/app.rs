@@ -12,8 +12,10 @@ use crate::background::Background;
 use crate::config::Config;
 use crate::health::Probe;
 use crate::mail::Mailer;
+use crate::password::Passwords;
 use crate::rate_limit::RateLimit;
 use crate::request::admission::Admission;
+use crate::session::Sessions;
 
 /// What every handler may use. Cloned several times for each request, which costs one count and not one for each part.
 #[derive(Clone)]
@@ -31,6 +33,10 @@ pub struct Parts {
     pub mailer: Mailer,
     /// How many requests a client may send.
     pub rate_limit: RateLimit,
+    /// Who is signed in.
+    pub sessions: Sessions,
+    /// What hashes passwords.
+    pub passwords: Passwords,
     /// How much is taken on at once.
     pub admission: Admission,
     /// When the process began to serve.
@@ -52,6 +58,8 @@ impl App {
         let config = Arc::new(config);
         Self(Arc::new(Parts {
             rate_limit: RateLimit::new(config.rate_limit.clone(), redis.clone()),
+            sessions: Sessions::new(&config.signing, database.clone(), redis.clone()),
+            passwords: Passwords::default(),
             health: Probe::start(Arc::clone(&config), redis, background),
             mailer: Mailer::start(&config, background),
             config,

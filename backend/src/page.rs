@@ -60,12 +60,23 @@ impl Bounds {
     /// Adds condition, order and limit to a query that has a `WHERE`; `table` is the prefix of the columns. One row more
     /// than was asked for tells whether there is a next page.
     pub fn push(&self, query: &mut QueryBuilder<Postgres>, table: &'static str) {
+        self.push_order(query, table);
+        query.push_bind(i64::from(self.limit) + 1);
+    }
+
+    /// The same with the limit as a part of the statement, for one that PostgreSQL plans otherwise when it does not know how
+    /// few rows are wanted.
+    pub fn push_known(&self, query: &mut QueryBuilder<Postgres>, table: &'static str) {
+        self.push_order(query, table);
+        query.push(i64::from(self.limit) + 1);
+    }
+
+    fn push_order(&self, query: &mut QueryBuilder<Postgres>, table: &'static str) {
         if let Some(Key { created_at, id }) = self.after {
             query.push(" AND (").push(table).push("created_at, ").push(table).push("id) < (");
             query.push_bind(created_at).push(", ").push_bind(id).push(")");
         }
         query.push(" ORDER BY ").push(table).push("created_at DESC, ").push(table).push("id DESC LIMIT ");
-        query.push_bind(i64::from(self.limit) + 1);
     }
 
     /// The page that the rows make.

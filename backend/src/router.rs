@@ -3,20 +3,30 @@
 use std::sync::Arc;
 
 use axum::Router;
+use axum::http::header;
 
+use crate::actor::bearer;
 use crate::app::App;
 use crate::middleware::{Limiter, Middleware};
 use crate::problem::{Kind, Problem};
-use crate::{health, problem, programs, reports};
+use crate::{auth, health, problem, programs, reports, users};
 
 /// Every route.
 pub fn of(app: App) -> Router {
-    let api = Router::new().merge(programs::routes()).merge(reports::routes());
+    let api =
+        Router::new().merge(auth::routes()).merge(users::routes()).merge(programs::routes()).merge(reports::routes());
     // These answer even when there is too much to do.
     let always = Router::new().merge(health::routes()).merge(problem::routes());
     let rest = Router::new().fallback(async || Problem::not_found("route"));
-    // A client is known by its address, until there are sessions that prove who it is.
-    let limiter = Limiter::new(app.rate_limit.clone(), Arc::new(|_| None));
+    // Whether the session goes on is found out later: whoever signed out is still who they were.
+    let sessions = app.sessions.clone();
+    let limiter = Limiter::new(
+        app.rate_limit.clone(),
+        Arc::new(move |headers| {
+            let token = headers.get(header::AUTHORIZATION).and_then(|shown| bearer(shown.as_bytes()))?;
+            sessions.check(token).ok().map(|claims| claims.user)
+        }),
+    );
     let around_api = Middleware::new(&app.config, Some(limiter.clone()), Some(app.admission.clone()));
     Router::new()
         .merge(around(api, around_api))

@@ -1,6 +1,7 @@
 //! Demo data: programs as a company would publish them, with reports in every state.
 
 mod bulk;
+mod users;
 
 use std::time::Duration;
 
@@ -9,12 +10,16 @@ use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
+use crate::actor::Role;
 use crate::migrations;
 use crate::programs::{self, NewProgram, ProgramStatus};
 use crate::reports::{self, NewReport, ReportState};
-use crate::request::{Input, Json, Members, list, object, read, whole, word};
+use crate::request::{Input, Json, Members, list, object, read, text, whole, word};
+use crate::users::handle;
 
 pub use self::bulk::{MOST as MOST_REPORTS, add as add_reports};
+pub use self::users::{ADMIN, PASSWORD};
+use self::users::{TRIAGER, Users};
 
 const DATA: &str = include_str!("../seeds/demo.json");
 /// Lets two seeds at once follow each other.
@@ -49,6 +54,7 @@ impl Seed {
 
 struct SeedReport {
     report: NewReport,
+    reporter: String,
     state: ReportState,
     hours_old: i64,
 }
@@ -56,15 +62,18 @@ struct SeedReport {
 impl SeedReport {
     fn read(members: &mut Members<'_>) -> Option<Self> {
         let report = NewReport::read(members);
+        let reporter = members.required("reporter", text(handle));
         let state = members.required("state", word);
         let hours_old = members.required("hours_old", whole(0, 100_000));
-        Some(Self { report: report?, state: state?, hours_old: hours_old? })
+        Some(Self { report: report?, reporter: reporter?, state: state?, hours_old: hours_old? })
     }
 }
 
 /// How much was added; nothing when it was all there.
 #[derive(Debug, Default, PartialEq, Eq, serde::Serialize)]
 pub struct Seeded {
+    /// Users that were not there before.
+    pub users: usize,
     /// Programs that were not there before.
     pub programs: usize,
     /// Their reports.
@@ -92,6 +101,7 @@ pub async fn run(connection: &mut PgConnection, lock_timeout: Duration) -> Resul
     let mut transaction = connection.begin().await?;
     lock(&mut transaction, lock_timeout).await?;
     let mut seeded = Seeded::default();
+    let users = Users::add(&mut transaction, &seeds, &mut seeded).await?;
     for seed in &seeds {
         let slug = &seed.program.slug;
         let exists = sqlx::query_scalar!(r#"SELECT EXISTS (SELECT FROM programs WHERE slug = $1) AS "exists!""#, slug)
@@ -100,7 +110,7 @@ pub async fn run(connection: &mut PgConnection, lock_timeout: Duration) -> Resul
         if exists {
             continue;
         }
-        seeded.reports += add(&mut transaction, seed, now).await.with_context(|| format!("seeding {slug}"))?;
+        seeded.reports += add(&mut transaction, &users, seed, now).await.with_context(|| format!("seeding {slug}"))?;
         seeded.programs += 1;
     }
     transaction.commit().await?;
@@ -119,13 +129,15 @@ async fn lock(connection: &mut PgConnection, timeout: Duration) -> Result<()> {
     }
 }
 
-async fn add(connection: &mut PgConnection, seed: &Seed, now: OffsetDateTime) -> Result<usize> {
+async fn add(connection: &mut PgConnection, users: &Users, seed: &Seed, now: OffsetDateTime) -> Result<usize> {
     // Open until its reports are in, as it was when they came.
     let open = NewProgram { status: ProgramStatus::Open, ..seed.program.clone() };
-    let program = programs::create(connection, &open, now - time::Duration::days(seed.days_old)).await?;
+    let made = now - time::Duration::days(seed.days_old);
+    let program = programs::create(connection, &open, Some(&users.identity(TRIAGER, Role::Triager)?), made).await?;
     for entry in &seed.reports {
         let sent = now - time::Duration::hours(entry.hours_old);
-        let report = reports::create(&mut *connection, &entry.report, sent).await?;
+        let sender = users.identity(&entry.reporter, Role::Researcher)?;
+        let report = reports::create(&mut *connection, &entry.report, &sender, sent).await?;
         set_state(connection, report.summary.id, entry.state).await?;
     }
     let (id, status) = (program.summary.id, seed.program.status);

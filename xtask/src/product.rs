@@ -125,6 +125,8 @@ pub mod setting {
 
     /// What the backend needs besides addresses, of which each stack makes values of its own.
     pub const GENERATED: &[&str] = &["JWT_SECRET", "JWT_REFRESH_SECRET", "HEALTH_TOKEN"];
+    /// What a walk through a service shows to sign in as users that it makes.
+    pub const OPERATOR_TOKEN: &str = "HEALTH_TOKEN";
     /// What the shipped image requires as well, with a value for where it is only tried: nobody takes mail there.
     pub const FOR_A_TRY: &[(&str, &str)] = &[(SMTP_URL, "smtp://localhost:25")];
     /// A setting and its value that let one client ask without a pause.

@@ -26,9 +26,9 @@ use crate::servers::{Bare, Thunder};
 /// Measures the service. `DATABASE_URL` and `REDIS_URL` name servers on which nothing is of value.
 #[derive(Parser)]
 struct Cli {
-    /// Serve the bare handlers instead
-    #[arg(long)]
-    bare: bool,
+    /// Serve the bare handlers instead, for the user with this id
+    #[arg(long, value_name = "USER")]
+    bare: Option<uuid::Uuid>,
     /// The service's binary
     #[arg(long = "binary", default_value = "thunder")]
     thunder: PathBuf,
@@ -61,12 +61,12 @@ fn main() -> ExitCode {
 
 fn run(cli: &Cli) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    if cli.bare {
-        return runtime.block_on(bare::serve());
+    if let Some(user) = cli.bare {
+        return runtime.block_on(bare::serve(user));
     }
     backend::server::make_room(20_000);
     let rows = runtime.block_on(scenario::prepare(&cli.thunder))?;
-    let (thunder, bare) = (Thunder::start(&cli.thunder)?, Bare::start()?);
+    let (thunder, bare) = (Thunder::start(&cli.thunder)?, Bare::start(&rows.asker)?);
     let memory_at_first = thunder.idle_memory(&runtime)?;
     let mut rates = Vec::new();
     let is_wanted = |scenario: &Scenario| cli.only.as_ref().is_none_or(|only| scenario.name.contains(only.as_str()));
@@ -92,7 +92,7 @@ fn run(cli: &Cli) -> Result<()> {
     let mut memory = vec![memory_at_first, memory::figure("after the load", thunder.memory()?, None)];
     if cli.only.is_none() {
         memory.push(runtime.block_on(memory::idle_connections(&thunder))?);
-        memory.push(runtime.block_on(memory::half_sent_bodies(&thunder))?);
+        memory.push(runtime.block_on(memory::half_sent_bodies(&thunder, &rows.asker.token))?);
     }
     for figure in &memory {
         report::say(&figure.line());

@@ -40,9 +40,11 @@ pub async fn idle_connections(thunder: &Thunder) -> Result<Memory> {
 }
 
 /// Four hundred clients that send most of a body, and then wait.
-pub async fn half_sent_bodies(thunder: &Thunder) -> Result<Memory> {
-    let head = "POST /api/v1/programs HTTP/1.1\r\nhost: bench\r\ncontent-type: application/json\r\n\
-                content-length: 1000000\r\n\r\n";
+pub async fn half_sent_bodies(thunder: &Thunder, token: &str) -> Result<Memory> {
+    let head = format!(
+        "POST /api/v1/programs HTTP/1.1\r\nhost: bench\r\nauthorization: Bearer {token}\r\n\
+         content-type: application/json\r\ncontent-length: 1000000\r\n\r\n"
+    );
     let part = [head.as_bytes(), &vec![b' '; 900_000]].concat();
     let mut streams = Vec::new();
     for _ in 0..400 {

@@ -12,6 +12,11 @@ use crate::LIMIT;
 use crate::load::{Client, Server};
 use crate::memory::{self, Memory};
 use crate::process;
+use crate::scenario::Asker;
+
+/// What signs tokens on both sides.
+pub const JWT_SECRET: &str = "0123456789abcdef0123456789abcdef";
+pub const JWT_REFRESH_SECRET: &str = "fedcba9876543210fedcba9876543210";
 
 /// The service as it runs in production, but for the token that nobody needs here; it logs as it would there.
 pub struct Thunder {
@@ -30,8 +35,8 @@ fn thunder(binary: &Path, args: &[&str]) -> Command {
     let mut command = Command::new(binary);
     command.args(args).stdin(Stdio::null());
     command.envs([
-        ("JWT_SECRET", "0123456789abcdef0123456789abcdef"),
-        ("JWT_REFRESH_SECRET", "fedcba9876543210fedcba9876543210"),
+        ("JWT_SECRET", JWT_SECRET),
+        ("JWT_REFRESH_SECRET", JWT_REFRESH_SECRET),
         ("HEALTH_TOKEN", "0123456789abcdef0123456789abcdef"),
         ("SMTP_URL", "smtp://localhost:25"),
         ("APP_ENV", "production"),
@@ -91,7 +96,7 @@ impl Thunder {
     pub fn idle_memory(&self, runtime: &Runtime) -> Result<Memory> {
         runtime.block_on(async {
             let mut client = Client::connect(self.port).await?;
-            for path in ["/health", "/api/v1/reports"] {
+            for path in ["/health", "/api/v1/programs"] {
                 client.ask(&format!("GET {path} HTTP/1.1\r\nhost: bench\r\n\r\n")).await?;
             }
             anyhow::Ok(())
@@ -101,10 +106,11 @@ impl Thunder {
 }
 
 impl Bare {
-    pub fn start() -> Result<Self> {
+    pub fn start(asker: &Asker) -> Result<Self> {
         #[expect(clippy::disallowed_methods, reason = "the benchmark starts what it measures")]
         let mut command = Command::new(std::env::current_exe()?);
-        let mut child = command.arg("--bare").stdin(Stdio::null()).stdout(Stdio::piped()).spawn()?;
+        let mut child =
+            command.arg("--bare").arg(asker.user.to_string()).stdin(Stdio::null()).stdout(Stdio::piped()).spawn()?;
         let port = port_of(&mut child, |line| line.parse().ok())?;
         Ok(Self { child, port })
     }

@@ -10,6 +10,7 @@ mod migrate;
 mod output;
 mod seed;
 mod smoke;
+mod user;
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -47,6 +48,8 @@ enum Command {
     Smoke(smoke::Arguments),
     /// Add demo data where it is missing
     Seed(seed::Arguments),
+    /// Make the first administrator, and other users without a mail
+    User(user::Arguments),
     /// Describe every setting, or check those of this environment
     Config(config::Arguments),
 }
@@ -100,6 +103,7 @@ fn run(command: Command) -> Result<()> {
         Command::Healthcheck(arguments) => healthcheck::run(arguments),
         Command::Smoke(arguments) => smoke::run(&arguments),
         Command::Seed(arguments) => seed::run(&arguments),
+        Command::User(arguments) => user::run(arguments),
         Command::Config(arguments) => config::run(&arguments),
     }
 }

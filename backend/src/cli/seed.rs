@@ -28,9 +28,10 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         let made = seed::add_reports(connection, arguments.reports, timeout, tell).await?;
         anyhow::Ok((seeded, made))
     })?;
-    if seeded.programs == 0 && made == 0 {
-        return output::text("the demo data is already there\n");
+    let sign_in = format!("sign in as {}@demo.example with the password: {}\n", seed::ADMIN, seed::PASSWORD);
+    if seeded == seed::Seeded::default() && made == 0 {
+        return output::text(&format!("the demo data is already there\n{sign_in}"));
     }
-    let reports = u64::try_from(seeded.reports)? + made;
-    output::text(&format!("added {} programs and {reports} reports\n", seeded.programs))
+    let (users, programs, reports) = (seeded.users, seeded.programs, u64::try_from(seeded.reports)? + made);
+    output::text(&format!("added {users} users, {programs} programs and {reports} reports\n{sign_in}"))
 }

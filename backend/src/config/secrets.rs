@@ -7,8 +7,12 @@ settings! {
     pub struct SigningSettings {
         /// Signs access tokens: at least 32 characters, different in every environment.
         pub access: Secret = required("JWT_SECRET", long);
+        /// The JWT_SECRET before this one, while tokens that it signed may be in use: for a quarter of an hour after a change.
+        pub access_previous: Option<Secret> = secret("JWT_SECRET_PREVIOUS", long);
         /// Signs refresh tokens: at least 32 characters, and not the same as JWT_SECRET.
         pub refresh: Secret = required("JWT_REFRESH_SECRET", long);
+        /// The JWT_REFRESH_SECRET before this one, while sessions of its time go on: for thirty days after a change.
+        pub refresh_previous: Option<Secret> = secret("JWT_REFRESH_SECRET_PREVIOUS", long);
     }
 }
 

@@ -28,6 +28,7 @@ pub struct Setting {
 ///
 /// - `required(NAME, rule)`: a secret that must be set;
 /// - `production(NAME, rule)`: a secret that must be set in production, and may be elsewhere, in an `Option`;
+/// - `secret(NAME, rule)`: a secret that may be set, in an `Option`;
 /// - `plain(NAME, default, rule)`: anything else.
 macro_rules! settings {
     (
@@ -86,6 +87,16 @@ macro_rules! declare {
             description: $description.trim_ascii(),
         }
     };
+    (secret($name:literal, $parse:expr), $description:literal) => {
+        $crate::config::setting::Setting {
+            name: $name,
+            required: false,
+            required_in_production: false,
+            secret: true,
+            default: None,
+            description: $description.trim_ascii(),
+        }
+    };
     (plain($name:literal, $default:literal, $parse:expr), $description:literal) => {
         $crate::config::setting::Setting {
             name: $name,
@@ -105,6 +116,9 @@ macro_rules! take {
         $reader.required($name, $parse)
     };
     ($reader:ident, production($name:literal, $parse:expr)) => {
+        $reader.optional($name, $parse)
+    };
+    ($reader:ident, secret($name:literal, $parse:expr)) => {
         $reader.optional($name, $parse)
     };
     ($reader:ident, plain($name:literal, $default:literal, $parse:expr)) => {

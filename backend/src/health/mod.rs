@@ -15,9 +15,8 @@ use serde_json::json;
 pub use self::checks::{Check, Checks, Status};
 pub use self::probe::Probe;
 use crate::COMMIT;
-use crate::actor::Actor;
+use crate::actor::Operator;
 use crate::app::App;
-use crate::policy::Action;
 
 const NO_STORE: [(HeaderName, HeaderValue); 1] = [(header::CACHE_CONTROL, HeaderValue::from_static("no-store"))];
 
@@ -48,10 +47,10 @@ async fn summary(State(app): State<App>) -> Response {
     answer(&app, app.health.checks().await.status(), None)
 }
 
-async fn details(State(app): State<App>, actor: Actor) -> Response {
+async fn details(State(app): State<App>, Operator(is_operator): Operator) -> Response {
     let checks = app.health.checks().await;
     let status = if app.is_stopping() { Status::Stopping } else { checks.status() };
-    answer(&app, status, actor.may(Action::ReadHealthDetails).then_some(&checks))
+    answer(&app, status, is_operator.then_some(&checks))
 }
 
 fn answer(app: &App, status: Status, checks: Option<&Checks>) -> Response {

@@ -11,8 +11,16 @@ pub enum Kind {
     MalformedBody,
     /// A query parameter is not acceptable.
     InvalidParameter,
+    /// Nobody is signed in, and somebody has to be.
+    SignInRequired,
+    /// Address and password do not belong together, or a refresh token is not good.
+    InvalidCredentials,
     /// The actor may know of it and not do it.
     Forbidden,
+    /// The account's address was not confirmed.
+    EmailNotConfirmed,
+    /// The account was disabled.
+    AccountDisabled,
     /// Nothing is there, or nothing that this actor may know of.
     NotFound,
     /// There is another method for this.
@@ -21,14 +29,24 @@ pub enum Kind {
     BodyTooSlow,
     /// Another program has the slug.
     SlugTaken,
+    /// Another account has the handle.
+    HandleTaken,
     /// The program takes no reports.
     ProgramNotOpen,
+    /// Only triagers are members of programs.
+    NotTriager,
+    /// A report does not get from its state to that one.
+    MoveNotAllowed,
+    /// What is to be changed is at another version than its sender has seen.
+    PreconditionFailed,
     /// The body is larger than the route takes.
     BodyTooLarge,
     /// The body is not said to be JSON.
     UnsupportedMediaType,
     /// Members of the body are not acceptable.
     InvalidInput,
+    /// The same key came with another request.
+    IdempotencyKeyReused,
     /// The client has asked for more than it may.
     TooManyRequests,
     /// A fault of ours.
@@ -62,19 +80,28 @@ macro_rules! facts {
 
 impl Kind {
     /// Every kind, by status.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 25] = [
         Self::BadRequest,
         Self::MalformedBody,
         Self::InvalidParameter,
+        Self::SignInRequired,
+        Self::InvalidCredentials,
         Self::Forbidden,
+        Self::EmailNotConfirmed,
+        Self::AccountDisabled,
         Self::NotFound,
         Self::MethodNotAllowed,
         Self::BodyTooSlow,
         Self::SlugTaken,
+        Self::HandleTaken,
         Self::ProgramNotOpen,
+        Self::NotTriager,
+        Self::MoveNotAllowed,
+        Self::PreconditionFailed,
         Self::BodyTooLarge,
         Self::UnsupportedMediaType,
         Self::InvalidInput,
+        Self::IdempotencyKeyReused,
         Self::TooManyRequests,
         Self::Internal,
         Self::Unavailable,
@@ -86,15 +113,24 @@ impl Kind {
             BadRequest BAD_REQUEST "bad-request" "The request is not one that this service takes"
             MalformedBody BAD_REQUEST "malformed-body" "The body is not JSON"
             InvalidParameter BAD_REQUEST "invalid-parameter" "A query parameter is not acceptable"
+            SignInRequired UNAUTHORIZED "sign-in-required" "Somebody has to be signed in for this"
+            InvalidCredentials UNAUTHORIZED "invalid-credentials" "What was shown does not open a session"
             Forbidden FORBIDDEN "forbidden" "This is not allowed"
+            EmailNotConfirmed FORBIDDEN "email-not-confirmed" "The e-mail address is not confirmed"
+            AccountDisabled FORBIDDEN "account-disabled" "The account is disabled"
             NotFound NOT_FOUND "not-found" "There is no such thing"
             MethodNotAllowed METHOD_NOT_ALLOWED "method-not-allowed" "The method does not fit the address"
             BodyTooSlow REQUEST_TIMEOUT "body-too-slow" "The body did not come in time"
             SlugTaken CONFLICT "slug-taken" "Another program has this slug"
+            HandleTaken CONFLICT "handle-taken" "Another account has this handle"
             ProgramNotOpen CONFLICT "program-not-open" "The program takes no reports at the moment"
+            NotTriager CONFLICT "not-a-triager" "Only triagers are members of programs"
+            MoveNotAllowed CONFLICT "move-not-allowed" "The report does not get from its state to that one"
+            PreconditionFailed PRECONDITION_FAILED "precondition-failed" "It was changed since it was read"
             BodyTooLarge PAYLOAD_TOO_LARGE "body-too-large" "The body is too large"
             UnsupportedMediaType UNSUPPORTED_MEDIA_TYPE "unsupported-media-type" "The body has to be JSON"
             InvalidInput UNPROCESSABLE_ENTITY "invalid-input" "The request holds values that are not acceptable"
+            IdempotencyKeyReused UNPROCESSABLE_ENTITY "idempotency-key-reused" "The key was used for another request"
             TooManyRequests TOO_MANY_REQUESTS "too-many-requests" "There were too many requests"
             Internal INTERNAL_SERVER_ERROR "internal" "Something went wrong on our side"
             Unavailable SERVICE_UNAVAILABLE "unavailable" "The service cannot answer at the moment"

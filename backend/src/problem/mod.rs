@@ -39,6 +39,10 @@ pub struct Problem {
     headers: Vec<(HeaderName, HeaderValue)>,
 }
 
+/// What a client is asked for (RFC 6750 §3): nothing was shown, or what was shown is not good.
+const CHALLENGE: HeaderValue = HeaderValue::from_static("Bearer");
+const CHALLENGE_AFTER_TOKEN: HeaderValue = HeaderValue::from_static("Bearer error=\"invalid_token\"");
+
 impl Serialize for Problem {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut document = serializer.serialize_map(None)?;
@@ -102,6 +106,16 @@ impl Problem {
     /// A query string that cannot be used, with each reason.
     pub fn bad_parameters(errors: impl Into<Violations>) -> Self {
         Self { errors: errors.into(), ..Self::from(Kind::InvalidParameter) }
+    }
+
+    /// Somebody has to be signed in.
+    pub fn sign_in_required() -> Self {
+        Self::from(Kind::SignInRequired).header(header::WWW_AUTHENTICATE, CHALLENGE)
+    }
+
+    /// The same where a token was shown that is not good.
+    pub fn token_refused() -> Self {
+        Self::from(Kind::SignInRequired).header(header::WWW_AUTHENTICATE, CHALLENGE_AFTER_TOKEN)
     }
 
     /// Nothing is there, or nothing that this client may see.

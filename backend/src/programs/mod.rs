@@ -1,12 +1,14 @@
 //! Programs: what a company lets researchers test, and what it pays.
 
+mod changes;
 mod error;
+mod members;
 mod queries;
 mod routes;
 mod types;
 
 pub use error::ProgramError;
-pub use queries::{create, find, list, remove};
+pub use queries::{Filter, create, find, list, remove};
 pub use routes::routes;
 pub use types::{Asset, AssetKind, NewProgram, Program, ProgramKey, ProgramStatus, ProgramSummary};
 pub use types::{Reward, RewardSeverity};

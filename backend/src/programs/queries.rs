@@ -5,40 +5,80 @@ use sqlx::{PgConnection, PgExecutor, PgPool, Postgres, QueryBuilder};
 use time::{Duration, OffsetDateTime};
 use uuid::Uuid;
 
+use super::changes::lock;
 use super::error::ProgramError;
 use super::types::RewardSeverity;
 use super::types::{Asset, AssetKind, NewProgram, Program, ProgramKey, ProgramStatus, ProgramSummary, Reward};
-use crate::actor::Actor;
+use crate::actor::Role;
 use crate::page::Bounds;
-use crate::policy::Action;
+use crate::policy::{Action, Subject, Verdict, verdict};
+use crate::session::Identity;
 
 /// How long a temporary program stays where nobody removes it.
 const TEMPORARY: Duration = Duration::hours(1);
 
-/// One row more than the page holds, newest first.
+/// Which programs a list shows.
+#[derive(Debug, Default, Clone)]
+pub struct Filter {
+    /// Those in this status.
+    pub status: Option<ProgramStatus>,
+    /// Those whose name or summary holds all of these words.
+    pub search: Option<String>,
+}
+
+/// One row more than the page holds, newest first; drafts are their members' only.
 ///
 /// Only the conditions that are asked for stand in the query, so that each combination has a plan of its own.
 pub async fn list(
     database: impl PgExecutor<'_>,
-    status: Option<ProgramStatus>,
+    asker: Option<&Identity>,
+    filter: &Filter,
     bounds: &Bounds,
 ) -> Result<Vec<ProgramSummary>, ProgramError> {
     let mut query = QueryBuilder::<Postgres>::new(
-        "SELECT id, slug, name, summary, status, currency, temporary, created_at, updated_at FROM programs WHERE true",
+        "SELECT id, slug, name, summary, status, currency, temporary, version, created_at, updated_at \
+         FROM programs WHERE true",
     );
-    if let Some(status) = status {
+    let role = asker.map(|asker| asker.role);
+    if role != Some(Role::Admin) {
+        query.push(" AND temporary = ").push_bind(asker.is_some_and(|asker| asker.temporary));
+        query.push(" AND (status <> 'draft'");
+        if let Some(asker) = asker.filter(|asker| asker.role == Role::Triager) {
+            query.push(" OR id IN (SELECT program_id FROM program_members WHERE user_id = ");
+            query.push_bind(asker.user).push(")");
+        }
+        query.push(")");
+    }
+    if let Some(status) = filter.status {
         query.push(" AND status = ").push_bind(status);
+    }
+    if let Some(search) = &filter.search {
+        query.push(" AND to_tsvector('simple', name || ' ' || summary) @@ websearch_to_tsquery('simple', ");
+        query.push_bind(search.clone()).push(")");
     }
     bounds.push(&mut query, "");
     Ok(query.build_query_as().fetch_all(database).await?)
 }
 
-/// The program with that id or slug, in one round trip.
-pub async fn find(database: impl PgExecutor<'_>, key: ProgramKey<'_>) -> Result<Program, ProgramError> {
+/// A program, and what whoever asks for it is to it.
+pub struct Found {
+    /// The program.
+    pub program: Program,
+    /// What the asker is to it.
+    pub subject: Subject,
+}
+
+/// The program with that id or slug, in one round trip, if the asker may know of it.
+pub async fn find(
+    database: impl PgExecutor<'_>,
+    key: ProgramKey<'_>,
+    asker: Option<&Identity>,
+) -> Result<Found, ProgramError> {
     let (id, slug) = key.parts();
     let row = sqlx::query!(
-        r#"SELECT id, slug, name, summary, policy, status AS "status: ProgramStatus", currency, temporary,
+        r#"SELECT id, slug, name, summary, policy, status AS "status: ProgramStatus", currency, temporary, version,
                   created_at, updated_at,
+                  EXISTS (SELECT FROM program_members m WHERE m.user_id = $3 AND m.program_id = p.id) AS "is_member!",
                   (SELECT coalesce(jsonb_agg(to_jsonb(a) - 'program_id'), '[]')
                    FROM program_assets a WHERE a.program_id = p.id) AS "assets!: Json<Vec<Asset>>",
                   (SELECT coalesce(jsonb_agg(to_jsonb(r) - 'program_id'), '[]')
@@ -47,10 +87,15 @@ pub async fn find(database: impl PgExecutor<'_>, key: ProgramKey<'_>) -> Result<
            WHERE p.id = coalesce($1, (SELECT s.id FROM programs s WHERE s.slug = $2))"#,
         id,
         slug,
+        asker.map(|asker| asker.user),
     )
     .fetch_optional(database)
     .await?
     .ok_or(ProgramError::NotFound)?;
+    let subject = Subject::of(asker.map(|asker| asker.role), row.is_member, false);
+    if verdict(subject, reading(row.status)) != Verdict::Yes {
+        return Err(ProgramError::NotFound);
+    }
     let summary = ProgramSummary {
         id: row.id,
         slug: row.slug,
@@ -59,16 +104,25 @@ pub async fn find(database: impl PgExecutor<'_>, key: ProgramKey<'_>) -> Result<
         status: row.status,
         currency: row.currency,
         temporary: row.temporary,
+        version: row.version,
         created_at: row.created_at,
         updated_at: row.updated_at,
     };
-    Ok(Program { summary, policy: row.policy, assets: row.assets.0, rewards: row.rewards.0 }.sorted())
+    let program = Program { summary, policy: row.policy, assets: row.assets.0, rewards: row.rewards.0 }.sorted();
+    Ok(Found { program, subject })
 }
 
-/// Stores a program whose rules were checked, made at `created_at`: all of it in one statement, or nothing.
+/// What reading a program in this status is.
+pub(super) fn reading(status: ProgramStatus) -> Action {
+    if status == ProgramStatus::Draft { Action::ReadDraft } else { Action::ReadProgram }
+}
+
+/// Stores a program whose rules were checked, made at `created_at`: all of it in one statement, or nothing. A triager who
+/// makes it is its first member.
 pub async fn create(
     connection: &mut PgConnection,
     new: &NewProgram,
+    maker: Option<&Identity>,
     created_at: OffsetDateTime,
 ) -> Result<Program, ProgramError> {
     if new.temporary {
@@ -86,7 +140,9 @@ pub async fn create(
         "WITH program AS (
              INSERT INTO programs (id, slug, name, summary, policy, status, currency, temporary, created_at, updated_at)
              VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $9)
-             RETURNING id, created_at, updated_at
+             RETURNING id, version, created_at, updated_at
+         ), member AS (
+             INSERT INTO program_members (program_id, user_id) SELECT $1, $17 WHERE $17::uuid IS NOT NULL
          ), assets AS (
              INSERT INTO program_assets (program_id, identifier, kind, in_scope, instructions)
              SELECT $1, * FROM unnest($10::text[], $11::text[], $12::boolean[], $13::text[])
@@ -94,7 +150,7 @@ pub async fn create(
              INSERT INTO program_rewards (program_id, severity, minimum, maximum)
              SELECT $1, * FROM unnest($14::text[], $15::bigint[], $16::bigint[])
          )
-         SELECT created_at, updated_at FROM program",
+         SELECT version, created_at, updated_at FROM program",
         id,
         new.slug,
         new.name,
@@ -111,6 +167,7 @@ pub async fn create(
         &severities as &[RewardSeverity],
         &minima,
         &maxima,
+        maker.filter(|maker| maker.role == Role::Triager).map(|maker| maker.user),
     )
     .fetch_one(connection)
     .await
@@ -126,6 +183,7 @@ pub async fn create(
         status: new.status,
         currency: new.currency.clone(),
         temporary: new.temporary,
+        version: stored.version,
         created_at: stored.created_at,
         updated_at: stored.updated_at,
     };
@@ -133,21 +191,13 @@ pub async fn create(
     Ok(Program { summary, policy, assets, rewards }.sorted())
 }
 
-/// Removes a program with its reports, if that is the actor's to do.
-pub async fn remove(database: &PgPool, key: ProgramKey<'_>, actor: &Actor) -> Result<(), ProgramError> {
-    let (id, slug) = key.parts();
+/// Removes a temporary program with its reports.
+pub async fn remove(database: &PgPool, key: ProgramKey<'_>, actor: &Identity) -> Result<(), ProgramError> {
     let mut transaction = database.begin().await?;
     // Locked, so that no report comes in between.
-    let found = sqlx::query!(
-        "SELECT id, temporary FROM programs WHERE id = coalesce($1, (SELECT s.id FROM programs s WHERE s.slug = $2))
-         FOR UPDATE",
-        id,
-        slug,
-    )
-    .fetch_optional(&mut *transaction)
-    .await?
-    .ok_or(ProgramError::NotFound)?;
-    if !actor.may(Action::RemoveProgram { temporary: found.temporary }) {
+    let found = lock(&mut transaction, key, actor).await?;
+    found.require(Action::ChangeProgram)?;
+    if !found.temporary {
         return Err(ProgramError::NotTemporary);
     }
     remove_all(&mut transaction, &[found.id]).await?;

@@ -1,77 +1,153 @@
 //! `/api/v1/programs`.
 
 use axum::extract::{Path, State};
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, put};
 use axum::{Json, Router};
 use time::OffsetDateTime;
+use uuid::Uuid;
 
 use super::error::ProgramError;
-use super::queries;
-use super::types::{NewProgram, Program, ProgramKey, ProgramStatus, ProgramSummary};
-use crate::actor::Actor;
+use super::queries::{self, Filter};
+use super::types::{NewProgram, Program, ProgramChange, ProgramKey, ProgramSummary};
+use super::{changes, members};
+use crate::actor::{Actor, SignedIn};
 use crate::app::App;
+use crate::idempotency::{self, Created, Creation};
 use crate::page::{Bounds, Key, Page};
-use crate::problem::{Kind, Problem};
+use crate::policy::{self, Action, Subject};
+use crate::problem::{Kind, Problem, Violation};
+use crate::request::precondition::{IfMatch, etag};
 use crate::request::{Body, Given, Parameters, Query, parameters};
 
-/// List, read, create, and remove what is temporary.
+/// List, read, create and change; remove what is temporary; say who triages what.
 pub fn routes() -> Router<App> {
     Router::new()
         .route("/api/v1/programs", get(list).post(create))
-        .route("/api/v1/programs/{id_or_slug}", get(read).delete(remove))
+        .route("/api/v1/programs/{id_or_slug}", get(read).patch(change).delete(remove))
+        .route("/api/v1/programs/{id_or_slug}/members/{user}", put(add_member).delete(remove_member))
 }
 
 impl From<ProgramError> for Problem {
     fn from(error: ProgramError) -> Self {
         match error {
             ProgramError::NotFound => Self::not_found("program"),
+            ProgramError::NotAllowed => Kind::Forbidden.into(),
+            ProgramError::Precondition(problem) => problem,
             ProgramError::SlugTaken(slug) => {
                 Self::from(Kind::SlugTaken).detail(format!("There already is a program `{slug}`."))
             }
             ProgramError::NotTemporary => {
                 Self::from(Kind::Forbidden).detail("Only a temporary program can be removed.")
             }
+            ProgramError::AssetInUse => Self::invalid(Violation::at(
+                "#/assets",
+                "leaves out an asset that reports are about; say `in_scope: false` instead",
+            )),
+            ProgramError::NoSuchUser => Self::not_found("user"),
+            ProgramError::NotTriager => Self::from(Kind::NotTriager),
             ProgramError::Database(error) => Self::of_database(&error),
         }
     }
 }
 
-struct Filter {
-    status: Option<ProgramStatus>,
+struct Wanted {
+    filter: Filter,
     bounds: Bounds,
 }
 
-impl Parameters for Filter {
+impl Parameters for Wanted {
     fn read(given: &mut Given<'_>) -> Option<Self> {
         let status = given.optional("status", parameters::word);
+        let search = given.optional("q", parameters::search);
         let bounds = Bounds::read(given);
-        Some(Self { status: status?, bounds: bounds? })
+        Some(Self { filter: Filter { status: status?, search: search? }, bounds: bounds? })
     }
 }
 
 async fn list(
     State(app): State<App>,
-    Query(Filter { status, bounds }): Query<Filter>,
+    actor: Actor,
+    Query(Wanted { filter, bounds }): Query<Wanted>,
 ) -> Result<Json<Page<ProgramSummary>>, Problem> {
-    let rows = queries::list(&app.database, status, &bounds).await?;
+    let rows = queries::list(&app.database, actor.identity.as_ref(), &filter, &bounds).await?;
     Ok(Json(bounds.page(rows, |row| Key { created_at: row.created_at, id: row.id })))
 }
 
-async fn read(State(app): State<App>, Path(key): Path<String>) -> Result<Json<Program>, Problem> {
-    Ok(Json(queries::find(&app.database, key.as_str().into()).await?))
+fn with_etag(program: Program) -> Response {
+    ([(header::ETAG, etag(program.summary.version))], Json(program)).into_response()
 }
 
-async fn create(State(app): State<App>, Body(new): Body<NewProgram>) -> Result<Response, Problem> {
-    let mut connection = app.database.acquire().await.map_err(|error| Problem::of_database(&error))?;
-    let program = queries::create(&mut connection, &new, OffsetDateTime::now_utc()).await?;
-    let location =
-        HeaderValue::from_str(&format!("/api/v1/programs/{}", new.slug)).map_err(|error| Problem::internal(&error))?;
-    Ok((StatusCode::CREATED, [(header::LOCATION, location)], Json(program)).into_response())
+async fn read(State(app): State<App>, actor: Actor, Path(key): Path<String>) -> Result<Response, Problem> {
+    let found = queries::find(&app.database, key.as_str().into(), actor.identity.as_ref()).await?;
+    Ok(with_etag(found.program))
 }
 
-async fn remove(State(app): State<App>, actor: Actor, Path(key): Path<String>) -> Result<StatusCode, Problem> {
-    queries::remove(&app.database, ProgramKey::from(key.as_str()), &actor).await?;
+async fn create(
+    State(app): State<App>,
+    actor: SignedIn,
+    Creation { new, key }: Creation<NewProgram>,
+) -> Result<Created, Problem> {
+    let identity = actor.identity;
+    policy::require(Subject::of(Some(identity.role), false, false), Action::CreateProgram, "program")?;
+    if new.temporary != identity.temporary {
+        let detail =
+            if identity.temporary { "must be true for a temporary user" } else { "is for temporary users only" };
+        return Err(Problem::invalid(Violation::at("#/temporary", detail)));
+    }
+    let mut transaction = app.database.begin().await.map_err(|error| Problem::of_database(&error))?;
+    if let Some(key) = &key
+        && let Some(before) = idempotency::begin(&mut transaction, identity.user, key).await?
+    {
+        return Ok(before);
+    }
+    let program = queries::create(&mut transaction, &new, Some(&identity), OffsetDateTime::now_utc()).await?;
+    let location = format!("/api/v1/programs/{}", new.slug);
+    let created = Created::new(location, Some(etag(program.summary.version)), &program)?;
+    if let Some(key) = &key {
+        idempotency::finish(&mut *transaction, identity.user, key, &created).await?;
+    }
+    transaction.commit().await.map_err(|error| Problem::of_database(&error))?;
+    Ok(created)
+}
+
+async fn change(
+    State(app): State<App>,
+    actor: SignedIn,
+    Path(key): Path<String>,
+    if_match: IfMatch,
+    Body(change): Body<ProgramChange>,
+) -> Result<Response, Problem> {
+    changes::change(&app.database, key.as_str().into(), &actor.identity, &if_match, &change).await?;
+    let found = queries::find(&app.database, key.as_str().into(), Some(&actor.identity)).await?;
+    Ok(with_etag(found.program))
+}
+
+async fn remove(State(app): State<App>, actor: SignedIn, Path(key): Path<String>) -> Result<StatusCode, Problem> {
+    queries::remove(&app.database, ProgramKey::from(key.as_str()), &actor.identity).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// What is no id is nobody's: whether the program may be known of is asked first.
+fn user_id(text: &str) -> Uuid {
+    Uuid::parse_str(text).unwrap_or(Uuid::nil())
+}
+
+async fn add_member(
+    State(app): State<App>,
+    actor: SignedIn,
+    Path((key, user)): Path<(String, String)>,
+) -> Result<StatusCode, Problem> {
+    members::add(&app.database, key.as_str().into(), user_id(&user), &actor.identity).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn remove_member(
+    State(app): State<App>,
+    actor: SignedIn,
+    Path((key, user)): Path<(String, String)>,
+) -> Result<StatusCode, Problem> {
+    members::remove(&app.database, key.as_str().into(), user_id(&user), &actor.identity).await?;
     Ok(StatusCode::NO_CONTENT)
 }

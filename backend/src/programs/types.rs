@@ -145,6 +145,8 @@ pub struct ProgramSummary {
     pub currency: String,
     /// Whether an automatic check made it, and is going to remove it.
     pub temporary: bool,
+    /// Grows with each change.
+    pub version: i64,
     /// When it was made.
     #[serde(with = "time::serde::rfc3339")]
     pub created_at: OffsetDateTime,
@@ -195,7 +197,7 @@ pub struct NewProgram {
     pub assets: Vec<Asset>,
     /// At most one for each severity.
     pub rewards: Vec<Reward>,
-    /// For automatic checks: anybody may remove it with its reports, and an hour later it may be gone by itself.
+    /// For automatic checks, which remove it with its reports; an hour later it may be gone by itself.
     pub temporary: bool,
 }
 
@@ -216,8 +218,8 @@ impl Input for NewProgram {
         let assets = members.or("assets", Vec::new(), list(MOST_ASSETS, object(Asset::read)));
         let rewards = members.or("rewards", Vec::new(), list(RewardSeverity::WORDS.len(), object(Reward::read)));
         let temporary = members.or("temporary", false, flag);
-        refuse_doubled_assets(members, assets.as_deref().unwrap_or_default());
-        refuse_odd_rewards(members, rewards.as_deref().unwrap_or_default());
+        refuse_doubled_assets(members, assets.iter().flatten());
+        refuse_odd_rewards(members, rewards.iter().flatten());
         Some(Self {
             slug: slug?,
             name: name?,
@@ -232,18 +234,58 @@ impl Input for NewProgram {
     }
 }
 
-fn refuse_doubled_assets(members: &mut Members<'_>, assets: &[Asset]) {
+/// What is to be different about a program. What is absent stays as it is; a list is replaced as a whole.
+#[derive(Debug, Default, Clone)]
+pub struct ProgramChange {
+    /// 1 to 120 characters.
+    pub name: Option<String>,
+    /// 1 to 500 characters.
+    pub summary: Option<String>,
+    /// At most 20,000 characters.
+    pub policy: Option<String>,
+    /// Whether it takes reports.
+    pub status: Option<ProgramStatus>,
+    /// At most 100.
+    pub assets: Option<Vec<Asset>>,
+    /// At most one for each severity.
+    pub rewards: Option<Vec<Reward>>,
+}
+
+impl Input for ProgramChange {
+    const MOST_BYTES: usize = NewProgram::MOST_BYTES;
+
+    fn read(members: &mut Members<'_>) -> Option<Self> {
+        let name = members.optional("name", text(line(1, 120)));
+        let summary = members.optional("summary", text(line(1, 500)));
+        let policy = members.optional("policy", text(prose(0, 20_000)));
+        let status = members.optional("status", word);
+        let assets = members.optional("assets", list(MOST_ASSETS, object(Asset::read)));
+        let rewards = members.optional("rewards", list(RewardSeverity::WORDS.len(), object(Reward::read)));
+        refuse_doubled_assets(members, assets.iter().flatten().flatten());
+        refuse_odd_rewards(members, rewards.iter().flatten().flatten());
+        Some(Self {
+            name: name?,
+            summary: summary?,
+            policy: policy?,
+            status: status?,
+            assets: assets?,
+            rewards: rewards?,
+        })
+    }
+}
+
+fn refuse_doubled_assets<'a>(members: &mut Members<'_>, assets: impl Iterator<Item = &'a Asset>) {
     let mut seen = HashSet::new();
-    for (index, asset) in assets.iter().enumerate() {
+    for (index, asset) in assets.enumerate() {
         if !seen.insert(&asset.identifier) {
             members.refuse("assets", Some(index), Some("identifier"), "is listed twice");
         }
     }
 }
 
-fn refuse_odd_rewards(members: &mut Members<'_>, rewards: &[Reward]) {
+fn refuse_odd_rewards<'a>(members: &mut Members<'_>, rewards: impl Iterator<Item = &'a Reward>) {
     let mut seen = HashSet::new();
-    for (index, reward) in rewards.iter().enumerate() {
+    for (index, reward) in rewards.enumerate() {
         if reward.maximum < reward.minimum {
             members.refuse("rewards", Some(index), None, "must have a maximum that is not below its minimum");
         }

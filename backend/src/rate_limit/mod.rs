@@ -5,10 +5,9 @@
 //! lost to it at the end of a window: 1.3 % of the limit for each process.
 //!
 //! Redis has 50 ms to answer. When it does not, the process goes on with what the client had left, or with a limit of the
-//! same size. It tells Redis of these requests afterwards. `breaker` sees to it that a Redis that hangs is waited for by
+//! same size. It tells Redis of these requests afterwards. [`Breaker`] sees to it that a Redis that hangs is waited for by
 //! one request a second.
 
-mod breaker;
 mod class;
 mod key;
 mod windows;
@@ -20,10 +19,10 @@ use std::time::{Duration, Instant};
 use axum::http::{HeaderName, HeaderValue, header};
 use redis::aio::ConnectionManager;
 
-use self::breaker::Breaker;
 pub use self::class::Class;
 pub use self::key::Key;
 use self::windows::{Next, Subject, Unreported, WINDOW, Windows};
+use crate::breaker::Breaker;
 use crate::config::RateLimitSettings;
 use crate::problem::{Kind, Problem};
 
@@ -79,7 +78,12 @@ type Answer = (u64, i64);
 impl RateLimit {
     /// No client has asked for anything yet, as far as this process knows.
     pub fn new(settings: RateLimitSettings, redis: ConnectionManager) -> Self {
-        Self(Arc::new(Shared { settings, redis, breaker: Breaker::new(), windows: Windows::new() }))
+        Self(Arc::new(Shared {
+            settings,
+            redis,
+            breaker: Breaker::new("the rate limit is that of each process alone"),
+            windows: Windows::new(),
+        }))
     }
 
     /// Lets one more request of a class through, or refuses it.

@@ -1,65 +1,40 @@
-//! Reports in the database.
+//! Reports in the database: sending and reading them.
 
-use sqlx::{PgExecutor, Postgres, QueryBuilder};
+use sqlx::PgExecutor;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::error::ReportError;
 use super::types::{NewReport, Report, ReportState, ReportSummary, Severity};
-use crate::page::Bounds;
+use crate::policy::Subject;
 use crate::programs::{ProgramKey, ProgramStatus};
+use crate::session::Identity;
 
-/// Which reports a list shows.
-#[derive(Debug, Default, Clone)]
-pub struct Filter {
-    /// Those of the program with this slug.
-    pub program: Option<String>,
-    /// Those in this state.
-    pub state: Option<ReportState>,
-    /// Those of this severity.
-    pub severity: Option<Severity>,
+/// A report, and what whoever asks for it is to it.
+pub struct Found {
+    /// The report.
+    pub report: Report,
+    /// What the asker is to it.
+    pub subject: Subject,
 }
 
-/// One row more than the page holds, newest first.
-///
-/// Only the conditions that are asked for stand in the query, so that each combination has a plan of its own, and the
-/// program's slug is looked up first, so that an index gives the order.
-pub async fn list(
-    database: impl PgExecutor<'_>,
-    filter: &Filter,
-    bounds: &Bounds,
-) -> Result<Vec<ReportSummary>, ReportError> {
-    let mut query = QueryBuilder::<Postgres>::new(
-        "SELECT r.id, r.number, p.slug AS program, r.title, r.severity, r.state, r.weakness, r.asset, r.reporter, \
-         r.created_at, r.updated_at FROM reports r JOIN programs p ON p.id = r.program_id WHERE true",
-    );
-    if let Some(slug) = &filter.program {
-        query.push(" AND r.program_id = (SELECT id FROM programs WHERE slug = ").push_bind(slug).push(")");
-    }
-    if let Some(state) = filter.state {
-        query.push(" AND r.state = ").push_bind(state);
-    }
-    if let Some(severity) = filter.severity {
-        query.push(" AND r.severity = ").push_bind(severity);
-    }
-    bounds.push(&mut query, "r.");
-    Ok(query.build_query_as().fetch_all(database).await?)
-}
-
-/// The report with that id.
-pub async fn find(database: impl PgExecutor<'_>, id: Uuid) -> Result<Report, ReportError> {
+/// The report with that id, for whoever is signed in.
+pub async fn find(database: impl PgExecutor<'_>, id: Uuid, asker: &Identity) -> Result<Found, ReportError> {
     let row = sqlx::query!(
         r#"SELECT r.id, r.number, p.slug AS program, r.title, r.severity AS "severity: Severity",
-                  r.state AS "state: ReportState", r.weakness, r.asset, r.reporter, r.description,
-                  r.created_at, r.updated_at
-           FROM reports r JOIN programs p ON p.id = r.program_id
+                  r.state AS "state: ReportState", r.weakness, r.asset, u.handle AS reporter, r.description,
+                  r.duplicate_of, r.version, r.created_at, r.updated_at,
+                  u.id = $2 AS "is_reporter!",
+                  EXISTS (SELECT FROM program_members m WHERE m.user_id = $2 AND m.program_id = p.id) AS "is_member!"
+           FROM reports r JOIN programs p ON p.id = r.program_id JOIN users u ON u.id = r.reporter_id
            WHERE r.id = $1"#,
         id,
+        asker.user,
     )
     .fetch_optional(database)
     .await?
     .ok_or(ReportError::NotFound)?;
-    Ok(Report {
+    let report = Report {
         summary: ReportSummary {
             id: row.id,
             number: row.number,
@@ -70,19 +45,24 @@ pub async fn find(database: impl PgExecutor<'_>, id: Uuid) -> Result<Report, Rep
             weakness: row.weakness,
             asset: row.asset,
             reporter: row.reporter,
+            duplicate_of: row.duplicate_of,
+            version: row.version,
             created_at: row.created_at,
             updated_at: row.updated_at,
         },
         description: row.description,
-    })
+    };
+    Ok(Found { report, subject: Subject::of(Some(asker.role), row.is_member, row.is_reporter) })
 }
 
-/// Stores a report whose rules were checked, sent at `created_at`, in one statement.
+/// Stores a report whose rules were checked, sent at `created_at`, in one statement together with its first event.
 ///
-/// The program is locked against changes for the moment, so that a report cannot slip into one that is just closing.
+/// The program is locked against changes for the moment, so that a report cannot slip into one that is just closing. What
+/// an automatic check makes stays among itself.
 pub async fn create(
     database: impl PgExecutor<'_>,
     new: &NewReport,
+    sender: &Identity,
     created_at: OffsetDateTime,
 ) -> Result<Report, ReportError> {
     let id = Uuid::now_v7();
@@ -92,18 +72,25 @@ pub async fn create(
         r#"WITH program AS MATERIALIZED (
                SELECT p.id, p.slug, p.status, a.in_scope
                FROM programs p LEFT JOIN program_assets a ON a.program_id = p.id AND a.identifier = $7
-               WHERE p.id = coalesce($2, (SELECT s.id FROM programs s WHERE s.slug = $3))
+               WHERE p.id = coalesce($2, (SELECT s.id FROM programs s WHERE s.slug = $3)) AND p.temporary = $11
                FOR SHARE OF p
+           ), sender AS MATERIALIZED (
+               SELECT u.id, u.handle FROM users u WHERE u.id = $9
            ), made AS (
-               INSERT INTO reports (id, program_id, title, severity, weakness, asset, description, reporter, created_at,
-                                    updated_at)
-               SELECT $1, program.id, $4, $5, $6, $7, $8, $9, $10, $10
-               FROM program WHERE program.status = 'open' AND ($7::text IS NULL OR program.in_scope)
-               RETURNING number, created_at, updated_at
+               INSERT INTO reports (id, program_id, title, severity, weakness, asset, description, reporter_id, reporter,
+                                    created_at, updated_at)
+               SELECT $1, program.id, $4, $5, $6, $7, $8, sender.id, sender.handle, $10, $10
+               FROM program, sender WHERE program.status = 'open' AND ($7::text IS NULL OR program.in_scope)
+               RETURNING id, number, version, created_at, updated_at
+           ), event AS (
+               INSERT INTO report_events (id, report_id, actor_id, kind, created_at)
+               SELECT $12, made.id, $9, 'created', made.created_at FROM made
            )
-           SELECT program.slug, program.status AS "status: ProgramStatus", made.number AS "number?",
-                  made.created_at AS "created_at?", made.updated_at AS "updated_at?"
-           FROM program LEFT JOIN made ON true"#,
+           SELECT program.slug, program.status AS "status: ProgramStatus", sender.handle,
+                  EXISTS (SELECT FROM program_members m WHERE m.user_id = $9 AND m.program_id = program.id) AS "is_member!",
+                  made.number AS "number?", made.version AS "version?", made.created_at AS "created_at?",
+                  made.updated_at AS "updated_at?"
+           FROM program CROSS JOIN sender LEFT JOIN made ON true"#,
         id,
         program_id,
         slug,
@@ -112,15 +99,22 @@ pub async fn create(
         new.weakness,
         new.asset,
         new.description,
-        new.reporter,
+        sender.user,
         created_at,
+        sender.temporary,
+        Uuid::now_v7(),
     )
     .fetch_optional(database)
     .await?
     .ok_or(ReportError::NoSuchProgram)?;
-    let (Some(number), Some(created_at), Some(updated_at)) = (row.number, row.created_at, row.updated_at) else {
-        let is_open = row.status == ProgramStatus::Open;
-        return Err(if is_open { ReportError::NotInScope } else { ReportError::ProgramNotOpen(row.slug) });
+    let (Some(number), Some(version), Some(created_at), Some(updated_at)) =
+        (row.number, row.version, row.created_at, row.updated_at)
+    else {
+        return Err(match row.status {
+            ProgramStatus::Open => ReportError::NotInScope,
+            ProgramStatus::Draft if !may_read_drafts(sender, row.is_member) => ReportError::NoSuchProgram,
+            _ => ReportError::ProgramNotOpen(row.slug),
+        });
     };
     let summary = ReportSummary {
         id,
@@ -131,9 +125,16 @@ pub async fn create(
         state: ReportState::New,
         weakness: new.weakness,
         asset: new.asset.clone(),
-        reporter: new.reporter.clone(),
+        reporter: row.handle,
+        duplicate_of: None,
+        version,
         created_at,
         updated_at,
     };
     Ok(Report { summary, description: new.description.clone() })
+}
+
+fn may_read_drafts(sender: &Identity, is_member: bool) -> bool {
+    use crate::policy::{Action, Verdict, verdict};
+    verdict(Subject::of(Some(sender.role), is_member, false), Action::ReadDraft) == Verdict::Yes
 }

@@ -4,8 +4,8 @@ use serde::Serialize;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use crate::request::rules::{Rule, Words, line, prose};
-use crate::request::{Input, Members, text, whole, word};
+use crate::request::rules::{Words, line, prose};
+use crate::request::{Input, Json, Members, Spot, flag, id, text, whole, word};
 
 /// How bad the finding is: the bands of CVSS 3.1 §5.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, sqlx::Type)]
@@ -85,6 +85,10 @@ pub struct ReportSummary {
     pub asset: Option<String>,
     /// The researcher's handle.
     pub reporter: String,
+    /// The report that said it first.
+    pub duplicate_of: Option<Uuid>,
+    /// Grows with each change.
+    pub version: i64,
     /// When it was sent.
     #[serde(with = "time::serde::rfc3339")]
     pub created_at: OffsetDateTime,
@@ -118,25 +122,21 @@ pub struct NewReport {
     pub asset: Option<String>,
     /// 1 to 50,000 characters.
     pub description: String,
-    /// The researcher's handle: 2 to 39 of a-z, 0-9, `-` and `_`, starting with a letter or digit.
-    pub reporter: String,
 }
 
+// The longest description in characters of four bytes, and as much again where they are escaped.
+const MOST_BYTES: usize = 512 * 1024;
+
 impl Input for NewReport {
-    // The longest description in characters of four bytes, and as much again where they are escaped.
-    const MOST_BYTES: usize = 512 * 1024;
+    const MOST_BYTES: usize = MOST_BYTES;
 
     fn read(members: &mut Members<'_>) -> Option<Self> {
         let program = members.required("program", text(line(1, 60)));
         let title = members.required("title", text(line(1, 200)));
         let severity = members.required("severity", word);
-        let weakness = members.optional("weakness", |value, spot| {
-            let number = whole(1, 99_999)(value, spot)?;
-            i32::try_from(number).ok()
-        });
+        let weakness = members.optional("weakness", weakness);
         let asset = members.optional("asset", text(line(1, 255)));
         let description = members.required("description", text(prose(1, 50_000)));
-        let reporter = members.required("reporter", text(handle));
         Some(Self {
             program: program?,
             title: title?,
@@ -144,49 +144,146 @@ impl Input for NewReport {
             weakness: weakness?,
             asset: asset?,
             description: description?,
-            reporter: reporter?,
         })
     }
 }
 
-/// The same rule as the database's `reports_reporter_check`.
-fn handle(text: &str) -> Rule {
-    let is_word = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
-    let is_handle = (2..=39).contains(&text.len())
-        && text.bytes().next().is_some_and(is_word)
-        && text.bytes().all(|byte| is_word(byte) || byte == b'-' || byte == b'_');
-    if is_handle {
-        Ok(())
-    } else {
-        Err("must be 2 to 39 of a-z, 0-9, - and _, starting with a letter or a digit".into())
+fn weakness(value: Json, spot: Spot<'_>) -> Option<i32> {
+    let number = whole(1, 99_999)(value, spot)?;
+    i32::try_from(number).ok()
+}
+
+/// What is to be different about a report. What is absent stays as it is.
+#[derive(Debug, Default, Clone)]
+pub struct ReportChange {
+    /// 1 to 200 characters.
+    pub title: Option<String>,
+    /// How bad it is.
+    pub severity: Option<Severity>,
+    /// The number of its CWE entry.
+    pub weakness: Option<i32>,
+    /// One of the program's assets that are in scope.
+    pub asset: Option<String>,
+    /// 1 to 50,000 characters.
+    pub description: Option<String>,
+}
+
+impl Input for ReportChange {
+    const MOST_BYTES: usize = MOST_BYTES;
+
+    fn read(members: &mut Members<'_>) -> Option<Self> {
+        let title = members.optional("title", text(line(1, 200)));
+        let severity = members.optional("severity", word);
+        let weakness = members.optional("weakness", weakness);
+        let asset = members.optional("asset", text(line(1, 255)));
+        let description = members.optional("description", text(prose(1, 50_000)));
+        Some(Self { title: title?, severity: severity?, weakness: weakness?, asset: asset?, description: description? })
     }
+}
+
+/// Where a report is to go.
+#[derive(Debug, Clone, Copy)]
+pub struct Move {
+    /// The state.
+    pub to: ReportState,
+    /// Which report said it first, where it is a duplicate.
+    pub duplicate_of: Option<Uuid>,
+}
+
+impl Input for Move {
+    const MOST_BYTES: usize = 4 * 1024;
+
+    fn read(members: &mut Members<'_>) -> Option<Self> {
+        let to = members.required("to", word);
+        let duplicate_of = members.optional("duplicate_of", id);
+        if let (Some(to), Some(duplicate_of)) = (to, duplicate_of) {
+            match (to, duplicate_of) {
+                (ReportState::Duplicate, None) => members.refuse("duplicate_of", None, None, "is missing"),
+                (ReportState::Duplicate, Some(_)) | (_, None) => {}
+                _ => members.refuse("duplicate_of", None, None, "belongs to a duplicate alone"),
+            }
+        }
+        Some(Self { to: to?, duplicate_of: duplicate_of? })
+    }
+}
+
+/// What somebody says about a report.
+#[derive(Debug, Clone)]
+pub struct NewComment {
+    /// 1 to 20,000 characters of Markdown.
+    pub body: String,
+    /// Whether it is for those who triage alone.
+    pub internal: bool,
+}
+
+impl Input for NewComment {
+    const MOST_BYTES: usize = 256 * 1024;
+
+    fn read(members: &mut Members<'_>) -> Option<Self> {
+        let body = members.required("body", text(prose(1, 20_000)));
+        let internal = members.or("internal", false, flag);
+        Some(Self { body: body?, internal: internal? })
+    }
+}
+
+/// A comment.
+#[derive(Debug, Serialize, sqlx::FromRow)]
+pub struct Comment {
+    /// Its id.
+    pub id: Uuid,
+    /// The handle of whoever wrote it.
+    pub author: String,
+    /// What it says, in Markdown.
+    pub body: String,
+    /// Whether the report's sender does not see it.
+    pub internal: bool,
+    /// When it was written.
+    #[serde(with = "time::serde::rfc3339")]
+    pub created_at: OffsetDateTime,
+}
+
+/// Something that happened to a report.
+#[derive(Debug, Serialize, sqlx::FromRow)]
+pub struct Event {
+    /// Its id.
+    pub id: Uuid,
+    /// `created`, `changed`, `moved` or `commented`.
+    pub kind: String,
+    /// The handle of whoever did it; none where it was a version of the service without accounts.
+    pub actor: Option<String>,
+    /// For each member that changed, what was before and what is now.
+    pub changes: sqlx::types::Json<serde_json::Value>,
+    /// When it happened.
+    #[serde(with = "time::serde::rfc3339")]
+    pub created_at: OffsetDateTime,
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::request::{Json, read};
+    use crate::request::read;
 
     #[test]
     fn every_wrong_part_is_named() {
         let document = serde_json::json!({
             "program": "", "title": "two\nlines", "severity": "terrible", "weakness": 0, "asset": "",
-            "reporter": "Not a handle",
         });
         let violations = read::<NewReport>(Json::parse(document.to_string().as_bytes()).unwrap()).unwrap_err();
         let found: Vec<_> =
             violations.listed().iter().map(|one| serde_json::to_value(one).unwrap()["pointer"].clone()).collect();
-        let expected = ["#/program", "#/title", "#/severity", "#/weakness", "#/asset", "#/description", "#/reporter"];
+        let expected = ["#/program", "#/title", "#/severity", "#/weakness", "#/asset", "#/description"];
         assert_eq!(found, expected);
     }
 
     #[test]
-    fn a_handle_is_what_the_database_accepts() {
-        for good in ["ab", "0x", "night_owl-7"] {
-            assert!(handle(good).is_ok(), "{good}");
-        }
-        for bad in ["a", "-ab", "_ab", "Ab", "a b", "ä1", &"a".repeat(40)] {
-            assert!(handle(bad).is_err(), "{bad}");
-        }
+    fn only_a_duplicate_names_the_report_that_said_it_first() {
+        let id = "0198c2f0-7a1e-7cc0-b0d5-2b8f9a1c3d4e";
+        let is_fine =
+            |document: serde_json::Value| read::<Move>(Json::parse(document.to_string().as_bytes()).unwrap()).is_ok();
+        assert!(is_fine(serde_json::json!({ "to": "duplicate", "duplicate_of": id })));
+        assert!(is_fine(serde_json::json!({ "to": "triaged" })));
+        assert!(!is_fine(serde_json::json!({ "to": "duplicate" })));
+        assert!(!is_fine(serde_json::json!({ "to": "triaged", "duplicate_of": id })));
+        assert!(!is_fine(serde_json::json!({ "to": "duplicate", "duplicate_of": "1001" })));
     }
 }

@@ -8,6 +8,8 @@ use std::fmt;
 
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 
+use uuid::Uuid;
+
 use super::json::Json;
 use crate::problem::{Violation, Violations};
 
@@ -215,6 +217,16 @@ pub fn flag(value: Json, spot: Spot<'_>) -> Option<bool> {
         Json::Bool(flag) => Some(flag),
         _ => spot.refuse("must be true or false"),
     }
+}
+
+/// An id, in the form that this service writes.
+#[expect(clippy::needless_pass_by_value, reason = "used where values of every kind are passed so")]
+pub fn id(value: Json, spot: Spot<'_>) -> Option<Uuid> {
+    let id = match &value {
+        Json::Text(text) if text.len() == uuid::fmt::Hyphenated::LENGTH => Uuid::try_parse(text).ok(),
+        _ => None,
+    };
+    id.or_else(|| spot.refuse("must be an id"))
 }
 
 /// One of the words of a type.

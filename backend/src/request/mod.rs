@@ -5,6 +5,7 @@ mod body;
 mod json;
 mod members;
 pub mod parameters;
+pub mod precondition;
 pub mod rules;
 
 use axum::extract::{FromRequest, FromRequestParts, Request};
@@ -13,7 +14,7 @@ use axum::http::{HeaderMap, header};
 
 use self::admission::Place;
 pub use self::json::Json;
-pub use self::members::{Input, Members, flag, list, object, read, text, whole, word};
+pub use self::members::{Input, Members, Spot, flag, id, list, object, read, text, whole, word};
 pub use self::parameters::{Given, Parameters};
 use crate::app::App;
 use crate::problem::{Kind, Problem};
@@ -25,18 +26,24 @@ impl<T: Input> FromRequest<App> for Body<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, app: &App) -> Result<Self, Problem> {
-        if !is_json(request.headers()) {
-            return Err(
-                Problem::from(Kind::UnsupportedMediaType).detail("Send the body as `content-type: application/json`.")
-            );
-        }
-        let place = request.extensions().get::<Place>().cloned().unwrap_or_default();
-        let body = body::collect(request.into_body(), T::MOST_BYTES, &app.admission).await?;
-        place.take(&app.admission)?;
-        let document = Json::parse(&body.bytes)
-            .map_err(|error| Problem::from(Kind::MalformedBody).detail(format!("The body is not JSON: {error}.")))?;
-        read(document).map(Self).map_err(Problem::invalid)
+        body(request, app, |_| ()).await.map(|(value, ())| Self(value))
     }
+}
+
+/// Reads a body, and takes from its bytes what else is needed of them.
+pub async fn body<T: Input, E>(request: Request, app: &App, take: impl FnOnce(&[u8]) -> E) -> Result<(T, E), Problem> {
+    if !is_json(request.headers()) {
+        return Err(
+            Problem::from(Kind::UnsupportedMediaType).detail("Send the body as `content-type: application/json`.")
+        );
+    }
+    let place = request.extensions().get::<Place>().cloned().unwrap_or_default();
+    let body = body::collect(request.into_body(), T::MOST_BYTES, &app.admission).await?;
+    place.take(&app.admission)?;
+    let document = Json::parse(&body.bytes)
+        .map_err(|error| Problem::from(Kind::MalformedBody).detail(format!("The body is not JSON: {error}.")))?;
+    let taken = take(&body.bytes);
+    Ok((read(document).map_err(Problem::invalid)?, taken))
 }
 
 /// Media types are compared without case, and have parameters (RFC 9110 §8.3.1).

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::rules::Words;
+use super::rules::{Words, line};
 use crate::problem::{Violation, Violations};
 
 /// A query string that can be read.
@@ -59,6 +59,11 @@ impl Given<'_> {
 /// One of the words of a type.
 pub fn word<T: Words>(text: &str) -> Result<T, Cow<'static, str>> {
     T::from_word(text).ok_or_else(|| T::expected().into())
+}
+
+/// Something to search for: 1 to 200 characters.
+pub fn search(text: &str) -> Result<String, Cow<'static, str>> {
+    line(1, 200)(text).map(|()| text.trim().to_owned())
 }
 
 #[cfg(test)]

@@ -9,18 +9,18 @@ use serde_json::json;
 use tokio::runtime::Runtime;
 
 use crate::raw;
-use crate::support::{Database, Server, serve, settings, until};
+use crate::support::{Database, Server, admin_token, serve, settings, until};
 
 fn address(server: &Server) -> SocketAddr {
     server.url.strip_prefix("http://").unwrap().parse().unwrap()
 }
 
 /// Nearly a megabyte, which is what the route takes.
-fn program_with(assets: impl Iterator<Item = String>) -> Vec<u8> {
+fn program_with(token: &str, assets: impl Iterator<Item = String>) -> Vec<u8> {
     let assets: Vec<_> = assets.map(|identifier| json!({ "identifier": identifier, "kind": "web" })).collect();
     let body = json!({ "slug": "acme", "name": "Acme", "summary": "x", "assets": assets }).to_string();
     assert!((900_000..1_048_576).contains(&body.len()), "{}", body.len());
-    let mut request = raw::post("/api/v1/programs", body.len()).into_bytes();
+    let mut request = raw::post("/api/v1/programs", token, body.len()).into_bytes();
     request.extend_from_slice(body.as_bytes());
     request
 }
@@ -28,7 +28,8 @@ fn program_with(assets: impl Iterator<Item = String>) -> Vec<u8> {
 #[test]
 fn a_list_of_thousands_is_refused_without_keeping_others_waiting() {
     let server = Server::start();
-    let request = program_with((0..25_000).map(|number| format!("{number:06}")));
+    let token = server.user("attacker", "triager").access_token;
+    let request = program_with(&token, (0..25_000).map(|number| format!("{number:06}")));
     let is_over = AtomicBool::new(false);
     std::thread::scope(|scope| {
         let attackers: Vec<_> = (0..4).map(|_| scope.spawn(|| raw::exchange(address(&server), &request))).collect();
@@ -56,7 +57,8 @@ fn a_list_of_thousands_is_refused_without_keeping_others_waiting() {
 #[test]
 fn an_answer_is_short_however_much_is_wrong() {
     let server = Server::start();
-    let answer = raw::exchange(address(&server), &program_with((0..30_000).map(|_| String::new())));
+    let token = server.user("attacker", "triager").access_token;
+    let answer = raw::exchange(address(&server), &program_with(&token, (0..30_000).map(|_| String::new())));
     assert_eq!(raw::status(&answer), 422);
     assert!(answer.len() < 2000, "{} bytes", answer.len());
 
@@ -66,7 +68,7 @@ fn an_answer_is_short_however_much_is_wrong() {
     assert_eq!(answer.body["more_errors"], 301 - 32, "three for each asset, and the missing summary");
 
     let body = json!({ "k".repeat(1_000_000): 1 }).to_string();
-    let mut request = raw::post("/api/v1/programs", body.len()).into_bytes();
+    let mut request = raw::post("/api/v1/programs", &token, body.len()).into_bytes();
     request.extend_from_slice(body.as_bytes());
     let answer = raw::exchange(address(&server), &request);
     assert_eq!(raw::status(&answer), 422);
@@ -77,10 +79,12 @@ fn an_answer_is_short_however_much_is_wrong() {
 fn half_sent_bodies_take_bounded_memory_and_keep_nobody_out() {
     let runtime = Runtime::new().unwrap();
     let database = Database::migrated(&runtime);
-    let serving = serve(&settings(&database, &[]));
+    let settings = settings(&database, &[]);
+    let token = admin_token(&runtime, &database, &settings);
+    let serving = serve(&settings);
     let address = SocketAddr::from(([127, 0, 0, 1], serving.port));
     let before = serving.memory();
-    let part = [raw::post("/api/v1/programs", 1_000_000).into_bytes(), vec![b' '; 900_000]].concat();
+    let part = [raw::post("/api/v1/programs", &token, 1_000_000).into_bytes(), vec![b' '; 900_000]].concat();
     let mut attackers = Vec::new();
     for _ in 0..400 {
         let mut stream = raw::connect(address);
@@ -89,11 +93,13 @@ fn half_sent_bodies_take_bounded_memory_and_keep_nobody_out() {
         stream.write_all(&part).ok();
         attackers.push(stream);
     }
-    let taken = serving.memory().saturating_sub(before);
-    assert!(taken < 100, "{taken} MB for 400 half-sent bodies");
+    let grown = serving.memory().saturating_sub(before);
+    assert!(grown < 100, "{grown} MB for 400 half-sent bodies");
     let small = json!({ "slug": "no" }).to_string();
-    let answer =
-        raw::exchange(address, &[raw::post("/api/v1/programs", small.len()).as_bytes(), small.as_bytes()].concat());
+    let answer = raw::exchange(
+        address,
+        &[raw::post("/api/v1/programs", &token, small.len()).as_bytes(), small.as_bytes()].concat(),
+    );
     assert_eq!(raw::status(&answer), 422, "small bodies pass all the while: {answer}");
     // Those that were let in still wait for the rest; the others were refused at once.
     let refused = attackers.iter_mut().map(is_refused).filter(|is_refused| *is_refused).count();
@@ -102,7 +108,7 @@ fn half_sent_bodies_take_bounded_memory_and_keep_nobody_out() {
     let large = part.len();
     until("there is room again", || {
         let body = vec![b' '; large];
-        let request = [raw::post("/api/v1/programs", large).into_bytes(), body].concat();
+        let request = [raw::post("/api/v1/programs", &token, large).into_bytes(), body].concat();
         raw::status(&raw::exchange(address, &request)) == 400
     });
     serving.signal("TERM");

@@ -24,7 +24,7 @@ fn serve_to(database: &Database, out: impl Into<Stdio>, err: impl Into<Stdio>) -
 fn goes_on(serving: Serving, requests: usize) {
     let agent = agent();
     for number in 0..requests {
-        let path = ["/api/v1/reports?limit=1", "/nowhere"][number % 2];
+        let path = ["/api/v1/programs?limit=1", "/nowhere"][number % 2];
         let answer = agent.get(serving.url(path)).call().expect("an answer, whatever becomes of the logs");
         assert_eq!(answer.status(), [200, 404][number % 2]);
     }

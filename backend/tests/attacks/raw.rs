@@ -13,11 +13,11 @@ pub fn connect(address: SocketAddr) -> TcpStream {
     stream
 }
 
-/// The head of a POST with a body of that length.
-pub fn post(path: &str, length: usize) -> String {
+/// The head of a POST, by whoever has this token, with a body of that length.
+pub fn post(path: &str, token: &str, length: usize) -> String {
     format!(
-        "POST {path} HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\
-         connection: close\r\n\r\n"
+        "POST {path} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {token}\r\ncontent-type: application/json\r\n\
+         content-length: {length}\r\nconnection: close\r\n\r\n"
     )
 }
 

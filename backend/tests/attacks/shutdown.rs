@@ -16,8 +16,8 @@ fn a_query_that_does_not_end_holds_nothing_up_and_its_request_is_not_forgotten()
     let database = Database::migrated(&runtime);
     let serving = serve(&settings(&database, &[("SHUTDOWN_TIMEOUT", "1")]));
     let mut holder = runtime.block_on(database.connect());
-    runtime.block_on(holder.execute("BEGIN; LOCK TABLE reports IN ACCESS EXCLUSIVE MODE")).unwrap();
-    let url = serving.url("/api/v1/reports");
+    runtime.block_on(holder.execute("BEGIN; LOCK TABLE programs IN ACCESS EXCLUSIVE MODE")).unwrap();
+    let url = serving.url("/api/v1/programs");
     let request = std::thread::spawn(move || agent().get(url).call().is_ok());
     until("the query waits", || {
         runtime.block_on(async {

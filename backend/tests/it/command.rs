@@ -232,11 +232,11 @@ fn an_answer_is_one_short_line_and_a_probe_that_is_content_none() {
         let request = agent().get(format!("http://127.0.0.1:{}{path}", serving.port));
         read(request.header("x-request-id", id).call()).status
     };
-    assert_eq!((ask("/health", "id-1"), ask("/api/v1/reports", "id-2"), ask("/nowhere", "id-3")), (200, 200, 404));
+    assert_eq!((ask("/health", "id-1"), ask("/api/v1/programs", "id-2"), ask("/nowhere", "id-3")), (200, 200, 404));
     serving.signal("TERM");
     let (_, said) = serving.end();
     assert!(!said.contains("id-1"), "{said}");
-    for (id, middle) in [("id-2", "INFO GET /api/v1/reports 200 "), ("id-3", "INFO GET /nowhere 404 ")] {
+    for (id, middle) in [("id-2", "INFO GET /api/v1/programs 200 "), ("id-3", "INFO GET /nowhere 404 ")] {
         let line = said.lines().find(|line| line.ends_with(id)).unwrap_or_else(|| panic!("a line of {id}: {said}"));
         let (time, rest) = line.split_once(' ').unwrap();
         assert!(time.len() == 27 && time.ends_with('Z'), "{line}");

@@ -1,7 +1,10 @@
 //! The backend against a real PostgreSQL and a real Redis, which `cargo xtask test` brings.
 
+mod accounts;
+mod api_page;
 mod command;
 mod drafts;
+mod expand;
 mod features;
 mod health;
 mod lists;
@@ -11,10 +14,12 @@ mod pooler;
 mod process;
 mod programs;
 mod rate_limit;
+mod report_life;
 mod reports;
 mod requests;
 mod resume;
 mod reverts;
+mod rights;
 mod seed;
 mod server;
 mod smoke;

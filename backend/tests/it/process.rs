@@ -79,7 +79,7 @@ fn threads_stay_below_what_a_container_may_have() {
     let runtime = Runtime::new().unwrap();
     let database = Database::migrated(&runtime);
     let serving = serve(&settings(&database, &[]));
-    let url = serving.url("/api/v1/reports");
+    let url = serving.url("/api/v1/programs");
     std::thread::scope(|scope| {
         for _ in 0..32 {
             scope.spawn(|| read(agent().get(&url).call()).status);
@@ -99,7 +99,7 @@ fn the_id_of_a_failed_request_is_in_the_logs_whatever_their_level() {
         let environment = settings(&database, &[("LOG_LEVEL", level)]);
         let serving = crate::support::process::serve_quietly(&environment, &[("LOG_FORMAT", format)]);
         database.close(&runtime);
-        let answer = read(agent().get(serving.url("/api/v1/reports")).call());
+        let answer = read(agent().get(serving.url("/api/v1/programs")).call());
         assert_eq!(answer.status, 503);
         serving.signal("TERM");
         let (_, said) = serving.end();

@@ -3,7 +3,7 @@ use backend::request::{self, Json};
 use serde_json::json;
 use time::macros::datetime;
 
-use crate::support::{Server, agent, read};
+use crate::support::Server;
 
 fn new_program(body: &serde_json::Value) -> NewProgram {
     request::read(Json::parse(body.to_string().as_bytes()).unwrap()).unwrap()
@@ -71,7 +71,7 @@ fn pages_neither_repeat_nor_hide_even_when_rows_share_a_moment_and_others_come()
         let mut connection = server.database.connect().await;
         for number in 0..7 {
             let new = new_program(&json!({ "slug": format!("page-{number}"), "name": "x", "summary": "x" }));
-            backend::programs::create(&mut connection, &new, moment).await.unwrap();
+            backend::programs::create(&mut connection, &new, None, moment).await.unwrap();
         }
     });
     let mut seen = Vec::new();
@@ -119,16 +119,28 @@ fn a_query_that_makes_no_sense_is_refused_by_name() {
 #[test]
 fn only_a_temporary_program_can_be_removed_and_its_reports_go_with_it() {
     let server = Server::start();
-    let remove = |name: &str| read(agent().delete(format!("{}/api/v1/programs/{name}", server.url)).call()).status;
+    let (check, other) = (server.temporary_user("triager"), server.user("other", "triager"));
+    let check = server.as_user(&check.access_token);
+    let remove = |name: &str| check.delete(&format!("/api/v1/programs/{name}")).status;
     server.program("here-to-stay");
     assert_eq!(remove("here-to-stay"), 403);
+    let admin = server.user("admin", "admin");
+    let stays = server.as_user(&admin.access_token).delete("/api/v1/programs/here-to-stay");
+    assert_eq!(stays.body["detail"], "Only a temporary program can be removed.");
     assert_eq!(remove("nobody"), 404);
     let temporary = json!({ "slug": "for-a-while", "name": "x", "summary": "x", "status": "open", "temporary": true });
-    assert_eq!(server.post("/api/v1/programs", &temporary).body["temporary"], true);
-    let report =
-        json!({ "program": "for-a-while", "title": "x", "severity": "low", "description": "x", "reporter": "owl" });
-    let report = server.post("/api/v1/reports", &report);
+    let refused = server.as_user(&other.access_token).post("/api/v1/programs", &temporary);
+    assert_eq!((refused.status, refused.pointers()), (422, vec!["#/temporary"]), "for temporary users only");
+    assert_eq!(check.post("/api/v1/programs", &temporary).body["temporary"], true);
+    let stays = json!({ "slug": "stays", "name": "x", "summary": "x" });
+    assert_eq!(check.post("/api/v1/programs", &stays).pointers(), ["#/temporary"], "nothing else by a temporary user");
+    let report = json!({ "program": "for-a-while", "title": "x", "severity": "low", "description": "x" });
+    let refused = server.post("/api/v1/reports", &report);
+    assert_eq!((refused.status, refused.pointers()), (422, vec!["#/program"]), "reports of persons stay elsewhere");
+    let report = check.post("/api/v1/reports", &report);
     assert_eq!(report.status, 201, "{}", report.body);
+    assert_eq!(server.nobody().get("/api/v1/programs").body["items"].as_array().unwrap().len(), 1, "it is not listed");
+    assert_eq!(server.as_user(&other.access_token).delete("/api/v1/programs/for-a-while").status, 403);
     assert_eq!(remove("for-a-while"), 204);
     assert_eq!(server.get("/api/v1/programs/for-a-while").status, 404);
     assert_eq!(server.get(report.header("location")).status, 404);
@@ -144,9 +156,9 @@ fn a_temporary_program_that_nobody_removed_goes_when_the_next_one_comes() {
         let now = time::OffsetDateTime::now_utc();
         for (slug, age) in [("old", 90), ("young", 30)] {
             let made = now - time::Duration::minutes(age);
-            backend::programs::create(&mut connection, &temporary(slug), made).await.unwrap();
+            backend::programs::create(&mut connection, &temporary(slug), None, made).await.unwrap();
         }
-        backend::programs::create(&mut connection, &temporary("new"), now).await.unwrap();
+        backend::programs::create(&mut connection, &temporary("new"), None, now).await.unwrap();
     });
     let body = server.get("/api/v1/programs").body;
     let slugs: Vec<_> = body["items"].as_array().unwrap().iter().map(|item| item["slug"].clone()).collect();
@@ -181,7 +193,7 @@ fn a_program_with_everything_takes_few_round_trips() {
     assert_eq!(made.status, 201, "{}", made.body);
     // One statement for all of it, of which the session keeps a plan, and none for each asset.
     let prepared: i64 = server.runtime.block_on(async {
-        sqlx::query_scalar("SELECT count(*) FROM pg_prepared_statements WHERE statement LIKE '%INSERT%'")
+        sqlx::query_scalar("SELECT count(*) FROM pg_prepared_statements WHERE statement LIKE '%INSERT INTO program%'")
             .persistent(false)
             .fetch_one(&server.app.database)
             .await

@@ -8,7 +8,7 @@ use backend::rate_limit::{Class, Key};
 use crate::support::process::free_port;
 use crate::support::{Answer, Server, agent, provided, read, redis_url, until};
 
-const PATH: &str = "/api/v1/reports?limit=1";
+const PATH: &str = "/api/v1/programs?limit=1";
 
 /// A server on that Redis, with that limit, behind a proxy.
 fn server(redis: &str, limit: &str) -> Server {

@@ -13,9 +13,11 @@ use crate::support::{Database, Server, agent, read, until};
 #[test]
 fn every_error_is_a_problem_document_with_the_requests_id() {
     let server = Server::start();
-    let text = agent().post(format!("{}/api/v1/reports", server.url)).content_type("text/plain").send("{}");
-    let broken = agent().post(format!("{}/api/v1/reports", server.url)).content_type("application/json").send("{");
+    let sign_in = || agent().post(format!("{}/api/v1/auth/sign-in", server.url));
+    let text = sign_in().content_type("text/plain").send("{}");
+    let broken = sign_in().content_type("application/json").send("{");
     let answers = [
+        (401, server.nobody().get("/api/v1/reports")),
         (404, server.get("/nowhere")),
         (405, read(agent().delete(format!("{}/api/v1/reports", server.url)).call())),
         (415, read(text)),
@@ -36,7 +38,7 @@ fn a_body_that_is_too_large_is_refused_by_its_length() {
     let server = Server::start();
     let address = server.url.strip_prefix("http://").unwrap();
     let mut stream = std::net::TcpStream::connect(address).unwrap();
-    let head = "POST /api/v1/programs HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 2000000\r\n\r\n";
+    let head = "POST /api/v1/auth/sign-in HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 2000000\r\n\r\n";
     stream.write_all(head.as_bytes()).unwrap();
     let mut answer = [0; 4096];
     let length = stream.read(&mut answer).unwrap();
@@ -93,7 +95,7 @@ fn a_database_that_is_away_is_told_from_a_fault_of_ours() {
     server.database.close(&server.runtime);
     unavailable_soon(&server);
     server.database.open(&server.runtime);
-    until("it is back", || server.get("/api/v1/reports").status == 200);
+    until("it is back", || server.nobody().get("/api/v1/programs").status == 200);
 }
 
 #[test]
@@ -114,7 +116,7 @@ fn a_password_that_is_no_longer_right_is_not_taken_for_a_fault_of_ours() {
 
 fn unavailable_soon(server: &Server) {
     let begun = Instant::now();
-    let answer = server.get("/api/v1/reports");
+    let answer = server.nobody().get("/api/v1/programs");
     assert_eq!((answer.status, answer.header("retry-after")), (503, "2"), "{}", answer.body);
     assert_eq!(
         (answer.header("content-type"), &answer.body["type"]),
@@ -131,7 +133,7 @@ fn what_is_answered_503_is_not_stored() {
         let senders: Vec<_> = (0..8)
             .map(|_| {
                 scope.spawn(|| {
-                    let report = json!({ "program": "acme", "title": "x", "severity": "low", "description": "x", "reporter": "owl" });
+                    let report = json!({ "program": "acme", "title": "x", "severity": "low", "description": "x" });
                     (0..10).filter(|_| server.post("/api/v1/reports", &report).status == 201).count()
                 })
             })
@@ -173,7 +175,7 @@ fn a_request_has_exactly_one_host() {
 fn a_media_type_is_taken_in_any_case() {
     let server = Server::start();
     let post = |kind: &str| {
-        let request = agent().post(format!("{}/api/v1/programs", server.url)).content_type(kind);
+        let request = agent().post(format!("{}/api/v1/auth/sign-in", server.url)).content_type(kind);
         read(request.send("{}")).status
     };
     assert_eq!(post("Application/JSON; Charset=UTF-8"), 422);
@@ -203,7 +205,7 @@ fn missing_mistyped_and_unknown_members_are_named_at_once() {
         (422, vec!["#/slug", "#/name", "#/summary", "#/assets", "#/colour"])
     );
     assert!(!answer.body.to_string().contains("struct"), "{}", answer.body);
-    let twice = agent().post(format!("{}/api/v1/programs", server.url)).content_type("application/json");
-    let twice = read(twice.send(r#"{"slug":"acme","slug":"other","name":"x","summary":"x"}"#));
-    assert_eq!((twice.status, twice.pointers()), (422, vec!["#/slug"]));
+    let twice = agent().post(format!("{}/api/v1/auth/refresh", server.url)).content_type("application/json");
+    let twice = read(twice.send(r#"{"refresh_token":"one","refresh_token":"other"}"#));
+    assert_eq!((twice.status, twice.pointers()), (422, vec!["#/refresh_token"]));
 }

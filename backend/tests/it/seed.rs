@@ -58,7 +58,7 @@ fn only_another_seed_is_told_as_one_and_a_timeout_of_0_does_not_wait() {
 }
 
 /// How many of the reports were made for work on performance.
-const MADE: &str = "SELECT count(*) FROM reports WHERE reporter LIKE 'load-%'";
+const MADE: &str = "SELECT count(*) FROM reports WHERE reporter LIKE 'load-%' AND reporter_id = (SELECT id FROM users WHERE handle = reporter)";
 
 #[test]
 fn reports_for_work_on_performance_are_brought_to_a_number_and_no_further() {

@@ -2,6 +2,7 @@
 
 #![allow(dead_code, unused_imports, reason = "each of the two suites uses a part of it")]
 
+pub mod client;
 pub mod mailbox;
 pub mod process;
 pub mod server;
@@ -14,6 +15,7 @@ use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use tokio::runtime::Runtime;
 use uuid::Uuid;
 
+pub use self::client::{Client, User, admin_token};
 pub use self::mailbox::Mailbox;
 pub use self::process::{Serving, run, serve, text, thunder};
 pub use self::server::Server;

@@ -78,9 +78,12 @@ pub struct Check {
 /// `smoke`
 #[derive(Debug, Args)]
 #[command(after_help = "\
+With the service's HEALTH_TOKEN in the environment the walk also signs in, as temporary users that it makes and removes.
+The local stack's is taken from its settings.
+
 Examples:
   cargo xtask smoke
-  cargo xtask smoke --url https://api.example.com --json")]
+  HEALTH_TOKEN=... cargo xtask smoke --url https://api.example.com --json")]
 pub struct Smoke {
     /// The service's address; the local stack's, if left out
     #[arg(long)]

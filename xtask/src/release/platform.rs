@@ -38,6 +38,9 @@ pub trait Target: Send + Sync {
     /// How this machine reaches what is deployed there.
     fn network(&self) -> &[Variable];
 
+    /// What lets a walk through the service sign in; none where nobody has said it.
+    fn operator_token(&self) -> Option<Variable>;
+
     /// Whether others meet there, so that only what they can look at is released.
     fn is_shared(&self) -> bool;
 

@@ -68,6 +68,10 @@ impl Target for Railway {
         Railway::network(self)
     }
 
+    fn operator_token(&self) -> Option<Variable> {
+        Railway::operator_token(self).cloned()
+    }
+
     fn is_shared(&self) -> bool {
         true
     }

@@ -128,6 +128,10 @@ impl Target for Rehearsal {
         &[]
     }
 
+    fn operator_token(&self) -> Option<Variable> {
+        self.variables.operator_token()
+    }
+
     fn is_shared(&self) -> bool {
         false
     }

@@ -15,7 +15,7 @@ use crate::plan::{Access, Phase, Plan};
 use crate::product::HEALTH_PATH;
 use crate::runner::{Output, Runner};
 use crate::step::Step;
-use crate::tool::backend::{Health, Program};
+use crate::tool::backend::{Health, Program, Variable};
 use crate::wait::{self, Poll, Waited};
 
 /// With fewer digits a hash may name several commits.
@@ -66,7 +66,9 @@ pub fn phase(release: &Arc<Release>, index: usize, name: &str) -> Phase {
 impl Release {
     /// The backend's program, which reaches the service as this machine reaches others.
     pub(super) fn program(&self) -> Program {
-        Program::with(&self.request.program, self.target.network())
+        let variables: Vec<Variable> =
+            self.target.network().iter().cloned().chain(self.target.operator_token()).collect();
+        Program::with(&self.request.program, &variables)
     }
 }
 

@@ -30,13 +30,14 @@ use crate::failure::{Exit, Failure};
 use crate::file;
 use crate::plan::{self, Action, Lane, Plan};
 use crate::process::Record;
+use crate::product::setting::OPERATOR_TOKEN;
 use crate::product::{BINARY, DATABASE};
 use crate::runner::Launch;
 use crate::runner::launch;
 use crate::settings::Settings;
 use crate::step::{Step, User};
 use crate::supervise::{self, Stop};
-use crate::tool::backend::Program;
+use crate::tool::backend::{Program, Variable};
 use crate::tool::postgres::Durability;
 use crate::tool::system;
 
@@ -322,7 +323,10 @@ impl Engine for Host<'_> {
         let path = binary()?;
         let build = if path.exists() { Plan::default() } else { self.build()? };
         let address = Service::Backend.definition().address(state.ports.of(Service::Backend));
-        Ok((Program::with(&path, &[]), build, address))
+        let settings = Settings::load(&self.context.project)?;
+        foundation::hide(self.context, &settings);
+        let token = settings.get(OPERATOR_TOKEN).map(|token| Variable::secret(OPERATOR_TOKEN, token));
+        Ok((Program::with(&path, token.as_slice()), build, address))
     }
 
     fn logs(&self, _: Option<&State>, services: &[Service], _: usize) -> Result<LogSource> {

@@ -9,9 +9,10 @@ use crate::failure::{Exit, Failure};
 use crate::interrupt::CancelToken;
 use crate::plan::Plan;
 use crate::product::HEALTH_PATH;
+use crate::product::setting::OPERATOR_TOKEN;
 use crate::stack::Stack;
 use crate::stack::host::{self, Host};
-use crate::tool::backend::Program;
+use crate::tool::backend::{Program, Variable};
 
 /// Walks through the service at the URL, or through the local stack.
 pub fn run(context: &Context, arguments: &Smoke) -> Result<u8> {
@@ -19,7 +20,8 @@ pub fn run(context: &Context, arguments: &Smoke) -> Result<u8> {
         Some(url) => {
             let path = host::binary()?;
             let build = if path.exists() { Plan::default() } else { Host::open(context).build()? };
-            (Program::with(&path, &[]), build, url.clone())
+            let token = context.variable(OPERATOR_TOKEN).map(|token| Variable::secret(OPERATOR_TOKEN, token));
+            (Program::with(&path, token.as_slice()), build, url.clone())
         }
         None => Stack::open(context)?.serving_program()?,
     };

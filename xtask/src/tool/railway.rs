@@ -15,6 +15,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use crate::failure::Exit;
+use crate::product::setting::OPERATOR_TOKEN;
 use crate::runner::{self, Output};
 use crate::step::{Stdin, Step};
 use crate::tool::backend::Variable;
@@ -48,6 +49,7 @@ pub struct Railway {
     program: PathBuf,
     token: Option<Variable>,
     network: Vec<Variable>,
+    operator_token: Option<Variable>,
     kind: TokenKind,
 }
 
@@ -81,6 +83,7 @@ impl Railway {
         Self {
             program: program.to_owned(),
             network: network.collect(),
+            operator_token: set(OPERATOR_TOKEN).map(|token| Variable::secret(OPERATOR_TOKEN, token)),
             kind: token.as_ref().map_or(TokenKind::Login, |(kind, _)| *kind),
             token: token.map(|(_, token)| token),
         }
@@ -89,6 +92,11 @@ impl Railway {
     /// How this machine reaches others, for whoever else asks the service.
     pub fn network(&self) -> &[Variable] {
         &self.network
+    }
+
+    /// The token of the service's operators, where somebody has said it.
+    pub fn operator_token(&self) -> Option<&Variable> {
+        self.operator_token.as_ref()
     }
 
     /// Who is asking.

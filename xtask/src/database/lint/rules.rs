@@ -106,6 +106,17 @@ pub fn is_refused_in_transaction(statement: &Statement) -> bool {
         || statement.begins(&["CREATE", "DATABASE"])
         || statement.begins(&["DROP", "DATABASE"])
         || statement.begins(&["ALTER", "SYSTEM"])
+        || commits_in_its_body(statement)
+}
+
+/// A block that ends transactions of its own can do so outside of any other
+/// (<https://www.postgresql.org/docs/15/plpgsql-transactions.html>).
+fn commits_in_its_body(statement: &Statement) -> bool {
+    let commits = |body: &str| {
+        body.split(|letter: char| !letter.is_alphanumeric()).any(|word| word.eq_ignore_ascii_case("commit"))
+    };
+    statement.begins(&["DO"])
+        && statement.tokens.iter().any(|(_, token)| matches!(token, Token::Text(body) if commits(body)))
 }
 
 /// The table that UPDATE or DELETE changes, and whether a condition says which rows.

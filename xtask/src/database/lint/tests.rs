@@ -40,6 +40,8 @@ fn own_rules_find_what_squawk_does_not_see() {
         ("VACUUM (FULL) reports;", vec!["refused-in-a-transaction", "vacuum-full"]),
         ("-- no-transaction\nVACUUM reports;", vec![]),
         ("CREATE INDEX CONCURRENTLY i ON reports (a);", vec!["refused-in-a-transaction"]),
+        ("DO $$ BEGIN LOOP EXIT; COMMIT; END LOOP; END $$;", vec!["refused-in-a-transaction"]),
+        ("DO $$ BEGIN PERFORM 1; END $$;", vec![]),
         ("-- no-transaction\nCREATE INDEX CONCURRENTLY i ON reports (a);", vec![]),
         ("CLUSTER reports;", vec!["vacuum-full"]),
         ("LOCK TABLE reports;", vec!["lock-table"]),

@@ -8,9 +8,10 @@ use anyhow::{Context as _, Result};
 use super::ENVIRONMENT;
 use crate::context::Context;
 use crate::file;
-use crate::product::setting::{DATABASE_URL, FOR_A_TRY, GENERATED, POSTGRES_PASSWORD, REDIS_URL};
+use crate::product::setting::{DATABASE_URL, FOR_A_TRY, GENERATED, OPERATOR_TOKEN, POSTGRES_PASSWORD, REDIS_URL};
 use crate::product::{DATABASE, ROLE};
 use crate::settings::{self, Settings, declared};
+use crate::tool::backend::Variable;
 
 /// The variables of a rehearsal.
 #[derive(Debug, Clone)]
@@ -43,6 +44,13 @@ impl Variables {
     /// The password of the database.
     pub fn password(&self) -> Result<String> {
         Ok(read(&self.secrets)?.require(POSTGRES_PASSWORD)?.to_owned())
+    }
+
+    /// What lets a walk through a version sign in; none before there are secrets.
+    pub fn operator_token(&self) -> Option<Variable> {
+        let own = self.own_values().ok()?.remove(OPERATOR_TOKEN);
+        let token = own.or_else(|| read(&self.secrets).ok()?.get(OPERATOR_TOKEN).map(str::to_owned))?;
+        Some(Variable::secret(OPERATOR_TOKEN, token))
     }
 
     /// The names, which are known before there are values.

@@ -12,6 +12,7 @@ mod rehearsals;
 
 use crate::fixture::Ran;
 use crate::fixture::railway::{NEW, OLD, Shipyard, TOKEN};
+use crate::product::setting::OPERATOR_TOKEN;
 
 /// A deploy as CI does it, without a watch.
 pub fn deploy(yard: &mut Shipyard, more: &[&str]) -> Ran {
@@ -51,6 +52,17 @@ fn a_commit_is_uploaded_answers_is_written_down_and_the_lock_is_free_again() {
     assert_eq!(yard.lock(), "free");
     assert!(yard.fixture.runner.was_asked("smoke --url https://backend.example.com"));
     assert!(yard.fixture.runner.asked().iter().filter(|step| step.contains("healthcheck --url")).count() >= 9);
+}
+
+#[test]
+fn the_walk_signs_in_with_the_token_of_the_environment_which_is_not_shown() {
+    let mut yard = Shipyard::new();
+    yard.fixture.context.variables.insert(OPERATOR_TOKEN.to_owned(), "a token of operators".to_owned());
+    let ran = patient(&mut yard, &[]).expect(0);
+    let asked = yard.fixture.runner.asked();
+    let walk = asked.iter().find(|step| step.contains("smoke --url")).expect("a walk");
+    assert!(walk.contains(&format!("{OPERATOR_TOKEN}=***")), "{walk}");
+    ran.keeps_silent_about(&["a token of operators"]);
 }
 
 #[test]

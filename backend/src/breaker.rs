@@ -11,14 +11,17 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// The breaker of a circuit.
 #[derive(Debug)]
 pub struct Breaker {
+    /// What is different while Redis is away.
+    meanwhile: &'static str,
     began: Instant,
     /// 0 while all is well, or else the millisecond since `began` after which one request may ask.
     again_at: AtomicU64,
 }
 
 impl Breaker {
-    pub fn new() -> Self {
-        Self { began: Instant::now(), again_at: AtomicU64::new(0) }
+    /// A breaker that lets pass; `meanwhile` is what it says is different while Redis is away.
+    pub fn new(meanwhile: &'static str) -> Self {
+        Self { meanwhile, began: Instant::now(), again_at: AtomicU64::new(0) }
     }
 
     fn in_a_while(&self, now: Instant) -> u64 {
@@ -43,14 +46,14 @@ impl Breaker {
     /// Redis has answered.
     pub fn answered(&self) {
         if self.again_at.swap(0, Ordering::Relaxed) != 0 {
-            info!("Redis answers: the rate limit is shared by all processes again");
+            info!("Redis answers again; until now, {}", self.meanwhile);
         }
     }
 
     /// Redis has not answered, or not as it should.
     pub fn failed(&self, now: Instant, why: &str) {
         if self.again_at.swap(self.in_a_while(now), Ordering::Relaxed) == 0 {
-            warn!("the rate limit is that of this process alone until Redis answers: {why}");
+            warn!("until Redis answers, {}: {why}", self.meanwhile);
         }
     }
 }
@@ -61,7 +64,7 @@ mod tests {
 
     #[test]
     fn after_a_failure_one_request_in_a_while_asks_until_there_is_an_answer() {
-        let breaker = Breaker::new();
+        let breaker = Breaker::new("all is slower");
         let now = Instant::now();
         assert!(breaker.may_ask(now) && breaker.may_ask(now));
         breaker.failed(now, "no answer");

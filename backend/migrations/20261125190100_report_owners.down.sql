@@ -1,0 +1,10 @@
+DROP TABLE idempotency_keys;
+DROP TABLE report_comments;
+DROP TABLE report_events;
+DROP TABLE program_members;
+ALTER TABLE programs DROP COLUMN version;
+ALTER TABLE reports DROP COLUMN version;
+ALTER TABLE reports DROP COLUMN duplicate_of;
+DROP TRIGGER reports_fill_reporter_id ON reports;
+DROP FUNCTION fill_reporter_id();
+ALTER TABLE reports DROP COLUMN reporter_id;

@@ -1,0 +1,2 @@
+-- A constraint that holds has nothing to be undone.
+SELECT 1;

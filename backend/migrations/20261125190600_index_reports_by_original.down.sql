@@ -1,0 +1,2 @@
+-- no-transaction
+DROP INDEX CONCURRENTLY reports_duplicate_of_idx;

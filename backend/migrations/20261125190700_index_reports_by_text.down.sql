@@ -1,0 +1,2 @@
+-- no-transaction
+DROP INDEX CONCURRENTLY reports_text_idx;
