@@ -4,6 +4,7 @@
 mod bodies;
 mod connections;
 mod database;
+mod faults;
 mod logs;
 mod raw;
 mod shutdown;

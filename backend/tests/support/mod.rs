@@ -5,6 +5,7 @@
 pub mod client;
 pub mod mailbox;
 pub mod process;
+pub mod redis;
 pub mod server;
 
 use std::time::Duration;
@@ -18,6 +19,7 @@ use uuid::Uuid;
 pub use self::client::{Client, User, admin_token};
 pub use self::mailbox::Mailbox;
 pub use self::process::{Serving, run, serve, text, thunder};
+pub use self::redis::Redis;
 pub use self::server::Server;
 
 /// What `cargo xtask test` provides.
@@ -88,9 +90,9 @@ async fn execute(server: &str, statement: String) {
 /// A numbered Redis database that nobody else uses.
 pub fn redis_url() -> String {
     let server = provided("TEST_REDIS_URL");
-    let client = redis::Client::open(server.as_str()).expect("a Redis URL");
+    let client = ::redis::Client::open(server.as_str()).expect("a Redis URL");
     let mut connection = client.get_connection().expect("the test's Redis takes connections");
-    let number: u32 = redis::cmd("INCR").arg("databases").query(&mut connection).expect("a counter");
+    let number: u32 = ::redis::cmd("INCR").arg("databases").query(&mut connection).expect("a counter");
     format!("{server}/{}", number % 4095 + 1)
 }
 
