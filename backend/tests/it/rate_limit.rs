@@ -77,6 +77,38 @@ fn leases_keep_most_requests_from_redis_and_cost_a_client_little() {
 }
 
 #[test]
+fn many_requests_at_once_get_the_limit_and_not_one_more() {
+    let redis = redis_url();
+    let servers = [server(&redis, "300"), server(&redis, "300")];
+    let key = Key::of_name("ada");
+    let passed = std::thread::scope(|scope| {
+        let asking = servers.iter().map(|server| {
+            scope.spawn(move || {
+                server.runtime.block_on(async {
+                    let many = (0..32).map(|_| {
+                        let rate_limit = server.app.rate_limit.clone();
+                        tokio::spawn(async move {
+                            let mut passed = 0;
+                            for _ in 0..20 {
+                                passed += usize::from(rate_limit.check(Class::Default, key).await.is_ok());
+                            }
+                            passed
+                        })
+                    });
+                    let mut passed = 0;
+                    for one in many.collect::<Vec<_>>() {
+                        passed += one.await.unwrap();
+                    }
+                    passed
+                })
+            })
+        });
+        asking.collect::<Vec<_>>().into_iter().map(|one| one.join().unwrap()).sum::<usize>()
+    });
+    assert_eq!(passed, 300);
+}
+
+#[test]
 fn a_client_that_invents_addresses_stays_one_client() {
     let redis = redis_url();
     let changes = [("REDIS_URL", redis.as_str()), ("RATE_LIMIT_MAX", "3")];
