@@ -129,6 +129,8 @@ pub mod setting {
     pub const OPERATOR_TOKEN: &str = "HEALTH_TOKEN";
     /// What the shipped image requires as well, with a value for where it is only tried: nobody takes mail there.
     pub const FOR_A_TRY: &[(&str, &str)] = &[(SMTP_URL, "smtp://localhost:25")];
+    /// How many proxies stand in front. Where it is wrong, all clients have one address.
+    pub const PROXIES: &str = "TRUST_PROXY";
     /// A setting and its value that let one client ask without a pause.
     pub const UNLIMITED: (&str, &str) = ("RATE_LIMIT_MAX", "1000000000");
     /// What the stack sets for the backend, which is why the template has none of it.

@@ -119,6 +119,9 @@ pub trait Platform {
     /// What is in the way of deployments of a service that only this target knows, and what is worth a warning.
     fn obstacles(&self, to: &Destination, warnings: &mut Vec<String>) -> Result<Vec<Finding>>;
 
+    /// How many proxies stand in front of a service, where it has to be told that by a variable.
+    fn proxies(&self) -> Option<u8>;
+
     /// What to type to give a service its variables.
     fn variables_hint(&self, environment: &str, service: &str) -> String;
 

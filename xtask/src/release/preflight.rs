@@ -17,6 +17,7 @@ use super::platform::{Destination, Place, Platform, UNDER_WAY, places};
 use crate::failure::{Exit, Failure};
 use crate::plan::Access;
 use crate::product::DECLARATION;
+use crate::product::setting::PROXIES;
 use crate::settings::parse_declaration;
 
 pub use self::live::Live;
@@ -172,19 +173,32 @@ fn services(
 ) -> Result<(Vec<Vec<Change>>, Vec<Finding>)> {
     let (mut changes, mut findings) = (Vec::new(), Vec::new());
     for (service, to) in declaration.services.iter().zip(&target.services) {
-        findings.extend(missing_variables(platform, to, &target.environment)?);
+        findings.extend(missing_variables(platform, to, &target.environment, warnings)?);
         findings.extend(platform.obstacles(to, warnings)?);
         changes.push(service.changes(&release.request.declared_as, &platform.settings(to)?));
     }
     Ok((changes, findings))
 }
 
-/// The variables that a service needs and does not have. Only names are looked at.
-fn missing_variables(platform: &dyn Platform, to: &Destination, environment: &str) -> Result<Vec<Finding>> {
+/// The variables that a service needs and does not have, and a warning about one that it should have. Only names are
+/// looked at.
+fn missing_variables(
+    platform: &dyn Platform,
+    to: &Destination,
+    environment: &str,
+    warnings: &mut Vec<String>,
+) -> Result<Vec<Finding>> {
     let declared = parse_declaration(DECLARATION)?;
     let needed = declared.iter().filter(|one| one.is_needed_in_production());
     let there = platform.variable_names(to)?;
     let is_there = |name: &str| there.iter().any(|one| one == name);
+    if let Some(count) = platform.proxies().filter(|_| !is_there(PROXIES)) {
+        warnings.push(format!(
+            "{} has no {PROXIES} in {environment}: without {PROXIES}={count}, all of its clients share one address, and one \
+             rate limit",
+            to.service_name
+        ));
+    }
     let missing: Vec<&str> = needed.map(|one| one.name.as_str()).filter(|name| !is_there(name)).collect();
     if missing.is_empty() {
         return Ok(Vec::new());

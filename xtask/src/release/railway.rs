@@ -132,6 +132,11 @@ impl Platform for Api<'_> {
         Ok(findings)
     }
 
+    /// The edge puts the client's address into `X-Forwarded-For`, and its own behind it.
+    fn proxies(&self) -> Option<u8> {
+        Some(2)
+    }
+
     fn variables_hint(&self, environment: &str, service: &str) -> String {
         format!("cargo xtask env push --environment {environment} --service {service}, with a file of them")
     }

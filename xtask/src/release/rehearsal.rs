@@ -242,6 +242,11 @@ impl Platform for Asked<'_> {
         Ok(Vec::new())
     }
 
+    /// Nobody's address matters on this machine.
+    fn proxies(&self) -> Option<u8> {
+        None
+    }
+
     fn variables_hint(&self, environment: &str, _: &str) -> String {
         format!("write them into .env.{environment}")
     }

@@ -5,7 +5,7 @@ use crate::fixture::Fixture;
 use crate::fixture::platform::{Fault, Platform};
 use crate::fixture::railway::{NEW, Shipyard};
 use crate::product::MIGRATIONS;
-use crate::product::setting::{DATABASE_URL, GENERATED};
+use crate::product::setting::{DATABASE_URL, GENERATED, PROXIES};
 use crate::runner::{fails, says};
 
 fn yard(change: impl FnOnce(&mut Platform)) -> Shipyard {
@@ -39,6 +39,15 @@ fn everything_that_is_in_the_way_is_told_at_once() {
         "theirs of Ada, BUILDING",
     ]);
     untouched(&yard);
+}
+
+#[test]
+fn a_service_that_does_not_know_of_the_proxies_in_front_is_a_warning() {
+    let warning = format!("backend has no {PROXIES} in production");
+    patient(&mut Shipyard::new(), &[]).expect(0).says(&[&warning]);
+    let mut knows = yard(|platform| platform.variables.push(PROXIES.to_owned()));
+    let said = patient(&mut knows, &[]).expect(0).stderr.clone();
+    assert!(!said.contains(PROXIES), "{said}");
 }
 
 #[test]
