@@ -126,9 +126,9 @@ impl StackFolder {
         self.root.join("redis")
     }
 
-    /// The mail catcher's folder.
-    pub fn mail(&self) -> PathBuf {
-        self.root.join("mail")
+    /// The folder of a service that keeps nothing for longer than it runs.
+    pub fn of_service(&self, service: Service) -> PathBuf {
+        self.root.join(service.name())
     }
 
     /// Redis' configuration.
@@ -148,15 +148,13 @@ impl StackFolder {
 
     /// Everything that a stack makes, in the order in which it is removed: what is not here, is not ours.
     pub fn everything(&self) -> Vec<PathBuf> {
-        vec![
-            self.postgres.clone(),
-            self.redis(),
-            self.mail(),
-            self.root.join("logs"),
-            self.run(),
-            self.state(),
-            self.state().with_extension("json.unreadable"),
-        ]
+        let mut all = vec![self.postgres.clone(), self.redis()];
+        // Of those above these are the folders too, unless they lie elsewhere.
+        let others = Service::ALL.into_iter().map(|service| self.of_service(service));
+        all.extend(others.filter(|folder| !all.contains(folder)).collect::<Vec<_>>());
+        all.extend([self.root.join("logs"), self.run(), self.state()]);
+        all.push(self.state().with_extension("json.unreadable"));
+        all
     }
 }
 

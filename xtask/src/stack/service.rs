@@ -41,6 +41,9 @@ pub trait Definition: Sync {
     /// The word on the command line, and the service's name in the compose file.
     fn name(&self) -> &'static str;
 
+    /// What it is called by those who make it.
+    fn product(&self) -> &'static str;
+
     /// What has to run before.
     fn needs(&self) -> &'static [Service] {
         &[]

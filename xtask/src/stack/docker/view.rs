@@ -35,7 +35,7 @@ impl Docker<'_> {
             state: if is_running { RunState::Running } else { RunState::Exited },
             container: Some(names.join(" ")),
             age: started.filter(|_| is_running).and_then(|started| SystemTime::now().duration_since(started).ok()),
-            server: image.map(server_of),
+            server: image.map(|image| server_of(service, image)),
             ended,
             watch: (service.is_built() && is_running && state.watch).then(|| self.see_watch(&told.name)).flatten(),
             ..Seen::nothing(service)
@@ -50,15 +50,10 @@ impl Docker<'_> {
     }
 }
 
-/// What an image's name tells of the server in it.
-fn server_of(image: &str) -> Server {
-    let (name, tag) = image.split_once(':').unwrap_or((image, ""));
-    let product = match name {
-        "postgres" => "PostgreSQL",
-        "redis" => "Redis",
-        "maildev/maildev" => "MailDev",
-        name => name,
-    };
+/// The server in a service's image, whose version its name tells.
+fn server_of(service: Service, image: &str) -> Server {
+    let (_, tag) = image.split_once(':').unwrap_or((image, ""));
+    let product = service.definition().product();
     let version = tag.split('-').next().unwrap_or_default().to_owned();
     Server { product: product.to_owned(), version, source: Source::Image, path: image.into() }
 }
@@ -69,7 +64,7 @@ mod tests {
 
     #[test]
     fn a_servers_version_is_in_its_images_name() {
-        let server = server_of("postgres:15-bookworm");
+        let server = server_of(Service::Postgres, "postgres:15-bookworm");
         assert_eq!((server.product.as_str(), server.version.as_str()), ("PostgreSQL", "15"));
     }
 }

@@ -27,6 +27,10 @@ impl Definition for Backend {
         "backend"
     }
 
+    fn product(&self) -> &'static str {
+        NAME
+    }
+
     fn needs(&self) -> &'static [Service] {
         &[Service::Postgres, Service::Redis]
     }

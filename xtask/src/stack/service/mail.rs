@@ -42,6 +42,10 @@ impl Definition for Mail {
         "mail"
     }
 
+    fn product(&self) -> &'static str {
+        "MailDev"
+    }
+
     fn port_setting(&self) -> &'static str {
         crate::product::setting::PORTS[3]
     }
@@ -103,7 +107,7 @@ impl Definition for Mail {
 /// Started, with no mail from before: in a container there is none either.
 fn lane(recipe: &Recipe<'_>, found: Found) -> Result<HostLane> {
     let Found { server, fetch } = found;
-    let (port, home) = (recipe.ports.of(Service::Mail), recipe.folder.mail());
+    let (port, home) = (recipe.ports.of(Service::Mail), recipe.folder.of_service(Service::Mail));
     let mut actions = vec![Action::After(PREPARE.to_owned())];
     actions.extend(fetch);
     actions.push(Action::Remove(home.clone()));

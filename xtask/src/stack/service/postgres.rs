@@ -46,6 +46,10 @@ impl Definition for Postgres {
         "postgres"
     }
 
+    fn product(&self) -> &'static str {
+        "PostgreSQL"
+    }
+
     fn port_setting(&self) -> &'static str {
         crate::product::setting::PORTS[1]
     }

@@ -28,6 +28,10 @@ impl Definition for Redis {
         "redis"
     }
 
+    fn product(&self) -> &'static str {
+        "Redis"
+    }
+
     fn port_setting(&self) -> &'static str {
         crate::product::setting::PORTS[2]
     }
