@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail};
 use tokio::process::{Child, Command};
 
+use crate::answers::second;
 use crate::deployment::{Ended, Spec};
 
 /// How long docker may take for an answer.
@@ -22,6 +23,9 @@ pub struct Containers {
     /// A label that all of the containers get.
     pub label: String,
 }
+
+/// For how many seconds docker is listened to at a time.
+const EVENTS_SECONDS: u64 = 60;
 
 /// How a container is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -142,11 +146,13 @@ impl Containers {
         Ok(self.run(&mut command, TIMEOUT).await?.lines().map(str::to_owned).collect())
     }
 
-    /// Starts to tell, a line each, that a container with the label has started or ended.
+    /// Starts to tell, a line each, that a container with the label has started or ended. It ends by itself after a
+    /// while, also where the edge was killed.
     pub fn events(&self) -> Result<Child> {
         let mut command = self.command();
         command.args(["events", "--filter", "type=container", "--filter", &format!("label={}", self.label)]);
         command.args(["--filter", "event=start", "--filter", "event=die", "--format", "{{.Action}}"]);
+        command.args(["--until", &(second() + EVENTS_SECONDS).to_string()]);
         command.stdout(Stdio::piped()).stderr(Stdio::null());
         command.spawn().with_context(|| format!("cannot run {}", self.docker.display()))
     }

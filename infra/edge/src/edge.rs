@@ -156,6 +156,7 @@ impl Edge {
             if let Err(error) = self.follow_events().await {
                 tracing::warn!("docker does not tell what happens: {error:#}");
             }
+            // What happens meanwhile is seen by the look with which it begins.
             tokio::time::sleep(EVENTS_PAUSE).await;
         }
     }

@@ -155,6 +155,21 @@ pub fn state(container: &str) -> Step {
     question("look at a container").args(["inspect", "--type", "container", "--format", "{{json .State}}", container])
 }
 
+/// Asks for the process of this machine that a container is.
+pub fn process_of(container: &str) -> Step {
+    question("ask for a container's process").args(["inspect", "--format", "{{.State.Pid}}", container])
+}
+
+/// Asks how often a container was started again because it had failed.
+pub fn restarts_of(container: &str) -> Step {
+    question("ask how often a container was started again").args([
+        "inspect",
+        "--format",
+        "{{.RestartCount}}",
+        container,
+    ])
+}
+
 /// What a file inside of a running container holds.
 pub fn read_file(container: &str, path: &Path) -> Step {
     question("read a file in a container").args(["exec", container, "cat"]).arg(path)

@@ -2,6 +2,7 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use anyhow::{Context as _, Error, Result, anyhow, bail, ensure};
 use serde_json::Value as Json;
@@ -10,17 +11,21 @@ use crate::context::Context;
 use crate::failure::{Exit, exit_code};
 use crate::interrupt::CancelToken;
 use crate::plan::{Access, Action, Phase, Plan, Rollout, Value};
+use crate::process::Record;
 use crate::product::setting::{DATABASE_URL, HOST};
-use crate::product::{DATABASE, HEALTH_PATH, ROLE, STORED};
+use crate::product::{DATABASE, HEALTH_PATH, ROLE, RUST_IMAGE, STORED};
 use crate::runner::{self, Runner};
 use crate::stack::detect;
 use crate::task::bench::load::Load;
 use crate::task::rehearsed::{REMOVE, Versions};
 use crate::terminal::NOTICE;
 use crate::tool::{backend, docker, git};
+use crate::wait::{self, Poll, Waited};
 
 /// How often it is switched under load.
 const SWITCHES: usize = 20;
+/// How long a container that was killed may take to serve again.
+const RESTART_TIMEOUT: Duration = Duration::from_secs(30);
 /// A role that reads everything and writes nothing, for a version that fails its walk.
 const READER: &str = "reader";
 /// A role that loses its rights while it is watched, for a version whose error rate rises.
@@ -72,6 +77,7 @@ fn phases(all: &Arc<Rehearsals>) -> Vec<Phase> {
         phase("clone", "have two versions", Rehearsals::make),
         phase("first", "have one of them serve", Rehearsals::first).undo(remove),
         phase("switch", "lose no request while they take turns", Rehearsals::switch),
+        phase("killed", "outlive the end of a container and of the edge", Rehearsals::killed),
         phase("unhealthy", "keep the one that serves before one that is not healthy", Rehearsals::unhealthy),
         phase("broken", "put it back after one that fails its walk", Rehearsals::broken),
         phase("failing", "put it back after one whose error rate rises", Rehearsals::failing),
@@ -194,6 +200,40 @@ impl Rehearsals {
         let words = ["psql", "--quiet", "--username", ROLE, "--dbname", DATABASE, "--set=ON_ERROR_STOP=1", "--command"];
         let step = docker::exec(&self.versions.name("postgres"), &[&words[..], &[sql]].concat());
         runner::read_well(runner, &step).map(drop)
+    }
+
+    /// Kills what serves, and what stands in front of it.
+    fn killed(self: &Arc<Self>) -> Vec<Action> {
+        let (container, edge) = (Arc::clone(self), Arc::clone(self));
+        vec![
+            Action::check("kill the program in the container that serves", move |access| {
+                let serving = container.versions.deployments()?.into_iter().find(|one| one.status == "SUCCESS");
+                let serving = serving.context("nothing serves")?.containers.pop().context("it has no container")?;
+                // By its process, which may be another machine's: one that docker is told to kill is not started again.
+                let pid = runner::read_well(access.runner, &docker::process_of(&serving))?;
+                let kill = format!("kill -KILL {}", pid.trim());
+                let (name, flags) = (container.versions.name("kill"), ["--rm", "--pid", "host"]);
+                let step = docker::run("kill a process", &name, &flags, &[], RUST_IMAGE, &["sh", "-c", &kill]);
+                runner::read_well(access.runner, &step)?;
+                let waited = wait::until(RESTART_TIMEOUT, access.cancel, || {
+                    let restarts = runner::read_well(access.runner, &docker::restarts_of(&serving))?;
+                    if restarts.trim() == "0" {
+                        return Ok(Poll::Pending("docker has not started it again".to_owned()));
+                    }
+                    Ok(container.still_serves().map_or_else(|error| Poll::Pending(format!("{error:#}")), Poll::Ready))
+                })?;
+                match waited {
+                    Waited::Done(()) => Ok(()),
+                    Waited::TimedOut(seen) => bail!("the container does not serve again: {seen}"),
+                }
+            }),
+            Action::check("kill the edge, and rehearse again at the same address", move |access| {
+                let record = Record::load(&edge.versions.clone.path(".stack/rehearsal/edge.json"));
+                record.context("the edge has no record")?.signal("KILL")?;
+                edge.goes_well(access)?;
+                edge.still_serves()
+            }),
+        ]
     }
 
     fn unhealthy(self: &Arc<Self>) -> Vec<Action> {
