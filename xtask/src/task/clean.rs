@@ -10,6 +10,7 @@ use crate::database::dumps;
 use crate::failure::when_interrupted;
 use crate::file::{human_size, size};
 use crate::plan::{Lane, Plan};
+use crate::release::rehearsal;
 use crate::stack::Stack;
 use crate::stack::docker::resources;
 use crate::stack::host::Host;
@@ -72,7 +73,12 @@ pub fn run(context: &Context, arguments: &Clean) -> Result<u8> {
     if let Some(lock) = &lock {
         for path in host.remove_folder(lock)? {
             let is_used = path == stack.folder().throw_away();
-            let why = if is_used { "in use by a running task" } else { "which the stack did not make" };
+            let is_rehearsal = path == context.project.state().join(rehearsal::ENVIRONMENT);
+            let why = match (is_used, is_rehearsal) {
+                (true, _) => "in use by a running task",
+                (_, true) => "which is the rehearsal's: cargo xtask deploy --rehearse --remove",
+                (false, false) => "which the stack did not make",
+            };
             terminal.note(format!("leaves   {}, {why}", context.project.relative(&path)));
         }
     }

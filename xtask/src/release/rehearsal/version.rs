@@ -9,6 +9,8 @@ use crate::plan::Access;
 use crate::product::CONTAINER_PORT;
 use crate::product::setting::PORT;
 use crate::release::{Release, bundle};
+use crate::runner;
+use crate::tool::docker::{self, Kind};
 use crate::tool::edge::{self, Begun};
 use crate::tool::railway::Refusal;
 
@@ -52,7 +54,13 @@ pub fn begin(
     release.uploading().insert(name.to_owned(), known.to_vec());
     let step = asked.rehearsal.edge.begin(&spec);
     match edge::parse::<Begun>(&asked.hear(&step)?) {
-        Ok(begun) => Ok(begun.id),
+        Ok(begun) => {
+            // A disk that fills is no reason to fail now.
+            if let Err(error) = forget_images(asked) {
+                access.context.terminal.warn(format!("old images of the rehearsal stay: {error:#}"));
+            }
+            Ok(begun.id)
+        }
         Err(refusal) => {
             if matches!(refusal, Refusal::Denied(_)) {
                 release.uploading().remove(name);
@@ -60,6 +68,18 @@ pub fn begin(
             Err(anyhow!("the edge does not start {name}: {}", refusal.text()))
         }
     }
+}
+
+/// Removes the images of versions that the edge has forgotten.
+fn forget_images(asked: &Asked<'_>) -> Result<()> {
+    let known = asked.standing_now(&[])?.deployments;
+    let kept: Vec<String> = known.iter().map(|one| asked.rehearsal.image(&one.spec.commit)).collect();
+    let mut images = runner::lines(asked.runner, &docker::tags_of(&asked.rehearsal.repository()))?;
+    images.retain(|image| !kept.contains(image));
+    if images.is_empty() {
+        return Ok(());
+    }
+    runner::read_well(asked.runner, &docker::remove(Kind::Image, &images)).map(drop)
 }
 
 fn spec(asked: &Asked<'_>, release: &Release, access: &Access<'_>, service: &str, image: &str) -> Result<Value> {

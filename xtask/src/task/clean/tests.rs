@@ -164,3 +164,11 @@ fn a_production_image_that_was_built_here_goes_as_well() {
     fixture.xtask(&["clean", "--yes"]).expect(0).says(&["removes  the image product:0.1.0-"]);
     assert!(!daemon.model().images.contains(&images[0]));
 }
+
+#[test]
+fn a_rehearsal_stays_and_what_removes_it_is_named() {
+    let mut fixture = Fixture::new(&[]);
+    fixture.write(".stack/rehearsal/secrets.env", "");
+    fixture.xtask(&["clean", "--yes"]).expect(0).says(&["cargo xtask deploy --rehearse --remove"]);
+    assert!(fixture.has(".stack/rehearsal/secrets.env"));
+}

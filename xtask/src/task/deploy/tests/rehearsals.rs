@@ -8,7 +8,7 @@ use crate::fixture::Ran;
 use crate::fixture::railway::{NEW, OLD};
 use crate::fixture::rehearsal::{PORT, Stage};
 use crate::product::{DEPLOY_LOCK, RELEASES};
-use crate::runner::fails;
+use crate::runner::{fails, says};
 
 fn rehearse(stage: &mut Stage, more: &[&str]) -> Ran {
     let mut words = vec!["deploy", "--rehearse", "--timeout", "60", "--lock-timeout", "0"];
@@ -51,6 +51,19 @@ fn a_commit_is_built_takes_over_answers_and_is_written_down() {
     );
     assert!(runner.was_asked(&format!("smoke --url {url}")));
     stage.fixture.xtask(&["releases", "--rehearse"]).expect(0).says(&[NEW, "live"]);
+}
+
+#[test]
+fn images_of_versions_that_are_forgotten_go() {
+    let mut stage = Stage::new();
+    let repository = format!("rehearsal-of-{}", stage.fixture.context.project.name());
+    let listed = [OLD, NEW, "forgotten"].map(|commit| format!("{repository}:{commit}\n")).concat();
+    let runner = &stage.fixture.runner;
+    runner.on(&format!("docker image ls {repository}"), says(&listed)).on(&format!("{repository}:forgotten"), says(""));
+    rehearse(&mut stage, &[]).expect(0);
+    let removed: Vec<String> =
+        stage.fixture.runner.asked().into_iter().filter(|step| step.contains("image rm")).collect();
+    assert_eq!(removed, [format!("docker image rm {repository}:forgotten")]);
 }
 
 #[test]
