@@ -131,8 +131,8 @@ pub mod setting {
     pub const FOR_A_TRY: &[(&str, &str)] = &[(SMTP_URL, "smtp://localhost:25")];
     /// How many proxies stand in front. Where it is wrong, all clients have one address.
     pub const PROXIES: &str = "TRUST_PROXY";
-    /// A setting and its value that let one client ask without a pause.
-    pub const UNLIMITED: (&str, &str) = ("RATE_LIMIT_MAX", "1000000000");
+    /// Settings and their values that let one client ask without a pause.
+    pub const UNLIMITED: &[(&str, &str)] = &[("RATE_LIMIT_MAX", "1000000000"), ("RATE_LIMIT_PASSWORDS", "1000000000")];
     /// What the stack sets for the backend, which is why the template has none of it.
     pub const SET_BY_THE_STACK: &[&str] =
         &[DATABASE_URL, REDIS_URL, HOST, PORT, APP_ENV, RUN_MIGRATIONS, MIGRATION_DRAFTS];

@@ -78,9 +78,9 @@ impl Versions {
 
     /// Gives the versions from now on these variables besides what lets clients ask without a pause.
     pub fn set_variables(&self, more: &str) -> Result<()> {
-        let (name, value) = UNLIMITED;
+        let unlimited: Vec<String> = UNLIMITED.iter().map(|(name, value)| format!("{name}={value}\n")).collect();
         let path = self.clone.path(".env.rehearsal");
-        std::fs::write(&path, format!("{name}={value}\n{more}"))
+        std::fs::write(&path, format!("{}{more}", unlimited.concat()))
             .with_context(|| format!("cannot write {}", path.display()))
     }
 
