@@ -45,10 +45,12 @@ pub struct Versions {
 impl Versions {
     /// In a clone below that folder.
     pub fn below(context: &Context, folder: &TempDir) -> Result<Self> {
-        Ok(Self {
-            clone: FreshClone::in_folder(context, folder, EngineChoice::Docker, Origin::Auto)?,
-            image: Image::of(context, None),
-        })
+        // The clone is made of HEAD, whatever differs from it in the checkout.
+        let mut image = Image::of(context, None);
+        for text in [&mut image.revision, &mut image.tag] {
+            *text = text.trim_end_matches("-dirty").to_owned();
+        }
+        Ok(Self { clone: FreshClone::in_folder(context, folder, EngineChoice::Docker, Origin::Auto)?, image })
     }
 
     /// Makes the clone and the image of HEAD.
