@@ -17,21 +17,18 @@ CREATE TABLE public.idempotency_keys (
     user_id uuid NOT NULL,
     key text NOT NULL,
     request_hash bytea NOT NULL,
-    status bigint,
     location text,
+    etag text,
     body text,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
     CONSTRAINT idempotency_keys_key_check CHECK (((length(key) >= 1) AND (length(key) <= 255)))
 );
 
-CREATE TABLE public.mail_tokens (
+CREATE TABLE public.password_resets (
     hash bytea NOT NULL,
     user_id uuid NOT NULL,
-    purpose text NOT NULL,
-    password_hash text,
-    expires_at timestamp with time zone NOT NULL,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
-    CONSTRAINT mail_tokens_purpose_check CHECK ((purpose = ANY (ARRAY['confirm-email'::text, 'reset-password'::text])))
+    expires_at timestamp with time zone NOT NULL
 );
 
 CREATE TABLE public.program_assets (
@@ -105,7 +102,7 @@ CREATE TABLE public.report_events (
     kind text NOT NULL,
     changes jsonb DEFAULT '{}'::jsonb NOT NULL,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
-    CONSTRAINT report_events_kind_check CHECK ((kind = ANY (ARRAY['created'::text, 'changed'::text, 'moved'::text, 'commented'::text])))
+    CONSTRAINT report_events_kind_check CHECK ((kind = ANY (ARRAY['created'::text, 'changed'::text, 'transitioned'::text, 'commented'::text])))
 );
 
 CREATE TABLE public.reports (
@@ -121,12 +118,11 @@ CREATE TABLE public.reports (
     reporter text NOT NULL,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
     updated_at timestamp with time zone DEFAULT now() NOT NULL,
-    reporter_id uuid,
+    reporter_id uuid NOT NULL,
     duplicate_of uuid,
     version bigint DEFAULT 1 NOT NULL,
     CONSTRAINT reports_description_check CHECK (((length(description) >= 1) AND (length(description) <= 50000))),
     CONSTRAINT reports_reporter_check CHECK ((reporter ~ '^[a-z0-9][a-z0-9_-]{1,38}$'::text)),
-    CONSTRAINT reports_reporter_id_check CHECK ((reporter_id IS NOT NULL)),
     CONSTRAINT reports_severity_check CHECK ((severity = ANY (ARRAY['none'::text, 'low'::text, 'medium'::text, 'high'::text, 'critical'::text]))),
     CONSTRAINT reports_state_check CHECK ((state = ANY (ARRAY['new'::text, 'triaged'::text, 'resolved'::text, 'duplicate'::text, 'informative'::text, 'rejected'::text]))),
     CONSTRAINT reports_title_check CHECK (((length(title) >= 1) AND (length(title) <= 200))),
@@ -157,12 +153,20 @@ CREATE TABLE public.sessions (
     CONSTRAINT sessions_user_agent_check CHECK ((length(user_agent) <= 200))
 );
 
+CREATE TABLE public.sign_ups (
+    hash bytea NOT NULL,
+    email text NOT NULL,
+    handle text NOT NULL,
+    password_hash text NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    expires_at timestamp with time zone NOT NULL
+);
+
 CREATE TABLE public.users (
     id uuid NOT NULL,
     handle text NOT NULL,
     name text DEFAULT ''::text NOT NULL,
     email text,
-    email_confirmed_at timestamp with time zone,
     password_hash text,
     role text DEFAULT 'researcher'::text NOT NULL,
     status text DEFAULT 'active'::text NOT NULL,
@@ -180,8 +184,8 @@ CREATE TABLE public.users (
 ALTER TABLE ONLY public.idempotency_keys
     ADD CONSTRAINT idempotency_keys_pkey PRIMARY KEY (user_id, key);
 
-ALTER TABLE ONLY public.mail_tokens
-    ADD CONSTRAINT mail_tokens_pkey PRIMARY KEY (hash);
+ALTER TABLE ONLY public.password_resets
+    ADD CONSTRAINT password_resets_pkey PRIMARY KEY (hash);
 
 ALTER TABLE ONLY public.program_assets
     ADD CONSTRAINT program_assets_pkey PRIMARY KEY (program_id, identifier);
@@ -216,6 +220,9 @@ ALTER TABLE ONLY public.reports
 ALTER TABLE ONLY public.sessions
     ADD CONSTRAINT sessions_pkey PRIMARY KEY (id);
 
+ALTER TABLE ONLY public.sign_ups
+    ADD CONSTRAINT sign_ups_pkey PRIMARY KEY (hash);
+
 ALTER TABLE ONLY public.users
     ADD CONSTRAINT users_email_key UNIQUE (email);
 
@@ -225,9 +232,7 @@ ALTER TABLE ONLY public.users
 ALTER TABLE ONLY public.users
     ADD CONSTRAINT users_pkey PRIMARY KEY (id);
 
-CREATE INDEX idempotency_keys_age_idx ON public.idempotency_keys USING btree (created_at);
-
-CREATE INDEX mail_tokens_user_idx ON public.mail_tokens USING btree (user_id);
+CREATE INDEX password_resets_user_idx ON public.password_resets USING btree (user_id);
 
 CREATE INDEX program_members_program_idx ON public.program_members USING btree (program_id);
 
@@ -271,6 +276,8 @@ CREATE INDEX reports_text_idx ON public.reports USING gin (to_tsvector('simple':
 
 CREATE INDEX sessions_user_idx ON public.sessions USING btree (user_id, created_at DESC, id DESC);
 
+CREATE INDEX sign_ups_email_idx ON public.sign_ups USING btree (email);
+
 CREATE INDEX users_newest_idx ON public.users USING btree (created_at DESC, id DESC);
 
 CREATE INDEX users_temporary_idx ON public.users USING btree (created_at) WHERE temporary;
@@ -280,8 +287,8 @@ CREATE TRIGGER reports_fill_reporter_id BEFORE INSERT ON public.reports FOR EACH
 ALTER TABLE ONLY public.idempotency_keys
     ADD CONSTRAINT idempotency_keys_user_id_fkey FOREIGN KEY (user_id) REFERENCES public.users(id) ON DELETE CASCADE;
 
-ALTER TABLE ONLY public.mail_tokens
-    ADD CONSTRAINT mail_tokens_user_id_fkey FOREIGN KEY (user_id) REFERENCES public.users(id) ON DELETE CASCADE;
+ALTER TABLE ONLY public.password_resets
+    ADD CONSTRAINT password_resets_user_id_fkey FOREIGN KEY (user_id) REFERENCES public.users(id) ON DELETE CASCADE;
 
 ALTER TABLE ONLY public.program_assets
     ADD CONSTRAINT program_assets_program_id_fkey FOREIGN KEY (program_id) REFERENCES public.programs(id) ON DELETE CASCADE;

@@ -4,9 +4,9 @@ CREATE TABLE users (
     id                 uuid        PRIMARY KEY,
     handle             text        NOT NULL,
     name               text        NOT NULL DEFAULT '',
-    -- In lower case: two addresses that differ in case alone reach the same person almost everywhere.
+    -- In lower case: two addresses that differ in case alone reach the same person almost everywhere. Mail is known to
+    -- arrive there.
     email              text,
-    email_confirmed_at timestamptz,
     -- In PHC format, or as bcrypt wrote it.
     password_hash      text,
     role               text        NOT NULL DEFAULT 'researcher',
@@ -61,18 +61,26 @@ CREATE TABLE refresh_tokens (
 
 CREATE INDEX refresh_tokens_session_idx ON refresh_tokens (session_id);
 
--- What a person shows who got a mail.
-CREATE TABLE mail_tokens (
+-- Who has signed up, and not yet answered the mail. It is no account: it takes no handle and no address from anybody, and
+-- what was typed counts only for whoever answers this very mail.
+CREATE TABLE sign_ups (
+    -- HMAC-SHA256 of the token in the mail.
     hash          bytea       PRIMARY KEY,
-    user_id       uuid        NOT NULL REFERENCES users (id) ON DELETE CASCADE,
-    purpose       text        NOT NULL,
-    -- What was typed when this mail was asked for: whoever signs up with somebody else's address must not get in by the
-    -- mail that its owner asked for.
-    password_hash text,
-    expires_at    timestamptz NOT NULL,
+    email         text        NOT NULL,
+    handle        text        NOT NULL,
+    password_hash text        NOT NULL,
     created_at    timestamptz NOT NULL DEFAULT now(),
-
-    CONSTRAINT mail_tokens_purpose_check CHECK (purpose IN ('confirm-email', 'reset-password'))
+    expires_at    timestamptz NOT NULL
 );
 
-CREATE INDEX mail_tokens_user_idx ON mail_tokens (user_id);
+CREATE INDEX sign_ups_email_idx ON sign_ups (email);
+
+-- Who may set a password without knowing the one before.
+CREATE TABLE password_resets (
+    hash       bytea       PRIMARY KEY,
+    user_id    uuid        NOT NULL REFERENCES users (id) ON DELETE CASCADE,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    expires_at timestamptz NOT NULL
+);
+
+CREATE INDEX password_resets_user_idx ON password_resets (user_id);

@@ -50,7 +50,7 @@ CREATE TABLE report_events (
     changes    jsonb       NOT NULL DEFAULT '{}',
     created_at timestamptz NOT NULL DEFAULT now(),
 
-    CONSTRAINT report_events_kind_check CHECK (kind IN ('created', 'changed', 'moved', 'commented'))
+    CONSTRAINT report_events_kind_check CHECK (kind IN ('created', 'changed', 'transitioned', 'commented'))
 );
 
 CREATE INDEX report_events_report_idx ON report_events (report_id, created_at DESC, id DESC);
@@ -77,13 +77,11 @@ CREATE TABLE idempotency_keys (
     key          text        NOT NULL,
     -- SHA-256 of what was asked for.
     request_hash bytea       NOT NULL,
-    status       bigint,
     location     text,
+    etag         text,
     body         text,
     created_at   timestamptz NOT NULL DEFAULT now(),
 
     PRIMARY KEY (user_id, key),
     CONSTRAINT idempotency_keys_key_check CHECK (length(key) BETWEEN 1 AND 255)
 );
-
-CREATE INDEX idempotency_keys_age_idx ON idempotency_keys (created_at);

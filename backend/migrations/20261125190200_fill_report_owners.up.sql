@@ -12,7 +12,7 @@ BEGIN
         UPDATE reports r SET reporter_id = u.id
         FROM users u
         WHERE u.handle = r.reporter
-              AND r.id IN (SELECT id FROM reports WHERE reporter_id IS NULL LIMIT 5000 FOR UPDATE SKIP LOCKED);
+              AND r.id IN (SELECT id FROM reports WHERE reporter_id IS NULL LIMIT 5000);
         EXIT WHEN NOT FOUND;
         COMMIT;
     END LOOP;

@@ -99,7 +99,6 @@ impl IntoResponse for Created {
 /// Takes a key for a request, in the transaction that does it; gives back the answer where it was done before. Of two at
 /// once, the second one waits for the first.
 pub async fn begin(connection: &mut PgConnection, user: Uuid, key: &Key) -> Result<Option<Created>, Problem> {
-    let of_database = |error| Problem::of_database(&error);
     sqlx::query!(
         "DELETE FROM idempotency_keys
          WHERE user_id = $1 AND key = $2 AND created_at < now() - make_interval(hours => $3)",
@@ -108,8 +107,7 @@ pub async fn begin(connection: &mut PgConnection, user: Uuid, key: &Key) -> Resu
         HOURS,
     )
     .execute(&mut *connection)
-    .await
-    .map_err(of_database)?;
+    .await?;
     let taken = sqlx::query!(
         "INSERT INTO idempotency_keys (user_id, key, request_hash) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING",
         user,
@@ -117,37 +115,36 @@ pub async fn begin(connection: &mut PgConnection, user: Uuid, key: &Key) -> Resu
         key.hash,
     )
     .execute(&mut *connection)
-    .await
-    .map_err(of_database)?;
+    .await?;
     if taken.rows_affected() == 1 {
         return Ok(None);
     }
     let before = sqlx::query!(
-        r#"SELECT request_hash, coalesce(location, '') AS "location!", coalesce(body, '') AS "body!"
+        r#"SELECT request_hash, coalesce(location, '') AS "location!", etag, coalesce(body, '') AS "body!"
            FROM idempotency_keys WHERE user_id = $1 AND key = $2"#,
         user,
         key.name,
     )
     .fetch_one(connection)
-    .await
-    .map_err(of_database)?;
+    .await?;
     if before.request_hash != key.hash {
         return Err(Kind::IdempotencyKeyReused.into());
     }
-    Ok(Some(Created { location: before.location, etag: None, body: before.body, is_replayed: true }))
+    let etag = before.etag.and_then(|etag| HeaderValue::try_from(etag).ok());
+    Ok(Some(Created { location: before.location, etag, body: before.body, is_replayed: true }))
 }
 
 /// Keeps the answer for whoever sends the request again.
 pub async fn finish(database: impl PgExecutor<'_>, user: Uuid, key: &Key, created: &Created) -> Result<(), Problem> {
     sqlx::query!(
-        "UPDATE idempotency_keys SET status = 201, location = $3, body = $4 WHERE user_id = $1 AND key = $2",
+        "UPDATE idempotency_keys SET location = $3, body = $4, etag = $5 WHERE user_id = $1 AND key = $2",
         user,
         key.name,
         created.location,
         created.body,
+        created.etag.as_ref().and_then(|etag| etag.to_str().ok()),
     )
     .execute(database)
-    .await
-    .map_err(|error| Problem::of_database(&error))?;
+    .await?;
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! The API of Thunder Security's bug-bounty platform.
 //!
 //! Cut by capability: each folder holds its own routes, queries and types. What they share is at the bottom:
-//! [`config`], [`problem`], [`page`] and the connections in [`app`]; [`router`] puts them together.
+//! [`config`], [`problem`], [`session`], [`policy`], [`page`] and the connections in [`app`]; [`router`] puts them together.
 
 /// The commit that this was built from.
 pub const COMMIT: &str = env!("THUNDER_COMMIT");

@@ -29,8 +29,8 @@ const NOBODY: &str = "$argon2id$v=19$m=19456,t=2,p=1$dGh1bmRlci1ub2JvZHk$AAAAAAA
 pub enum Verdict {
     /// It is.
     Right,
-    /// It is, and its hash should be replaced by one of today's kind.
-    RightWithOldHash,
+    /// It is, and its hash has to be replaced by one of today's kind.
+    NeedsRehash,
     /// It is not, or there is no hash.
     Wrong,
 }
@@ -167,12 +167,12 @@ fn verify(password: &str, hash: Option<&str>, buffer: &mut Vec<Block>) -> Verdic
     if BCRYPT.iter().any(|start| hash.starts_with(start)) {
         // What the service before this one stored. bcrypt never looked at more than 72 bytes.
         let is_right = bcrypt::verify(password, hash).unwrap_or(false);
-        return if is_right { Verdict::RightWithOldHash } else { Verdict::Wrong };
+        return if is_right { Verdict::NeedsRehash } else { Verdict::Wrong };
     }
     match matches(password, hash, buffer) {
         None | Some(Matched { is_right: false, .. }) => Verdict::Wrong,
         Some(Matched { is_of_today: true, .. }) => Verdict::Right,
-        Some(_) => Verdict::RightWithOldHash,
+        Some(_) => Verdict::NeedsRehash,
     }
 }
 
@@ -222,7 +222,7 @@ mod tests {
         argon2id("swordfish", b"somesaltsomesalt", params, &mut out, &mut buffer).unwrap();
         let weak = format!("{weak}{}", base64::Engine::encode(&base64::engine::general_purpose::STANDARD_NO_PAD, out));
         for old in [bcrypt.as_str(), &node, &weak] {
-            assert_eq!(verify("swordfish", Some(old), &mut buffer), Verdict::RightWithOldHash, "{old}");
+            assert_eq!(verify("swordfish", Some(old), &mut buffer), Verdict::NeedsRehash, "{old}");
             assert_eq!(verify("sword", Some(old), &mut buffer), Verdict::Wrong, "{old}");
         }
         for broken in

@@ -3,12 +3,12 @@
 use crate::actor::Role;
 use crate::problem::{Kind, Problem};
 
-/// What somebody is to the thing that they want to do something with.
+/// The relation of a user to a program or a report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Subject {
-    /// Nobody is signed in.
+    /// No user is signed in.
     Anonymous,
-    /// A researcher who has nothing to do with it.
+    /// A researcher without a relation to it.
     Researcher,
     /// Whoever sent the report.
     Reporter,
@@ -21,11 +21,11 @@ pub enum Subject {
 }
 
 impl Subject {
-    /// Everybody, in the order of the table's columns.
+    /// Every relation, in the order of the table's columns.
     pub const ALL: [Self; 6] =
         [Self::Anonymous, Self::Researcher, Self::Reporter, Self::Triager, Self::Member, Self::Admin];
 
-    /// What somebody in this role is to a thing of which they are, or are not, a member and the reporter.
+    /// The relation of a user in this role, who may be a member of the program and the reporter of the report.
     pub fn of(role: Option<Role>, is_member: bool, is_reporter: bool) -> Self {
         match role {
             None => Self::Anonymous,
@@ -38,7 +38,7 @@ impl Subject {
     }
 }
 
-/// What somebody wants to do.
+/// What a user wants to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Action {
     /// List the users of the platform.
@@ -62,61 +62,80 @@ pub enum Action {
     /// Change what a report says.
     ChangeReport,
     /// Move a report to another state.
-    MoveReport,
+    TransitionReport,
     /// Comment on a report.
     Comment,
     /// Read and write comments that its sender does not see.
     CommentInternally,
 }
 
-/// What is said to somebody who wants to do something.
+/// The answer to a user who wants to do something.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
     /// It is done.
-    Yes,
-    /// 401: who is it?
-    Who,
-    /// 403: they may know of it, and not do this.
-    No,
-    /// 404: they may not know of it.
-    Hidden,
+    Allowed,
+    /// 401: who asks has to sign in.
+    Unauthenticated,
+    /// 403: who asks may know of it, and not do this.
+    Forbidden,
+    /// 404: who asks may not know of it.
+    NotFound,
 }
 
-use Verdict::{Hidden, No, Who, Yes};
+use Verdict::{Allowed, Forbidden, NotFound, Unauthenticated};
 
-/// A row for each action, and in it a column for each subject in the order of [`Subject::ALL`].
-#[rustfmt::skip]
-pub const TABLE: [(Action, [Verdict; 6]); 13] = [
-    //                           nobody  researcher  reporter  triager  member  admin
-    (Action::ListUsers,         [Who,    No,         No,       No,      No,     Yes]),
-    (Action::ChangeUser,        [Who,    No,         No,       No,      No,     Yes]),
-    (Action::ReadProgram,       [Yes,    Yes,        Yes,      Yes,     Yes,    Yes]),
-    (Action::ReadDraft,         [Hidden, Hidden,     Hidden,   Hidden,  Yes,    Yes]),
-    (Action::CreateProgram,     [Who,    No,         No,       Yes,     Yes,    Yes]),
-    (Action::ChangeProgram,     [Who,    No,         No,       No,      Yes,    Yes]),
-    (Action::ChangeMembers,     [Who,    No,         No,       No,      No,     Yes]),
-    (Action::CreateReport,      [Who,    Yes,        Yes,      Yes,     Yes,    Yes]),
-    (Action::ReadReport,        [Who,    Hidden,     Yes,      Hidden,  Yes,    Yes]),
-    (Action::ChangeReport,      [Who,    Hidden,     Yes,      Hidden,  Yes,    Yes]),
-    (Action::MoveReport,        [Who,    Hidden,     No,       Hidden,  Yes,    Yes]),
-    (Action::Comment,           [Who,    Hidden,     Yes,      Hidden,  Yes,    Yes]),
-    (Action::CommentInternally, [Who,    Hidden,     No,       Hidden,  Yes,    Yes]),
-];
+impl Action {
+    /// Every action.
+    pub const ALL: [Self; 13] = [
+        Self::ListUsers,
+        Self::ChangeUser,
+        Self::ReadProgram,
+        Self::ReadDraft,
+        Self::CreateProgram,
+        Self::ChangeProgram,
+        Self::ChangeMembers,
+        Self::CreateReport,
+        Self::ReadReport,
+        Self::ChangeReport,
+        Self::TransitionReport,
+        Self::Comment,
+        Self::CommentInternally,
+    ];
+
+    /// The row of the table: the verdict for each subject, in the order of [`Subject::ALL`].
+    #[rustfmt::skip]
+    #[expect(clippy::match_same_arms, reason = "each action has a row of its own")]
+    pub const fn verdicts(self) -> [Verdict; 6] {
+        match self {
+            //                                       nobody            researcher  reporter    triager     member      admin
+            Self::ListUsers | Self::ChangeUser  => [Unauthenticated,  Forbidden,  Forbidden,  Forbidden,  Forbidden,  Allowed],
+            Self::ReadProgram                   => [Allowed,          Allowed,    Allowed,    Allowed,    Allowed,    Allowed],
+            Self::ReadDraft                     => [NotFound,         NotFound,   NotFound,   NotFound,   Allowed,    Allowed],
+            Self::CreateProgram                 => [Unauthenticated,  Forbidden,  Forbidden,  Allowed,    Allowed,    Allowed],
+            Self::ChangeProgram                 => [Unauthenticated,  Forbidden,  Forbidden,  Forbidden,  Allowed,    Allowed],
+            Self::ChangeMembers                 => [Unauthenticated,  Forbidden,  Forbidden,  Forbidden,  Forbidden,  Allowed],
+            Self::CreateReport                  => [Unauthenticated,  Allowed,    Allowed,    Allowed,    Allowed,    Allowed],
+            Self::ReadReport | Self::Comment    => [Unauthenticated,  NotFound,   Allowed,    NotFound,   Allowed,    Allowed],
+            // Of the sender's, only those that are new: see `reports::changes`.
+            Self::ChangeReport                  => [Unauthenticated,  NotFound,   Allowed,    NotFound,   Allowed,    Allowed],
+            Self::TransitionReport              => [Unauthenticated,  NotFound,   Forbidden,  NotFound,   Allowed,    Allowed],
+            Self::CommentInternally             => [Unauthenticated,  NotFound,   Forbidden,  NotFound,   Allowed,    Allowed],
+        }
+    }
+}
 
 /// What the table says.
 pub fn verdict(subject: Subject, action: Action) -> Verdict {
-    let row = TABLE.iter().find(|(known, _)| *known == action);
-    // What is not in the table is nobody's to do.
-    row.map_or(Verdict::Hidden, |(_, verdicts)| verdicts[subject as usize])
+    action.verdicts()[subject as usize]
 }
 
-/// Lets pass whoever may do it; the others get the answer that the table has for them. `what` is the name of the thing.
+/// Returns an error unless the table allows it. `what` names the thing in a 404.
 pub fn require(subject: Subject, action: Action, what: &str) -> Result<(), Problem> {
     match verdict(subject, action) {
-        Verdict::Yes => Ok(()),
-        Verdict::Who => Err(Problem::sign_in_required()),
-        Verdict::No => Err(Problem::from(Kind::Forbidden)),
-        Verdict::Hidden => Err(Problem::not_found(what)),
+        Verdict::Allowed => Ok(()),
+        Verdict::Unauthenticated => Err(Problem::sign_in_required()),
+        Verdict::Forbidden => Err(Problem::from(Kind::Forbidden)),
+        Verdict::NotFound => Err(Problem::not_found(what)),
     }
 }
 
@@ -125,14 +144,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_action_has_one_row_and_nobody_does_anything_unless_it_says_so() {
-        for (action, verdicts) in TABLE {
-            assert_eq!(TABLE.iter().filter(|(other, _)| *other == action).count(), 1, "{action:?}");
-            for (subject, expected) in Subject::ALL.into_iter().zip(verdicts) {
-                assert_eq!(verdict(subject, action), expected);
-            }
+    fn every_action_and_every_subject_stands_at_its_own_place() {
+        for (place, action) in Action::ALL.into_iter().enumerate() {
+            assert_eq!(action as usize, place);
         }
         assert_eq!(Subject::ALL.map(|subject| subject as usize), [0, 1, 2, 3, 4, 5]);
+        assert_eq!(verdict(Subject::Researcher, Action::ReadReport), NotFound);
+        assert_eq!(verdict(Subject::Reporter, Action::ReadReport), Allowed);
     }
 
     #[test]

@@ -27,11 +27,12 @@ pub fn of(app: App) -> Router {
             sessions.check(token).ok().map(|claims| claims.user)
         }),
     );
-    let around_api = Middleware::new(&app.config, Some(limiter.clone()), Some(app.admission.clone()));
+    let around_api =
+        Middleware::new(&app.config, Some(limiter.clone()), Some(app.admission.clone()), Some(app.health.clone()));
     Router::new()
         .merge(around(api, around_api))
-        .merge(around(always, Middleware::new(&app.config, None, None)))
-        .merge(around(rest, Middleware::new(&app.config, Some(limiter), None)))
+        .merge(around(always, Middleware::new(&app.config, None, None, None)))
+        .merge(around(rest, Middleware::new(&app.config, Some(limiter), None, None)))
         .with_state(app)
 }
 

@@ -13,8 +13,10 @@ use uuid::Uuid;
 use crate::actor::Role;
 use crate::migrations;
 use crate::programs::{self, NewProgram, ProgramStatus};
-use crate::reports::{self, NewReport, ReportState};
+use crate::reports::{self, NewReport, ReportState, Transition};
+use crate::request::precondition::IfMatch;
 use crate::request::{Input, Json, Members, list, object, read, text, whole, word};
+use crate::session::Identity;
 use crate::users::handle;
 
 pub use self::bulk::{MOST as MOST_REPORTS, add as add_reports};
@@ -133,12 +135,15 @@ async fn add(connection: &mut PgConnection, users: &Users, seed: &Seed, now: Off
     // Open until its reports are in, as it was when they came.
     let open = NewProgram { status: ProgramStatus::Open, ..seed.program.clone() };
     let made = now - time::Duration::days(seed.days_old);
-    let program = programs::create(connection, &open, Some(&users.identity(TRIAGER, Role::Triager)?), made).await?;
+    let triager = users.identity(TRIAGER, Role::Triager)?;
+    let program = programs::create(connection, &open, Some(&triager), made).await?;
+    let mut first = None;
     for entry in &seed.reports {
         let sent = now - time::Duration::hours(entry.hours_old);
         let sender = users.identity(&entry.reporter, Role::Researcher)?;
         let report = reports::create(&mut *connection, &entry.report, &sender, sent).await?;
-        set_state(connection, report.summary.id, entry.state).await?;
+        let id = report.summary.id;
+        bring_to(connection, id, *first.get_or_insert(id), entry.state, &triager).await?;
     }
     let (id, status) = (program.summary.id, seed.program.status);
     sqlx::query!("UPDATE programs SET status = $2 WHERE id = $1", id, status as ProgramStatus)
@@ -147,7 +152,23 @@ async fn add(connection: &mut PgConnection, users: &Users, seed: &Seed, now: Off
     Ok(seed.reports.len())
 }
 
-async fn set_state(connection: &mut PgConnection, id: Uuid, state: ReportState) -> Result<()> {
-    sqlx::query!("UPDATE reports SET state = $2 WHERE id = $1", id, state as ReportState).execute(connection).await?;
+/// Takes a new report to a state as the triager would: by way of those before it. A duplicate is one of the first report.
+async fn bring_to(
+    connection: &mut PgConnection,
+    id: Uuid,
+    first: Uuid,
+    state: ReportState,
+    triager: &Identity,
+) -> Result<()> {
+    let way: &[ReportState] = match state {
+        ReportState::New => &[],
+        ReportState::Resolved => &[ReportState::Triaged, ReportState::Resolved],
+        _ => &[state],
+    };
+    for to in way {
+        let duplicate_of = (*to == ReportState::Duplicate).then_some(first);
+        let wanted = Transition { to: *to, duplicate_of };
+        reports::transition(connection, id, triager, &IfMatch::default(), &wanted).await?;
+    }
     Ok(())
 }

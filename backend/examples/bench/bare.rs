@@ -115,7 +115,7 @@ async fn sign_in(State(stores): State<Stores>, Json(given): Json<Credentials>) -
     let verdict = stores.passwords.verify(given.password, Some(hash)).await;
     assert!(verdict.is_ok_and(|verdict| verdict == Verdict::Right), "the password is right");
     let mut connection = stores.database.acquire().await.expect("a connection");
-    let begun = queries::begin(&mut connection, stores.sessions.hasher(), user, "bench", "127.0.0.1").await;
-    let (session, token) = begun.expect("a session");
+    let begun = queries::begin(&mut connection, stores.sessions.hasher(), user, None, "bench", "127.0.0.1").await;
+    let (session, token) = begun.expect("a session").expect("a user");
     Json(stores.sessions.grant(user, session, &token).expect("tokens"))
 }

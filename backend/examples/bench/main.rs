@@ -16,10 +16,13 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use clap::Parser;
+use tokio::runtime::Runtime;
 
-use crate::report::{Document, Rate};
+use crate::load::{Measured, Server};
+use crate::memory::Memory;
+use crate::report::{Document, Growth, Rate};
 use crate::scenario::Scenario;
 use crate::servers::{Bare, Thunder};
 
@@ -66,41 +69,104 @@ fn run(cli: &Cli) -> Result<()> {
     }
     backend::server::make_room(20_000);
     let rows = runtime.block_on(scenario::prepare(&cli.thunder))?;
-    let (thunder, bare) = (Thunder::start(&cli.thunder)?, Bare::start(&rows.asker)?);
-    let memory_at_first = thunder.idle_memory(&runtime)?;
-    let mut rates = Vec::new();
-    let is_wanted = |scenario: &Scenario| cli.only.as_ref().is_none_or(|only| scenario.name.contains(only.as_str()));
-    for scenario in Scenario::all(&rows).into_iter().filter(is_wanted) {
-        for connections in CONNECTIONS {
-            let mut pairs = Vec::new();
-            for round in 0..cli.rounds {
-                let measure =
-                    |server| runtime.block_on(load::measure(server, &scenario.request, connections, cli.seconds));
-                // Each goes first in half of the rounds, in case the order matters.
-                pairs.push(if round % 2 == 0 {
-                    (measure(thunder.server())?, measure(bare.server())?)
-                } else {
-                    let bare = measure(bare.server())?;
-                    (measure(thunder.server())?, bare)
-                });
-            }
-            let rate = Rate::of(scenario.name, connections, scenario.promised, &pairs);
-            report::say(&rate.line());
-            rates.push(rate);
-        }
-    }
-    let mut memory = vec![memory_at_first, memory::figure("after the load", thunder.memory()?, None)];
+    let bench = Bench { cli, runtime, thunder: Thunder::start(&cli.thunder)?, bare: Bare::start(&rows.asker)? };
+    let scenarios = Scenario::all(&rows);
+    let mut memory = vec![bench.thunder.idle_memory(&bench.runtime)?];
     if cli.only.is_none() {
-        memory.push(runtime.block_on(memory::idle_connections(&thunder))?);
-        memory.push(runtime.block_on(memory::half_sent_bodies(&thunder, &rows.asker.token))?);
+        memory.push(bench.burst_of_sign_ins(&scenarios)?);
+    }
+    let rates = bench.rates(&scenarios)?;
+    memory.push(memory::figure("after the load", bench.thunder.memory()?, None));
+    let mut growth = Vec::new();
+    if cli.only.is_none() {
+        memory.push(bench.runtime.block_on(memory::idle_connections(&bench.thunder))?);
+        memory.push(bench.runtime.block_on(memory::half_sent_bodies(&bench.thunder, &rows.asker.token))?);
+        growth = bench.growth(&scenarios)?;
     }
     for figure in &memory {
         report::say(&figure.line());
     }
     if cli.json {
-        report::print(&Document { schema_version: 1, seconds: cli.seconds, rounds: cli.rounds, rates, memory })?;
+        report::print(&Document {
+            schema_version: 1,
+            seconds: cli.seconds,
+            rounds: cli.rounds,
+            rates,
+            growth,
+            memory,
+        })?;
     }
     Ok(())
+}
+
+struct Bench<'a> {
+    cli: &'a Cli,
+    runtime: Runtime,
+    thunder: Thunder,
+    bare: Bare,
+}
+
+impl Bench<'_> {
+    fn measure(&self, server: Server, scenario: &Scenario, connections: usize) -> Result<Measured> {
+        self.runtime.block_on(load::measure(server, &scenario.request, connections, self.cli.seconds))
+    }
+
+    /// Each load on both, in turn.
+    fn rates(&self, scenarios: &[Scenario]) -> Result<Vec<Rate>> {
+        let mut rates = Vec::new();
+        let is_wanted =
+            |scenario: &&Scenario| self.cli.only.as_ref().is_none_or(|only| scenario.name.contains(only.as_str()));
+        for scenario in scenarios.iter().filter(is_wanted) {
+            for connections in CONNECTIONS {
+                let mut pairs = Vec::new();
+                for round in 0..self.cli.rounds {
+                    let measure = |server| self.measure(server, scenario, connections);
+                    // Each goes first in half of the rounds, in case the order matters.
+                    pairs.push(if round % 2 == 0 {
+                        (measure(self.thunder.server())?, measure(self.bare.server())?)
+                    } else {
+                        let bare = measure(self.bare.server())?;
+                        (measure(self.thunder.server())?, bare)
+                    });
+                }
+                let rate = Rate::of(scenario.name, connections, scenario.promised, &pairs);
+                report::say(&rate.line());
+                rates.push(rate);
+            }
+        }
+        Ok(rates)
+    }
+
+    /// What is left in memory once many have signed in at the same time.
+    fn burst_of_sign_ins(&self, scenarios: &[Scenario]) -> Result<Memory> {
+        let sign_in = scenarios.iter().find(|scenario| scenario.name == "sign-in").context("no sign-in")?;
+        self.measure(self.thunder.server(), sign_in, 64)?;
+        Ok(memory::figure("after a burst of sign-ins", self.thunder.memory()?, Some(35.0)))
+    }
+
+    /// Lists with few reports and with many.
+    fn growth(&self, scenarios: &[Scenario]) -> Result<Vec<Growth>> {
+        let all = || {
+            let steady = scenarios.iter().filter(|scenario| scenario.is_steady());
+            let each = steady.flat_map(|scenario| CONNECTIONS.map(|connections| (scenario, connections)));
+            each.map(|(scenario, connections)| {
+                let round = |_| self.measure(self.thunder.server(), scenario, connections);
+                Ok((scenario.name, connections, (0..self.cli.rounds).map(round).collect::<Result<Vec<_>>>()?))
+            })
+            .collect::<Result<Vec<_>>>()
+        };
+        let few = all()?;
+        report::say(&format!("adding reports, until there are {}", scenario::MANY));
+        self.runtime.block_on(scenario::grow())?;
+        let many = all()?;
+        let both = few.iter().zip(&many);
+        let growth = both.map(|((name, connections, few), (_, _, many))| Growth::of(name, *connections, few, many));
+        let growth: Vec<Growth> = growth.collect();
+        for one in &growth {
+            report::say(&one.line());
+        }
+        Ok(growth)
+    }
 }
 
 /// How long anything of this may take.

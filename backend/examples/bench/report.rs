@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use crate::load::Measured;
 use crate::memory::Memory;
+use crate::scenario::{FEW, MANY};
 
 /// All that was measured.
 #[derive(Serialize)]
@@ -15,6 +16,7 @@ pub struct Document {
     pub seconds: f64,
     pub rounds: usize,
     pub rates: Vec<Rate>,
+    pub growth: Vec<Growth>,
     pub memory: Vec<Memory>,
 }
 
@@ -68,6 +70,34 @@ impl Rate {
             figures(self.requests_per_second, self.p50_ms, self.p99_ms, self.cpu_us),
             figures(self.bare_requests_per_second, self.bare_p50_ms, self.bare_p99_ms, self.bare_cpu_us),
             self.ratio,
+        )
+    }
+}
+
+/// What a list costs when there are a hundred times as many reports.
+#[derive(Debug, Serialize)]
+pub struct Growth {
+    name: &'static str,
+    connections: usize,
+    few_p99_ms: f64,
+    many_p99_ms: f64,
+    ratio: f64,
+    /// The most that is promised.
+    promised: f64,
+}
+
+impl Growth {
+    /// The medians of what was measured before and after.
+    pub fn of(name: &'static str, connections: usize, few: &[Measured], many: &[Measured]) -> Self {
+        let p99 = |all: &[Measured]| median(all.iter().map(|one| one.p99).collect());
+        let (few, many) = (p99(few), p99(many));
+        Self { name, connections, few_p99_ms: few, many_p99_ms: many, ratio: many / few, promised: 1.5 }
+    }
+
+    pub fn line(&self) -> String {
+        format!(
+            "{:14} {:3} connections: p99 {:6.2} ms with {FEW} reports, {:6.2} ms with {MANY}; ratio {:.2} (promised: at most {})",
+            self.name, self.connections, self.few_p99_ms, self.many_p99_ms, self.ratio, self.promised,
         )
     }
 }

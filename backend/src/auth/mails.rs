@@ -42,7 +42,8 @@ pub fn password_changed(to: &str) -> Mail {
 fn what_to_do(config: &Config, page: &str, token: &Token, route: &str) -> String {
     let token = token.text();
     match config.origins.frontend.as_ref().and_then(|origin| origin.to_str().ok()) {
-        Some(origin) => format!("{origin}/{page}?token={token}"),
+        // After the `#`, it gets into no log and no referrer.
+        Some(origin) => format!("{origin}/{page}#token={token}"),
         None => format!("Send this token to {route}: {token}"),
     }
 }

@@ -1,13 +1,15 @@
 //! Accounts in the database, as far as signing in is concerned.
 
-use sqlx::{PgExecutor, PgPool};
+use sqlx::{PgConnection, PgExecutor, PgPool};
 use uuid::Uuid;
 
 use crate::session::{EndedBy, Token, TokenHasher, queries as sessions};
 use crate::users::UserStatus;
 
-/// How many tokens of one purpose stay good besides the newest: the mail that somebody opens may be an earlier one.
-const KEPT: i64 = 4;
+/// How many sign-ups with one address may wait for an answer.
+const MOST_SIGN_UPS: i64 = 20;
+/// How many mails to set one password may do so.
+const MOST_RESETS: i64 = 5;
 
 /// What signing in needs to know of an account.
 #[derive(Debug)]
@@ -16,37 +18,15 @@ pub struct Account {
     pub id: Uuid,
     /// The hash of its password.
     pub password_hash: Option<String>,
-    /// Whether mail is known to arrive.
-    pub email_confirmed: bool,
     /// Whether it can be used.
     pub status: UserStatus,
-}
-
-/// What a mail's token is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, sqlx::Type)]
-#[sqlx(type_name = "text", rename_all = "kebab-case")]
-pub enum Purpose {
-    /// To show that mail arrives; good for a day.
-    ConfirmEmail,
-    /// To set a password without knowing the one before; good for an hour.
-    ResetPassword,
-}
-
-impl Purpose {
-    const fn hours(self) -> i32 {
-        match self {
-            Self::ConfirmEmail => 24,
-            Self::ResetPassword => 1,
-        }
-    }
 }
 
 /// The account with that address.
 pub async fn by_email(database: impl PgExecutor<'_>, email: &str) -> Result<Option<Account>, sqlx::Error> {
     sqlx::query_as!(
         Account,
-        r#"SELECT id, password_hash, email_confirmed_at IS NOT NULL AS "email_confirmed!", status AS "status: UserStatus"
-           FROM users WHERE email = $1"#,
+        r#"SELECT id, password_hash, status AS "status: UserStatus" FROM users WHERE email = $1"#,
         email,
     )
     .fetch_optional(database)
@@ -57,8 +37,7 @@ pub async fn by_email(database: impl PgExecutor<'_>, email: &str) -> Result<Opti
 pub async fn by_id(database: impl PgExecutor<'_>, id: Uuid) -> Result<Option<Account>, sqlx::Error> {
     sqlx::query_as!(
         Account,
-        r#"SELECT id, password_hash, email_confirmed_at IS NOT NULL AS "email_confirmed!", status AS "status: UserStatus"
-           FROM users WHERE id = $1"#,
+        r#"SELECT id, password_hash, status AS "status: UserStatus" FROM users WHERE id = $1"#,
         id,
     )
     .fetch_optional(database)
@@ -73,84 +52,113 @@ pub async fn rehash(database: impl PgExecutor<'_>, id: Uuid, old: &str, new: &st
     Ok(())
 }
 
-/// Whether a handle belongs to an account; one with this address that was never confirmed does not count, since whoever
-/// signs up again may be its owner.
-pub async fn is_handle_taken(database: impl PgExecutor<'_>, handle: &str, email: &str) -> Result<bool, sqlx::Error> {
-    sqlx::query_scalar!(
-        r#"SELECT EXISTS (
-               SELECT FROM users
-               WHERE handle = $1 AND (email IS DISTINCT FROM $2 OR email_confirmed_at IS NOT NULL)
-           ) AS "exists!""#,
-        handle,
+/// Whether a handle belongs to an account.
+pub async fn is_handle_taken(database: impl PgExecutor<'_>, handle: &str) -> Result<bool, sqlx::Error> {
+    sqlx::query_scalar!(r#"SELECT EXISTS (SELECT FROM users WHERE handle = $1) AS "exists!""#, handle)
+        .fetch_one(database)
+        .await
+}
+
+/// Notes what somebody typed who signs up, and gives back the token for the mail; none while so many for this address
+/// wait for an answer that one more would only fill a mailbox.
+pub async fn begin_sign_up(
+    database: impl PgExecutor<'_>,
+    hasher: &TokenHasher,
+    email: &str,
+    handle: &str,
+    password_hash: &str,
+) -> Result<Option<Token>, sqlx::Error> {
+    let token = Token::random();
+    let noted = sqlx::query!(
+        "INSERT INTO sign_ups (hash, email, handle, password_hash, expires_at)
+         SELECT $1, $2, $3, $4, now() + interval '1 day'
+         WHERE (SELECT count(*) FROM sign_ups WHERE email = $2 AND expires_at > now()) < $5",
+        hasher.hash(&token),
         email,
+        handle,
+        password_hash,
+        MOST_SIGN_UPS,
     )
-    .fetch_one(database)
+    .execute(database)
+    .await?;
+    Ok((noted.rows_affected() > 0).then_some(token))
+}
+
+/// What was typed at the sign-up that a token belongs to.
+pub struct SignUp {
+    /// The address that the token was sent to.
+    pub email: String,
+    /// The handle.
+    pub handle: String,
+    /// The hash of the password.
+    pub password_hash: String,
+}
+
+/// The sign-up that a token belongs to, while it is good.
+pub async fn find_sign_up(
+    database: impl PgExecutor<'_>,
+    hasher: &TokenHasher,
+    token: &Token,
+) -> Result<Option<SignUp>, sqlx::Error> {
+    sqlx::query_as!(
+        SignUp,
+        "SELECT email, handle, password_hash FROM sign_ups WHERE hash = ANY ($1) AND expires_at > now()",
+        &hasher.hashes(token),
+    )
+    .fetch_optional(database)
     .await
 }
 
-/// A new token to be sent by mail. To confirm an address, it brings the password that was typed when it was asked for.
-pub async fn mail_token(
-    database: &PgPool,
+/// Forgets every sign-up with an address, once one of them was answered.
+pub async fn forget_sign_ups(database: impl PgExecutor<'_>, email: &str) -> Result<(), sqlx::Error> {
+    sqlx::query!("DELETE FROM sign_ups WHERE email = $1 OR expires_at < now()", email).execute(database).await?;
+    Ok(())
+}
+
+/// A token that lets its reader set a password within an hour; none while several wait already: any of them will do.
+pub async fn begin_reset(
+    database: impl PgExecutor<'_>,
     hasher: &TokenHasher,
     user: Uuid,
-    purpose: Purpose,
-    password_hash: Option<&str>,
-) -> Result<Token, sqlx::Error> {
+) -> Result<Option<Token>, sqlx::Error> {
     let token = Token::random();
-    sqlx::query!(
-        "WITH old AS (
-             DELETE FROM mail_tokens
-             WHERE hash IN (SELECT hash FROM mail_tokens WHERE user_id = $2 AND purpose = $3
-                            ORDER BY created_at DESC OFFSET $6)
-         )
-         INSERT INTO mail_tokens (hash, user_id, purpose, password_hash, expires_at)
-         VALUES ($1, $2, $3, $4, now() + make_interval(hours => $5))",
+    let noted = sqlx::query!(
+        "INSERT INTO password_resets (hash, user_id, expires_at)
+         SELECT $1, $2, now() + interval '1 hour'
+         WHERE (SELECT count(*) FROM password_resets WHERE user_id = $2 AND expires_at > now()) < $3",
         hasher.hash(&token),
         user,
-        purpose as Purpose,
-        password_hash,
-        purpose.hours(),
-        KEPT,
+        MOST_RESETS,
     )
     .execute(database)
     .await?;
-    Ok(token)
+    Ok((noted.rows_affected() > 0).then_some(token))
 }
 
-/// Confirms the address that a token was sent to; `false` where the token is good no more.
-pub async fn confirm_email(database: &PgPool, hasher: &TokenHasher, token: &Token) -> Result<bool, sqlx::Error> {
-    let confirmed = sqlx::query!(
-        "WITH token AS (
-             DELETE FROM mail_tokens WHERE hash = ANY ($1) AND purpose = 'confirm-email' AND expires_at > now()
-             RETURNING user_id, password_hash
-         )
-         UPDATE users
-         SET email_confirmed_at = now(), password_hash = coalesce(token.password_hash, users.password_hash),
-             updated_at = now()
-         FROM token WHERE id = token.user_id AND email_confirmed_at IS NULL",
-        &hasher.hashes(token),
-    )
-    .execute(database)
-    .await?;
-    Ok(confirmed.rows_affected() > 0)
+/// A password that was set by mail.
+pub struct Reset {
+    /// Whose it is.
+    pub user: Uuid,
+    /// The sessions that ended by it.
+    pub ended: Vec<Uuid>,
 }
 
-/// Sets the password of the account that a token was sent to, confirms its address, and ends all of its sessions, which are
+/// Sets the password of the account that a token was sent to, and ends all of its sessions, which are
 /// given back; none where the token is good no more.
 pub async fn reset_password(
     database: &PgPool,
     hasher: &TokenHasher,
     token: &Token,
     password_hash: &str,
-) -> Result<Option<Vec<Uuid>>, sqlx::Error> {
+) -> Result<Option<Reset>, sqlx::Error> {
     let mut transaction = database.begin().await?;
     let user = sqlx::query_scalar!(
         "WITH token AS (
-             DELETE FROM mail_tokens WHERE hash = ANY ($1) AND purpose = 'reset-password' AND expires_at > now()
+             DELETE FROM password_resets WHERE hash = ANY ($1) AND expires_at > now()
              RETURNING user_id
          )
          UPDATE users
-         SET password_hash = $2, email_confirmed_at = coalesce(email_confirmed_at, now()), updated_at = now()
+         SET password_hash = $2, updated_at = now()
          FROM token WHERE id = token.user_id
          RETURNING id",
         &hasher.hashes(token),
@@ -159,9 +167,20 @@ pub async fn reset_password(
     .fetch_optional(&mut *transaction)
     .await?;
     let Some(user) = user else { return Ok(None) };
-    let ended = sessions::end_all(&mut *transaction, user, None, EndedBy::Password).await?;
+    let ended = after_new_password(&mut transaction, user, None).await?;
     transaction.commit().await?;
-    Ok(Some(ended))
+    Ok(Some(Reset { user, ended }))
+}
+
+/// Ends all sessions but one, and makes the mails useless that were sent to set a password: whoever could read one must not
+/// be able to change the password back.
+async fn after_new_password(
+    connection: &mut PgConnection,
+    user: Uuid,
+    but: Option<Uuid>,
+) -> Result<Vec<Uuid>, sqlx::Error> {
+    sqlx::query!("DELETE FROM password_resets WHERE user_id = $1", user).execute(&mut *connection).await?;
+    sessions::end_all(connection, user, but, EndedBy::Password).await
 }
 
 /// Changes a password, unless it was changed meanwhile, and ends all other sessions, which are given back.
@@ -184,11 +203,7 @@ pub async fn change_password(
     if changed.rows_affected() == 0 {
         return Ok(None);
     }
-    let ended = sessions::end_all(&mut *transaction, user, Some(session), EndedBy::Password).await?;
-    // Whoever could read the mail must not be able to change it back.
-    sqlx::query!("DELETE FROM mail_tokens WHERE user_id = $1 AND purpose = 'reset-password'", user)
-        .execute(&mut *transaction)
-        .await?;
+    let ended = after_new_password(&mut transaction, user, Some(session)).await?;
     transaction.commit().await?;
     Ok(Some(ended))
 }

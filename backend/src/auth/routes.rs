@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::passwords;
 use super::sign_in::{self, Device};
-use super::sign_up::{self, of_database};
+use super::sign_up;
 use super::types::{ChangePassword, ConfirmEmail, ConfirmReset, Refresh, ResetPassword, SignIn, SignUp};
 use crate::actor::{ClientAddress, SignedIn};
 use crate::app::App;
@@ -38,11 +38,8 @@ async fn sign_up(State(app): State<App>, Body(new): Body<SignUp>) -> Result<Stat
     Ok(StatusCode::ACCEPTED)
 }
 
-async fn confirm_email(
-    State(app): State<App>,
-    Body(ConfirmEmail(token)): Body<ConfirmEmail>,
-) -> Result<StatusCode, Problem> {
-    sign_up::confirm_email(&app, &token).await?;
+async fn confirm_email(State(app): State<App>, Body(given): Body<ConfirmEmail>) -> Result<StatusCode, Problem> {
+    sign_up::confirm_email(&app, given).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -69,7 +66,7 @@ async fn sign_out(State(app): State<App>, actor: SignedIn) -> Result<StatusCode,
 
 async fn sign_out_everywhere(State(app): State<App>, actor: SignedIn) -> Result<StatusCode, Problem> {
     let ended = sessions::end_all(&app.database, actor.identity.user, None, EndedBy::SignOut).await;
-    app.sessions.ended(&ended.map_err(of_database)?).await;
+    app.sessions.ended(&ended?).await;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -102,7 +99,7 @@ struct SessionList {
 }
 
 async fn list_sessions(State(app): State<App>, actor: SignedIn) -> Result<Json<SessionList>, Problem> {
-    let items = sessions::list(&app.database, &actor.identity).await.map_err(of_database)?;
+    let items = sessions::list(&app.database, &actor.identity).await?;
     Ok(Json(SessionList { items }))
 }
 
@@ -114,7 +111,7 @@ async fn end_session(State(app): State<App>, actor: SignedIn, Path(id): Path<Str
 
 async fn end(app: &App, actor: &SignedIn, session: Uuid) -> Result<(), Problem> {
     let ended = sessions::end_one(&app.database, actor.identity.user, session, EndedBy::SignOut).await;
-    if !ended.map_err(of_database)? {
+    if !ended? {
         return Err(Problem::not_found("session"));
     }
     app.sessions.ended(&[session]).await;

@@ -1,7 +1,6 @@
 //! Signing in, and going on with a session.
 
 use super::queries::{self, Account};
-use super::sign_up::of_database;
 use super::types::SignIn;
 use super::{SHORTEST_FAILURE, at_least};
 use crate::app::App;
@@ -31,30 +30,30 @@ pub async fn sign_in(app: &App, given: SignIn, device: &Device) -> Result<Grant,
 }
 
 async fn begin(app: &App, given: SignIn, device: &Device) -> Result<Grant, Problem> {
-    let account = queries::by_email(&app.database, &given.email).await.map_err(of_database)?;
+    let account = queries::by_email(&app.database, &given.email).await?;
     let hash = account.as_ref().and_then(|account| account.password_hash.clone());
     let verdict = app.passwords.verify(given.password.0.clone(), hash).await?;
     let account = account.filter(|_| verdict != Verdict::Wrong).ok_or_else(wrong)?;
     if account.status == UserStatus::Disabled {
         return Err(Kind::AccountDisabled.into());
     }
-    if !account.email_confirmed {
-        return Err(Kind::EmailNotConfirmed.into());
+    let mut connection = app.database.acquire().await?;
+    let (hasher, hash) = (app.sessions.hasher(), account.password_hash.as_deref());
+    let begun = sessions::begin(&mut connection, hasher, account.id, hash, &device.user_agent, &device.address).await;
+    let (session, refresh) = begun?.ok_or_else(wrong)?;
+    drop(connection);
+    if verdict == Verdict::NeedsRehash {
+        replace_hash(app, &account, given.password.0).await;
     }
-    if verdict == Verdict::RightWithOldHash {
-        replace_hash(app, &account, given.password.0).await?;
-    }
-    let mut connection = app.database.acquire().await.map_err(of_database)?;
-    let begun =
-        sessions::begin(&mut connection, app.sessions.hasher(), account.id, &device.user_agent, &device.address);
-    let (session, refresh) = begun.await.map_err(of_database)?;
     app.sessions.grant(account.id, session, &refresh)
 }
 
-async fn replace_hash(app: &App, account: &Account, password: String) -> Result<(), Problem> {
-    let Some(old) = &account.password_hash else { return Ok(()) };
-    let new = app.passwords.hash(password).await?;
-    queries::rehash(&app.database, account.id, old, &new).await.map_err(of_database)
+/// The sign-in was right; where this fails, the next one does it.
+async fn replace_hash(app: &App, account: &Account, password: String) {
+    let (Some(old), Ok(new)) = (&account.password_hash, app.passwords.hash(password).await) else { return };
+    if let Err(error) = queries::rehash(&app.database, account.id, old, &new).await {
+        tracing::warn!("the hash of a password was not replaced: {error}");
+    }
 }
 
 fn wrong() -> Problem {
@@ -64,7 +63,7 @@ fn wrong() -> Problem {
 /// The next tokens of a session.
 pub async fn refresh(app: &App, token: &str) -> Result<Grant, Problem> {
     let token = Token::parse(token).ok_or_else(unknown)?;
-    match sessions::refresh(&app.database, app.sessions.hasher(), &token).await.map_err(of_database)? {
+    match sessions::refresh(&app.database, app.sessions.hasher(), &token).await? {
         Refreshed::Live(identity, next) => app.sessions.grant(identity.user, identity.session, &next),
         Refreshed::Reused(session) => {
             tracing::warn!(%session, "a refresh token came for the second time; its session has ended");
@@ -82,7 +81,7 @@ fn unknown() -> Problem {
 /// Asks for the password of whoever is signed in; what is given back is its hash.
 pub async fn confirm_password(app: &App, user: uuid::Uuid, password: String) -> Result<Option<String>, Problem> {
     let work = async {
-        let account = queries::by_id(&app.database, user).await.map_err(of_database)?;
+        let account = queries::by_id(&app.database, user).await?;
         let hash = account.and_then(|account| account.password_hash);
         let verdict = app.passwords.verify(password, hash.clone()).await?;
         Ok(hash.filter(|_| verdict != Verdict::Wrong))

@@ -90,14 +90,21 @@ impl Input for Refresh {
     }
 }
 
-/// What a mail said, to confirm its address.
-pub struct ConfirmEmail(pub String);
+/// What a mail said, to confirm its address, and the password of the sign-up that caused it.
+pub struct ConfirmEmail {
+    /// Out of the mail.
+    pub token: String,
+    /// What was typed at the sign-up.
+    pub password: Password,
+}
 
 impl Input for ConfirmEmail {
     const MOST_BYTES: usize = MOST_BYTES;
 
     fn read(members: &mut Members<'_>) -> Option<Self> {
-        token(members, "token").map(Self)
+        let token = token(members, "token");
+        let password = known_password(members, "password");
+        Some(Self { token: token?, password: password? })
     }
 }
 

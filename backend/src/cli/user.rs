@@ -59,8 +59,7 @@ pub fn run(arguments: Arguments) -> Result<()> {
         migrations::require_all(connection).await?;
         let hash = Passwords::default().hash(secret.clone()).await;
         let password_hash = &hash.map_err(|_| anyhow::anyhow!("the password cannot be hashed"))?;
-        let new =
-            NewUser { handle: &name, email: &address, password_hash, role, email_confirmed: true, temporary: false };
+        let new = NewUser { handle: &name, email: &address, password_hash, role, temporary: false };
         let claimed = claim(&mut *connection, &new).await?;
         if !claimed {
             create(connection, &new).await?;

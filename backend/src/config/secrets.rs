@@ -19,7 +19,7 @@ settings! {
 settings! {
     /// What those who operate the service show to it.
     pub struct OperatorSettings {
-        /// When set, /api/v1/health shows its details only to `Authorization: Bearer <token>`; production requires it, with at least 32 characters.
+        /// When set, only `Authorization: Bearer <token>` sees the details of /api/v1/health and makes temporary users for automatic checks; production requires it, with at least 32 characters.
         pub health_token: Option<Secret> = production("HEALTH_TOKEN", Secret::parse);
     }
 }

@@ -64,6 +64,11 @@ pub struct Check {
 }
 
 impl Check {
+    /// Whether it failed, and only after so long.
+    pub fn took(&self, limit: Duration) -> bool {
+        self.status != Status::Ok && self.latency_ms >= milliseconds(limit)
+    }
+
     /// What came of a check that took so long.
     pub fn new(outcome: Result<(), String>, latency: Duration) -> Self {
         let status = if outcome.is_ok() { Status::Ok } else { Status::Failing };

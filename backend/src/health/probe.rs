@@ -20,9 +20,11 @@ use crate::connect;
 use crate::migrations::{self, EMBEDDED, State};
 
 /// How long one check may take: a platform's probe gives up soon after.
-const CHECK: Duration = Duration::from_millis(1500);
+const CHECK: Duration = Duration::from_millis(1200);
 /// For how long an answer holds.
 const FRESH: Duration = Duration::from_secs(1);
+/// The same for whoever waits for PostgreSQL at this moment.
+const RECENT: Duration = Duration::from_millis(300);
 
 /// What was found, and when.
 #[derive(Debug, Clone)]
@@ -34,6 +36,10 @@ struct Findings {
 impl Findings {
     fn is_fresh(&self) -> bool {
         self.at.elapsed() < FRESH
+    }
+
+    fn is_recent(&self) -> bool {
+        self.at.elapsed() < RECENT
     }
 }
 
@@ -55,6 +61,25 @@ impl Probe {
             prober.run(stop, Arc::clone(&asked), Arc::clone(&sender))
         });
         Self { wanted, latest }
+    }
+
+    /// Resolves once PostgreSQL takes questions and does not answer. A server that is stopped, or a network that swallows
+    /// packets, keeps connections waiting that nothing else would end.
+    pub async fn postgres_hangs(&self) {
+        loop {
+            tokio::time::sleep(RECENT).await;
+            let mut latest = self.latest.clone();
+            let is_recent = latest.borrow_and_update().as_ref().is_some_and(Findings::is_recent);
+            if !is_recent {
+                self.wanted.notify_one();
+                // Where the task itself does not answer, nothing is known.
+                timeout(CHECK * 2, latest.changed()).await.ok();
+            }
+            let hangs = |findings: &Findings| findings.is_recent() && findings.checks.postgres.took(CHECK);
+            if latest.borrow().as_ref().is_some_and(hangs) {
+                return;
+            }
+        }
     }
 
     /// What was found in the last second.
@@ -115,8 +140,8 @@ impl Prober {
                 () = stop.cancelled() => break,
                 () = wanted.notified() => {}
             }
-            let is_fresh = latest.borrow().as_ref().is_some_and(Findings::is_fresh);
-            if !is_fresh {
+            let is_recent = latest.borrow().as_ref().is_some_and(Findings::is_recent);
+            if !is_recent {
                 let checks = Arc::new(self.probe().await);
                 latest.send_replace(Some(Findings { checks, at: Instant::now() }));
             }

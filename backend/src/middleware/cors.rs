@@ -6,9 +6,11 @@ use axum::http::{HeaderMap, HeaderValue, Method, header};
 use axum::response::{IntoResponse, Response};
 
 /// What scripts could not read otherwise.
-const EXPOSED: HeaderValue = HeaderValue::from_static("x-request-id,location,retry-after,ratelimit,ratelimit-policy");
+const EXPOSED: HeaderValue =
+    HeaderValue::from_static("x-request-id,location,etag,idempotency-replayed,retry-after,ratelimit,ratelimit-policy");
 const METHODS: HeaderValue = HeaderValue::from_static("GET,POST,PUT,PATCH,DELETE");
-const HEADERS: HeaderValue = HeaderValue::from_static("authorization,content-type,x-request-id");
+const HEADERS: HeaderValue =
+    HeaderValue::from_static("authorization,content-type,idempotency-key,if-match,x-request-id");
 /// How long a browser need not ask again, in seconds.
 const MAX_AGE: HeaderValue = HeaderValue::from_static("3600");
 /// A cache must not give one page's answer to another.

@@ -9,10 +9,21 @@ use futures_util::FutureExt as _;
 
 use crate::problem::{Kind, Problem};
 
-/// Waits for a handler's answer, at most for `timeout`.
-pub async fn answer(handler: impl Future<Output = Result<Response, Infallible>>, timeout: Duration) -> Response {
-    // A future that has panicked is not polled again, so that nobody sees what it left half done.
-    match tokio::time::timeout(timeout, AssertUnwindSafe(handler).catch_unwind()).await {
+/// Waits for a handler's answer, at most for `timeout`, and not longer than there is any hope, which `lost` ends.
+pub async fn answer(
+    handler: impl Future<Output = Result<Response, Infallible>>,
+    timeout: Duration,
+    lost: impl Future<Output = ()>,
+) -> Response {
+    let handler = async {
+        tokio::select! {
+            biased;
+            // A future that has panicked is not polled again, so that nobody sees what it left half done.
+            outcome = AssertUnwindSafe(handler).catch_unwind() => outcome,
+            () = lost => Ok(Ok(Problem::from(Kind::Unavailable).detail("The database does not answer.").into_response())),
+        }
+    };
+    match tokio::time::timeout(timeout, handler).await {
         Ok(Ok(Ok(response))) => response,
         // The panic hook has logged why.
         Ok(Err(_)) => Problem::fault().into_response(),
@@ -28,9 +39,15 @@ mod tests {
     async fn a_handler_that_panics_or_hangs_gets_an_answer_in_its_place() {
         let timeout = Duration::from_millis(50);
         let panics = async { panic!("as it should") };
-        assert_eq!(answer(panics, timeout).await.status().as_u16(), 500);
-        assert_eq!(answer(std::future::pending(), timeout).await.status().as_u16(), 503);
+        let (never, nothing) = (std::future::pending, std::future::pending);
+        assert_eq!(answer(panics, timeout, never()).await.status().as_u16(), 500);
+        assert_eq!(answer(nothing(), timeout, never()).await.status().as_u16(), 503);
         let works = async { Ok("fine".into_response()) };
-        assert_eq!(answer(works, timeout).await.status().as_u16(), 200);
+        assert_eq!(answer(works, timeout, never()).await.status().as_u16(), 200);
+        let works = async { Ok("fine".into_response()) };
+        assert_eq!(answer(works, timeout, async {}).await.status().as_u16(), 200, "what is there is there");
+        let begun = std::time::Instant::now();
+        assert_eq!(answer(nothing(), Duration::from_secs(20), async {}).await.status().as_u16(), 503);
+        assert!(begun.elapsed() < Duration::from_secs(5), "without hope nobody waits");
     }
 }

@@ -26,6 +26,7 @@ use self::cors::Cors;
 pub use self::limiter::{Limiter, UserOf};
 use crate::actor;
 use crate::config::Config;
+use crate::health::Probe;
 use crate::logging::{self, REQUEST_ID};
 use crate::problem::{self, Kind, Problem};
 use crate::rate_limit::{Question, Verdict};
@@ -59,6 +60,8 @@ struct Shared {
     /// What is left of places for requests; none where an answer is due however much there is to do.
     admission: Option<Admission>,
     timeout: Duration,
+    /// What knows whether waiting for the database makes sense; none where no database is asked.
+    probe: Option<Probe>,
     /// Whether browsers are told to come encrypted only.
     is_production: bool,
 }
@@ -66,13 +69,14 @@ struct Shared {
 impl Middleware {
     /// The layer; without a limiter it lets every client send as much as it likes, and without an admission it admits every
     /// request.
-    pub fn new(config: &Config, limiter: Option<Limiter>, admission: Option<Admission>) -> Self {
+    pub fn new(config: &Config, limiter: Option<Limiter>, admission: Option<Admission>, probe: Option<Probe>) -> Self {
         Self(Arc::new(Shared {
             trusted_proxies: config.listen.trusted_proxies,
             cors: Cors::new(config.origins.allowed()),
             limiter,
             admission,
             timeout: REQUEST_TIMEOUT,
+            probe,
             is_production: config.is_production(),
         }))
     }
@@ -224,7 +228,13 @@ impl Asked {
     {
         let response = match started {
             Ok((route, place)) => {
-                let response = guard::answer(route, shared.timeout).instrument(self.span.clone()).await;
+                let lost = async {
+                    match &shared.probe {
+                        Some(probe) => probe.postgres_hangs().await,
+                        None => std::future::pending().await,
+                    }
+                };
+                let response = guard::answer(route, shared.timeout, lost).instrument(self.span.clone()).await;
                 drop(place);
                 response
             }

@@ -14,7 +14,7 @@ use crate::rate_limit::{Class, Key, RateLimit};
 fn shared() -> Shared {
     let cors = Cors::new(vec![HeaderValue::from_static("https://app.example")]);
     let timeout = Duration::from_millis(50);
-    Shared { trusted_proxies: 0, cors, limiter: None, admission: None, timeout, is_production: false }
+    Shared { trusted_proxies: 0, cors, limiter: None, admission: None, probe: None, timeout, is_production: false }
 }
 
 fn layer(admission: Option<Admission>) -> Middleware {

@@ -17,8 +17,6 @@ pub enum Kind {
     InvalidCredentials,
     /// The actor may know of it and not do it.
     Forbidden,
-    /// The account's address was not confirmed.
-    EmailNotConfirmed,
     /// The account was disabled.
     AccountDisabled,
     /// Nothing is there, or nothing that this actor may know of.
@@ -36,7 +34,7 @@ pub enum Kind {
     /// Only triagers are members of programs.
     NotTriager,
     /// A report does not get from its state to that one.
-    MoveNotAllowed,
+    TransitionNotAllowed,
     /// What is to be changed is at another version than its sender has seen.
     PreconditionFailed,
     /// The body is larger than the route takes.
@@ -80,14 +78,13 @@ macro_rules! facts {
 
 impl Kind {
     /// Every kind, by status.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 24] = [
         Self::BadRequest,
         Self::MalformedBody,
         Self::InvalidParameter,
         Self::SignInRequired,
         Self::InvalidCredentials,
         Self::Forbidden,
-        Self::EmailNotConfirmed,
         Self::AccountDisabled,
         Self::NotFound,
         Self::MethodNotAllowed,
@@ -96,7 +93,7 @@ impl Kind {
         Self::HandleTaken,
         Self::ProgramNotOpen,
         Self::NotTriager,
-        Self::MoveNotAllowed,
+        Self::TransitionNotAllowed,
         Self::PreconditionFailed,
         Self::BodyTooLarge,
         Self::UnsupportedMediaType,
@@ -116,7 +113,6 @@ impl Kind {
             SignInRequired UNAUTHORIZED "sign-in-required" "Somebody has to be signed in for this"
             InvalidCredentials UNAUTHORIZED "invalid-credentials" "What was shown does not open a session"
             Forbidden FORBIDDEN "forbidden" "This is not allowed"
-            EmailNotConfirmed FORBIDDEN "email-not-confirmed" "The e-mail address is not confirmed"
             AccountDisabled FORBIDDEN "account-disabled" "The account is disabled"
             NotFound NOT_FOUND "not-found" "There is no such thing"
             MethodNotAllowed METHOD_NOT_ALLOWED "method-not-allowed" "The method does not fit the address"
@@ -125,7 +121,7 @@ impl Kind {
             HandleTaken CONFLICT "handle-taken" "Another account has this handle"
             ProgramNotOpen CONFLICT "program-not-open" "The program takes no reports at the moment"
             NotTriager CONFLICT "not-a-triager" "Only triagers are members of programs"
-            MoveNotAllowed CONFLICT "move-not-allowed" "The report does not get from its state to that one"
+            TransitionNotAllowed CONFLICT "transition-not-allowed" "The report does not get from its state to that one"
             PreconditionFailed PRECONDITION_FAILED "precondition-failed" "It was changed since it was read"
             BodyTooLarge PAYLOAD_TOO_LARGE "body-too-large" "The body is too large"
             UnsupportedMediaType UNSUPPORTED_MEDIA_TYPE "unsupported-media-type" "The body has to be JSON"

@@ -77,6 +77,12 @@ impl From<Kind> for Problem {
     }
 }
 
+impl From<sqlx::Error> for Problem {
+    fn from(error: sqlx::Error) -> Self {
+        Self::of_database(&error)
+    }
+}
+
 impl Problem {
     /// A problem of which only the status is known.
     fn of_status(status: StatusCode) -> Self {

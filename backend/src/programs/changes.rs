@@ -4,8 +4,9 @@ use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
 use super::error::ProgramError;
+use super::key::ProgramKey;
 use super::queries::reading;
-use super::types::{Asset, AssetKind, ProgramChange, ProgramKey, ProgramStatus, Reward, RewardSeverity};
+use super::types::{Asset, AssetKind, ProgramChange, ProgramStatus, Reward, RewardSeverity};
 use crate::policy::{Action, Subject, Verdict, verdict};
 use crate::request::precondition::IfMatch;
 use crate::session::Identity;
@@ -22,13 +23,13 @@ pub(super) struct Locked {
 impl Locked {
     /// Lets pass whoever may do that; for others there is no draft.
     pub fn require(&self, action: Action) -> Result<(), ProgramError> {
-        if verdict(self.subject, reading(self.status)) != Verdict::Yes {
+        if verdict(self.subject, reading(self.status)) != Verdict::Allowed {
             return Err(ProgramError::NotFound);
         }
         match verdict(self.subject, action) {
-            Verdict::Yes => Ok(()),
-            Verdict::No | Verdict::Who => Err(ProgramError::NotAllowed),
-            Verdict::Hidden => Err(ProgramError::NotFound),
+            Verdict::Allowed => Ok(()),
+            Verdict::Forbidden | Verdict::Unauthenticated => Err(ProgramError::NotAllowed),
+            Verdict::NotFound => Err(ProgramError::NotFound),
         }
     }
 }
@@ -72,6 +73,9 @@ pub async fn change(
     let found = lock(&mut transaction, key, actor).await?;
     found.require(Action::ChangeProgram)?;
     if_match.check(found.version).map_err(ProgramError::Precondition)?;
+    if change.is_empty() {
+        return Ok(());
+    }
     sqlx::query!(
         "UPDATE programs
          SET name = coalesce($2, name), summary = coalesce($3, summary), policy = coalesce($4, policy),

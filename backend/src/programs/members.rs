@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use super::changes::lock;
 use super::error::ProgramError;
-use super::types::ProgramKey;
+use super::key::ProgramKey;
 use crate::actor::Role;
 use crate::policy::Action;
 use crate::session::Identity;
@@ -15,9 +15,14 @@ pub async fn add(database: &PgPool, key: ProgramKey<'_>, user: Uuid, actor: &Ide
     let mut transaction = database.begin().await?;
     let program = lock(&mut transaction, key, actor).await?;
     program.require(Action::ChangeMembers)?;
-    let role = sqlx::query_scalar!(r#"SELECT role AS "role: Role" FROM users WHERE id = $1 FOR SHARE"#, user)
-        .fetch_optional(&mut *transaction)
-        .await?;
+    // Temporary users are members of temporary programs only.
+    let role = sqlx::query_scalar!(
+        r#"SELECT role AS "role: Role" FROM users WHERE id = $1 AND temporary = $2 FOR SHARE"#,
+        user,
+        program.temporary,
+    )
+    .fetch_optional(&mut *transaction)
+    .await?;
     match role {
         Some(Role::Triager) => {}
         Some(_) => return Err(ProgramError::NotTriager),

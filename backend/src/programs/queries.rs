@@ -7,8 +7,9 @@ use uuid::Uuid;
 
 use super::changes::lock;
 use super::error::ProgramError;
+use super::key::ProgramKey;
 use super::types::RewardSeverity;
-use super::types::{Asset, AssetKind, NewProgram, Program, ProgramKey, ProgramStatus, ProgramSummary, Reward};
+use super::types::{Asset, AssetKind, NewProgram, Program, ProgramStatus, ProgramSummary, Reward};
 use crate::actor::Role;
 use crate::page::Bounds;
 use crate::policy::{Action, Subject, Verdict, verdict};
@@ -60,11 +61,11 @@ pub async fn list(
     Ok(query.build_query_as().fetch_all(database).await?)
 }
 
-/// A program, and what whoever asks for it is to it.
+/// A program, with the relation of the user who asks for it.
 pub struct Found {
     /// The program.
     pub program: Program,
-    /// What the asker is to it.
+    /// The relation of the user who asks.
     pub subject: Subject,
 }
 
@@ -93,7 +94,7 @@ pub async fn find(
     .await?
     .ok_or(ProgramError::NotFound)?;
     let subject = Subject::of(asker.map(|asker| asker.role), row.is_member, false);
-    if verdict(subject, reading(row.status)) != Verdict::Yes {
+    if verdict(subject, reading(row.status)) != Verdict::Allowed {
         return Err(ProgramError::NotFound);
     }
     let summary = ProgramSummary {

@@ -9,8 +9,9 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::error::ProgramError;
+use super::key::ProgramKey;
 use super::queries::{self, Filter};
-use super::types::{NewProgram, Program, ProgramChange, ProgramKey, ProgramSummary};
+use super::types::{NewProgram, Program, ProgramChange, ProgramSummary};
 use super::{changes, members};
 use crate::actor::{Actor, SignedIn};
 use crate::app::App;
@@ -96,7 +97,7 @@ async fn create(
             if identity.temporary { "must be true for a temporary user" } else { "is for temporary users only" };
         return Err(Problem::invalid(Violation::at("#/temporary", detail)));
     }
-    let mut transaction = app.database.begin().await.map_err(|error| Problem::of_database(&error))?;
+    let mut transaction = app.database.begin().await?;
     if let Some(key) = &key
         && let Some(before) = idempotency::begin(&mut transaction, identity.user, key).await?
     {
@@ -108,7 +109,7 @@ async fn create(
     if let Some(key) = &key {
         idempotency::finish(&mut *transaction, identity.user, key, &created).await?;
     }
-    transaction.commit().await.map_err(|error| Problem::of_database(&error))?;
+    transaction.commit().await?;
     Ok(created)
 }
 

@@ -15,7 +15,7 @@ pub enum Class {
 
 /// The routes of [`Class::Password`]: each takes a password or a token instead of one, or sends mail to an address that
 /// anybody may name.
-const PASSWORD_ROUTES: [&str; 6] = [
+pub const PASSWORD_ROUTES: [&str; 6] = [
     "/api/v1/auth/sign-up",
     "/api/v1/auth/confirm-email",
     "/api/v1/auth/sign-in",

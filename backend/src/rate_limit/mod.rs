@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 use axum::http::{HeaderName, HeaderValue, header};
 use redis::aio::ConnectionManager;
 
-pub use self::class::Class;
+pub use self::class::{Class, PASSWORD_ROUTES};
 pub use self::key::Key;
 use self::windows::{Next, Subject, Unreported, WINDOW, Windows};
 use crate::breaker::Breaker;

@@ -1,12 +1,12 @@
-//! Changing, moving and commenting on reports. Each change is one transaction, and leaves an event.
+//! Changing, transitioning and commenting on reports. Each change is one transaction, and leaves an event.
 
 use serde_json::{Map, Value, json};
-use sqlx::{PgConnection, PgPool};
+use sqlx::{Connection as _, PgConnection};
 use uuid::Uuid;
 
 use super::error::ReportError;
-use super::moves;
-use super::types::{Comment, Move, NewComment, ReportChange, ReportState, Severity};
+use super::transitions;
+use super::types::{Comment, NewComment, ReportChange, ReportState, Severity, Transition};
 use crate::policy::{Action, Subject, Verdict, verdict};
 use crate::request::precondition::IfMatch;
 use crate::session::Identity;
@@ -55,9 +55,9 @@ async fn lock(connection: &mut PgConnection, id: Uuid, actor: &Identity) -> Resu
 impl Locked {
     fn require(&self, action: Action) -> Result<(), ReportError> {
         match verdict(self.subject, action) {
-            Verdict::Yes => Ok(()),
-            Verdict::No => Err(ReportError::NotAllowed),
-            Verdict::Who | Verdict::Hidden => Err(ReportError::NotFound),
+            Verdict::Allowed => Ok(()),
+            Verdict::Forbidden => Err(ReportError::NotAllowed),
+            Verdict::Unauthenticated | Verdict::NotFound => Err(ReportError::NotFound),
         }
     }
 }
@@ -84,13 +84,13 @@ async fn record(
 
 /// Changes what a report says. Its sender may do that until somebody has triaged it.
 pub async fn change(
-    database: &PgPool,
+    connection: &mut PgConnection,
     id: Uuid,
     actor: &Identity,
     if_match: &IfMatch,
     change: &ReportChange,
 ) -> Result<(), ReportError> {
-    let mut transaction = database.begin().await?;
+    let mut transaction = connection.begin().await?;
     let before = lock(&mut transaction, id, actor).await?;
     before.require(Action::ChangeReport)?;
     if before.subject == Subject::Reporter && before.state != ReportState::New {
@@ -154,19 +154,25 @@ fn differences(before: &Locked, change: &ReportChange) -> Map<String, Value> {
 }
 
 /// Moves a report to another state.
-pub async fn advance(
-    database: &PgPool,
+pub async fn transition(
+    connection: &mut PgConnection,
     id: Uuid,
     actor: &Identity,
     if_match: &IfMatch,
-    wanted: &Move,
+    wanted: &Transition,
 ) -> Result<(), ReportError> {
-    let mut transaction = database.begin().await?;
+    let mut transaction = connection.begin().await?;
+    if let Some(original) = wanted.duplicate_of {
+        // Both in the order of their ids, or two reports that become duplicates of each other wait for each other.
+        sqlx::query!("SELECT FROM reports WHERE id IN ($1, $2) ORDER BY id FOR UPDATE", id, original)
+            .execute(&mut *transaction)
+            .await?;
+    }
     let before = lock(&mut transaction, id, actor).await?;
-    before.require(Action::MoveReport)?;
+    before.require(Action::TransitionReport)?;
     if_match.check(before.version).map_err(ReportError::Precondition)?;
-    if !moves::leads(before.state, wanted.to) {
-        return Err(ReportError::MoveNotAllowed { from: before.state, to: wanted.to });
+    if !transitions::leads(before.state, wanted.to) {
+        return Err(ReportError::TransitionNotAllowed { from: before.state, to: wanted.to });
     }
     if let Some(original) = wanted.duplicate_of {
         require_original(&mut transaction, id, before.program, original).await?;
@@ -183,7 +189,7 @@ pub async fn advance(
     if before.duplicate_of != wanted.duplicate_of {
         changes["duplicate_of"] = json!({ "from": before.duplicate_of, "to": wanted.duplicate_of });
     }
-    record(&mut transaction, id, actor, "moved", changes).await?;
+    record(&mut transaction, id, actor, "transitioned", changes).await?;
     transaction.commit().await?;
     Ok(())
 }

@@ -23,7 +23,7 @@ pub enum ReportError {
     /// The asset is not one that may be tested.
     NotInScope,
     /// It does not get from its state to that one.
-    MoveNotAllowed {
+    TransitionNotAllowed {
         /// Where it is.
         from: ReportState,
         /// Where it should go.
@@ -49,7 +49,7 @@ impl fmt::Display for ReportError {
             Self::NoSuchProgram => f.write_str("there is no such program"),
             Self::ProgramNotOpen(slug) => write!(f, "the program `{slug}` does not take reports at the moment"),
             Self::NotInScope => f.write_str("the asset is not among the program's that are in scope"),
-            Self::MoveNotAllowed { from, to } => write!(f, "a report does not get from {from:?} to {to:?}"),
+            Self::TransitionNotAllowed { from, to } => write!(f, "a report does not get from {from:?} to {to:?}"),
             Self::NoSuchOriginal => f.write_str("the program has no such other report"),
             Self::OriginalIsDuplicate => f.write_str("that report is a duplicate itself"),
             Self::HasDuplicates => f.write_str("other reports are duplicates of it"),

@@ -10,12 +10,13 @@ use super::error::ReportError;
 use super::types::{Comment, Event, ReportState, ReportSummary, Severity};
 use crate::actor::Role;
 use crate::page::Bounds;
+use crate::programs::ProgramKey;
 use crate::session::Identity;
 
 /// Which reports a list shows.
 #[derive(Debug, Default, Clone)]
 pub struct Filter {
-    /// Those of the program with this slug.
+    /// Those of the program with this slug or id.
     pub program: Option<String>,
     /// Those in this state.
     pub state: Option<ReportState>,
@@ -58,7 +59,11 @@ pub async fn list(
     filter: &Filter,
     bounds: &Bounds,
 ) -> Result<Vec<ReportSummary>, ReportError> {
-    let mut query = QueryBuilder::<Postgres>::new(COLUMNS);
+    let mut query = QueryBuilder::<Postgres>::new("");
+    if let Some(search) = &filter.search {
+        push_search(&mut query, search);
+    }
+    query.push(COLUMNS);
     match scope {
         Scope::All => {
             query.push("FROM reports r").push(NAMES).push("WHERE true");
@@ -89,7 +94,15 @@ pub async fn list(
 impl Filter {
     fn push(&self, query: &mut QueryBuilder<Postgres>) {
         if let Some(slug) = &self.program {
-            query.push(" AND r.program_id = (SELECT id FROM programs WHERE slug = ").push_bind(slug.clone()).push(")");
+            let key = ProgramKey::from(slug.as_str());
+            let (id, slug) = key.parts();
+            query.push(" AND r.program_id = ");
+            match (id, slug) {
+                (Some(id), _) => query.push_bind(id),
+                (None, slug) => {
+                    query.push("(SELECT id FROM programs WHERE slug = ").push_bind(slug.map(str::to_owned)).push(")")
+                }
+            };
         }
         if let Some(state) = self.state {
             query.push(" AND r.state = ").push_bind(state);
@@ -97,16 +110,25 @@ impl Filter {
         if let Some(severity) = self.severity {
             query.push(" AND r.severity = ").push_bind(severity);
         }
-        let Some(search) = &self.search else { return };
-        if let Ok(number) = search.trim_start_matches('#').parse::<i64>() {
-            query.push(" AND r.number = ").push_bind(number);
-        } else {
-            // The same expression as that of the index `reports_text_idx`.
-            query
-                .push(" AND to_tsvector('simple', r.title || ' ' || r.description) @@ websearch_to_tsquery('simple', ");
-            query.push_bind(search.clone()).push(")");
+        if self.search.is_some() {
+            query.push(" AND r.id IN (SELECT id FROM found)");
         }
     }
+}
+
+/// What the words are found in, by the index `reports_text_idx` and in no other way. PostgreSQL does not know how rare a word
+/// is, and would rather read reports one by one until a page is full, which can be all of them. Each of the words has to be
+/// there; no operator is read out of them.
+fn push_search(query: &mut QueryBuilder<Postgres>, search: &str) {
+    query.push(
+        "WITH found AS MATERIALIZED (SELECT id FROM reports WHERE \
+         to_tsvector('simple', title || ' ' || description) @@ plainto_tsquery('simple', ",
+    );
+    query.push_bind(search.to_owned()).push(")");
+    if let Ok(number) = search.trim_start_matches('#').parse::<i64>() {
+        query.push(" OR number = ").push_bind(number);
+    }
+    query.push(") ");
 }
 
 /// A report's comments, newest first; one row more than the page holds.

@@ -3,14 +3,14 @@
 mod changes;
 mod error;
 mod lists;
-mod moves;
 mod queries;
 mod routes;
+mod transitions;
 mod types;
 
+pub use changes::transition;
 pub use error::ReportError;
 pub use lists::{Filter, Scope, list};
-pub use moves::TABLE as MOVES;
 pub use queries::{create, find};
 pub use routes::routes;
-pub use types::{NewReport, Report, ReportState, ReportSummary, Severity};
+pub use types::{NewReport, Report, ReportState, ReportSummary, Severity, Transition};

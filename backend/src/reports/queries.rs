@@ -10,11 +10,11 @@ use crate::policy::Subject;
 use crate::programs::{ProgramKey, ProgramStatus};
 use crate::session::Identity;
 
-/// A report, and what whoever asks for it is to it.
+/// A report, with the relation of the user who asks for it.
 pub struct Found {
     /// The report.
     pub report: Report,
-    /// What the asker is to it.
+    /// The relation of the user who asks.
     pub subject: Subject,
 }
 
@@ -57,8 +57,8 @@ pub async fn find(database: impl PgExecutor<'_>, id: Uuid, asker: &Identity) -> 
 
 /// Stores a report whose rules were checked, sent at `created_at`, in one statement together with its first event.
 ///
-/// The program is locked against changes for the moment, so that a report cannot slip into one that is just closing. What
-/// an automatic check makes stays among itself.
+/// The program is locked against changes for the moment, so that a report cannot slip into one that is just closing. Temporary users
+/// send reports to temporary programs only, and others never do.
 pub async fn create(
     database: impl PgExecutor<'_>,
     new: &NewReport,
@@ -136,5 +136,5 @@ pub async fn create(
 
 fn may_read_drafts(sender: &Identity, is_member: bool) -> bool {
     use crate::policy::{Action, Verdict, verdict};
-    verdict(Subject::of(Some(sender.role), is_member, false), Action::ReadDraft) == Verdict::Yes
+    verdict(Subject::of(Some(sender.role), is_member, false), Action::ReadDraft) == Verdict::Allowed
 }

@@ -12,7 +12,7 @@ use super::changes;
 use super::error::ReportError;
 use super::lists::{self, Filter, Scope};
 use super::queries::{self, Found};
-use super::types::{Comment, Event, Move, NewComment, NewReport, Report, ReportChange, ReportSummary};
+use super::types::{Comment, Event, NewComment, NewReport, Report, ReportChange, ReportSummary, Transition};
 use crate::actor::SignedIn;
 use crate::app::App;
 use crate::idempotency::{self, Created, Creation};
@@ -28,7 +28,7 @@ pub fn routes() -> Router<App> {
     Router::new()
         .route("/api/v1/reports", get(list).post(create))
         .route("/api/v1/reports/{id}", get(read).patch(change))
-        .route("/api/v1/reports/{id}/transitions", post(advance))
+        .route("/api/v1/reports/{id}/transitions", post(transition))
         .route("/api/v1/reports/{id}/events", get(list_events))
         .route("/api/v1/reports/{id}/comments", get(list_comments).post(comment))
 }
@@ -49,7 +49,7 @@ impl From<ReportError> for Problem {
             ReportError::NotInScope => {
                 Self::invalid(Violation::at("#/asset", "is not among the program's assets that are in scope"))
             }
-            ReportError::MoveNotAllowed { from, to } => Self::from(Kind::MoveNotAllowed).detail(format!(
+            ReportError::TransitionNotAllowed { from, to } => Self::from(Kind::TransitionNotAllowed).detail(format!(
                 "The report is {}, and does not get from there to {}.",
                 word(from),
                 word(to)
@@ -106,6 +106,10 @@ async fn list(
     actor: SignedIn,
     Query(Wanted { filter, bounds }): Query<Wanted>,
 ) -> Result<Json<Page<ReportSummary>>, Problem> {
+    let _place = match &filter.search {
+        Some(_) => Some(app.admission.search().await?),
+        None => None,
+    };
     let rows = lists::list(&app.database, Scope::of(&actor.identity), &filter, &bounds).await?;
     Ok(Json(bounds.page(rows, |row| Key { created_at: row.created_at, id: row.id })))
 }
@@ -129,13 +133,13 @@ async fn create(
         // One statement, and no transaction around it.
         return created(&queries::create(&app.database, &new, &actor.identity, now).await?);
     };
-    let mut transaction = app.database.begin().await.map_err(|error| Problem::of_database(&error))?;
+    let mut transaction = app.database.begin().await?;
     if let Some(before) = idempotency::begin(&mut transaction, actor.identity.user, &key).await? {
         return Ok(before);
     }
     let created = created(&queries::create(&mut *transaction, &new, &actor.identity, now).await?)?;
     idempotency::finish(&mut *transaction, actor.identity.user, &key, &created).await?;
-    transaction.commit().await.map_err(|error| Problem::of_database(&error))?;
+    transaction.commit().await?;
     Ok(created)
 }
 
@@ -147,24 +151,24 @@ async fn change(
     Body(change): Body<ReportChange>,
 ) -> Result<Response, Problem> {
     let id = id(&report)?;
-    changes::change(&app.database, id, &actor.identity, &if_match, &change).await?;
+    changes::change(&mut *app.database.acquire().await?, id, &actor.identity, &if_match, &change).await?;
     Ok(with_etag(queries::find(&app.database, id, &actor.identity).await?.report))
 }
 
-async fn advance(
+async fn transition(
     State(app): State<App>,
     actor: SignedIn,
     Path(report): Path<String>,
     if_match: IfMatch,
-    Body(wanted): Body<Move>,
+    Body(wanted): Body<Transition>,
 ) -> Result<Response, Problem> {
     let id = id(&report)?;
-    changes::advance(&app.database, id, &actor.identity, &if_match, &wanted).await?;
+    changes::transition(&mut *app.database.acquire().await?, id, &actor.identity, &if_match, &wanted).await?;
     Ok(with_etag(queries::find(&app.database, id, &actor.identity).await?.report))
 }
 
 fn sees_internal(subject: Subject) -> bool {
-    policy::verdict(subject, Action::CommentInternally) == Verdict::Yes
+    policy::verdict(subject, Action::CommentInternally) == Verdict::Allowed
 }
 
 async fn list_events(
@@ -205,7 +209,7 @@ async fn comment(
 ) -> Result<Created, Problem> {
     let action = if new.internal { Action::CommentInternally } else { Action::Comment };
     let report = permitted(&app, &report, &actor, action).await?.report.summary.id;
-    let mut transaction = app.database.begin().await.map_err(|error| Problem::of_database(&error))?;
+    let mut transaction = app.database.begin().await?;
     if let Some(key) = &key
         && let Some(before) = idempotency::begin(&mut transaction, actor.identity.user, key).await?
     {
@@ -216,6 +220,6 @@ async fn comment(
     if let Some(key) = &key {
         idempotency::finish(&mut *transaction, actor.identity.user, key, &created).await?;
     }
-    transaction.commit().await.map_err(|error| Problem::of_database(&error))?;
+    transaction.commit().await?;
     Ok(created)
 }

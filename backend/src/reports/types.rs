@@ -124,8 +124,8 @@ pub struct NewReport {
     pub description: String,
 }
 
-// The longest description in characters of four bytes, and as much again where they are escaped.
-const MOST_BYTES: usize = 512 * 1024;
+// The longest description in characters that JSON escapes with twelve bytes.
+const MOST_BYTES: usize = 640 * 1024;
 
 impl Input for NewReport {
     const MOST_BYTES: usize = MOST_BYTES;
@@ -183,14 +183,14 @@ impl Input for ReportChange {
 
 /// Where a report is to go.
 #[derive(Debug, Clone, Copy)]
-pub struct Move {
+pub struct Transition {
     /// The state.
     pub to: ReportState,
     /// Which report said it first, where it is a duplicate.
     pub duplicate_of: Option<Uuid>,
 }
 
-impl Input for Move {
+impl Input for Transition {
     const MOST_BYTES: usize = 4 * 1024;
 
     fn read(members: &mut Members<'_>) -> Option<Self> {
@@ -247,7 +247,7 @@ pub struct Comment {
 pub struct Event {
     /// Its id.
     pub id: Uuid,
-    /// `created`, `changed`, `moved` or `commented`.
+    /// `created`, `changed`, `transitioned` or `commented`.
     pub kind: String,
     /// The handle of whoever did it; none where it was a version of the service without accounts.
     pub actor: Option<String>,
@@ -278,8 +278,9 @@ mod tests {
     #[test]
     fn only_a_duplicate_names_the_report_that_said_it_first() {
         let id = "0198c2f0-7a1e-7cc0-b0d5-2b8f9a1c3d4e";
-        let is_fine =
-            |document: serde_json::Value| read::<Move>(Json::parse(document.to_string().as_bytes()).unwrap()).is_ok();
+        let is_fine = |document: serde_json::Value| {
+            read::<Transition>(Json::parse(document.to_string().as_bytes()).unwrap()).is_ok()
+        };
         assert!(is_fine(serde_json::json!({ "to": "duplicate", "duplicate_of": id })));
         assert!(is_fine(serde_json::json!({ "to": "triaged" })));
         assert!(!is_fine(serde_json::json!({ "to": "duplicate" })));

@@ -3,6 +3,7 @@
 //! What is beyond is refused at once with 503, which costs next to nothing, instead of being kept waiting in memory.
 
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use axum::body::HttpBody as _;
 use axum::extract::Request;
@@ -15,11 +16,16 @@ const REQUESTS: usize = 512;
 /// How much of bodies may be in memory, beyond the part of each that always is.
 const BODIES: usize = 32 * 1024 * 1024;
 
-/// What is left of both; clones share it.
+/// How many searches may be made at once, and how long one more waits.
+const SEARCHES: usize = 2;
+const SEARCH_WAIT: Duration = Duration::from_secs(1);
+
+/// What is left of all of them; clones share it.
 #[derive(Debug, Clone)]
 pub struct Admission {
     requests: Arc<Semaphore>,
     bodies: Arc<Semaphore>,
+    searches: Arc<Semaphore>,
 }
 
 impl Default for Admission {
@@ -31,7 +37,8 @@ impl Default for Admission {
 impl Admission {
     /// Room for so many requests, and so many bytes of bodies.
     pub fn of(requests: usize, bodies: usize) -> Self {
-        Self { requests: Arc::new(Semaphore::new(requests)), bodies: Arc::new(Semaphore::new(bodies)) }
+        let of = |count| Arc::new(Semaphore::new(count));
+        Self { requests: of(requests), bodies: of(bodies), searches: of(SEARCHES) }
     }
 
     /// A place for a request, to be held until its answer is there.
@@ -48,6 +55,13 @@ impl Admission {
     /// Room for so many bytes more of a body, until `held` is dropped.
     pub fn body(&self, held: &mut Option<OwnedSemaphorePermit>, bytes: usize) -> Result<(), Problem> {
         grow(held, &self.bodies, bytes).map_err(|_| overloaded())
+    }
+
+    /// A place for a search, to be held until it has found what there is. Searches cost more than all else, and must leave
+    /// connections to the database to others.
+    pub async fn search(&self) -> Result<OwnedSemaphorePermit, Problem> {
+        let place = tokio::time::timeout(SEARCH_WAIT, Arc::clone(&self.searches).acquire_owned()).await;
+        place.ok().and_then(Result::ok).ok_or_else(overloaded)
     }
 
     fn request(&self) -> Result<OwnedSemaphorePermit, Problem> {

@@ -44,7 +44,7 @@ impl Users {
                 None => hash.insert(hashed().await?),
             };
             let email = format!("{handle}@demo.example");
-            let new = NewUser { handle, email: &email, password_hash, role, email_confirmed: true, temporary: false };
+            let new = NewUser { handle, email: &email, password_hash, role, temporary: false };
             let id = match known {
                 Some(user) => claim(&mut *connection, &new).await.map(|_| user.id),
                 None => create(&mut *connection, &new).await,

@@ -28,8 +28,8 @@ pub enum Known {
     Live(Identity),
     /// It has ended.
     Ended,
-    /// Nothing, or not in time.
-    Nothing,
+    /// It does not know it, or did not answer in time.
+    Miss,
 }
 
 /// Sessions in Redis.
@@ -54,13 +54,13 @@ impl SessionCache {
     pub async fn find(&self, session: Uuid) -> Known {
         let mut pipeline = redis::pipe();
         pipeline.get(key(session));
-        let Some(answers) = self.ask(&pipeline).await else { return Known::Nothing };
+        let Some(answers) = self.ask(&pipeline).await else { return Known::Miss };
         match answers.first() {
             Some(Value::BulkString(text)) if text == ENDED.as_bytes() => Known::Ended,
             Some(Value::BulkString(text)) => {
-                std::str::from_utf8(text).ok().and_then(|text| parse(text, session)).map_or(Known::Nothing, Known::Live)
+                std::str::from_utf8(text).ok().and_then(|text| parse(text, session)).map_or(Known::Miss, Known::Live)
             }
-            _ => Known::Nothing,
+            _ => Known::Miss,
         }
     }
 
@@ -112,8 +112,7 @@ fn key(session: Uuid) -> String {
 }
 
 fn text(identity: &Identity) -> String {
-    let role = Role::WORDS.iter().find(|(_, role)| *role == identity.role).map_or("", |(word, _)| word);
-    format!("{} {role} {}", identity.user, u8::from(identity.temporary))
+    format!("{} {} {}", identity.user, identity.role.word(), u8::from(identity.temporary))
 }
 
 fn parse(text: &str, session: Uuid) -> Option<Identity> {

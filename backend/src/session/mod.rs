@@ -81,15 +81,15 @@ impl Sessions {
         self.0.access.check(token)
     }
 
-    /// Who shows an access token; nobody where its session is over.
+    /// The user of an access token; none if its session has ended.
     pub async fn identify(&self, claims: Claims) -> Result<Option<Identity>, Problem> {
         match self.0.cache.find(claims.session).await {
             Known::Live(identity) => return Ok(Some(identity).filter(|identity| identity.user == claims.user)),
             Known::Ended => return Ok(None),
-            Known::Nothing => {}
+            Known::Miss => {}
         }
         let found = queries::find(&self.0.database, claims.session).await;
-        let found = found.map_err(|error| Problem::of_database(&error))?;
+        let found = found?;
         if let Some(identity) = found {
             self.0.cache.remember(identity).await;
         }

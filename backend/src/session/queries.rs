@@ -67,30 +67,38 @@ pub async fn find(database: &PgPool, session: Uuid) -> Result<Option<Identity>, 
     .await
 }
 
-/// Begins a session, and gives back its id and its first refresh token.
+/// Begins a session, and gives back its id and its first refresh token; none where the user was disabled meanwhile, or the
+/// password is no longer the one that was compared.
 pub async fn begin(
     connection: &mut PgConnection,
     hasher: &TokenHasher,
     user: Uuid,
+    password_hash: Option<&str>,
     user_agent: &str,
     address: &str,
-) -> Result<(Uuid, Token), sqlx::Error> {
+) -> Result<Option<(Uuid, Token)>, sqlx::Error> {
     let (id, token) = (Uuid::now_v7(), Token::random());
-    sqlx::query!(
-        "WITH session AS (
+    let begun = sqlx::query!(
+        "WITH owner AS MATERIALIZED (
+             SELECT id FROM users
+             WHERE id = $2 AND status = 'active' AND password_hash IS NOT DISTINCT FROM coalesce($6, password_hash)
+             FOR SHARE
+         ), session AS (
              INSERT INTO sessions (id, user_id, user_agent, address, expires_at)
-             VALUES ($1, $2, $3, $4, now() + interval '30 days')
+             SELECT $1, id, $3, $4, now() + interval '30 days' FROM owner
+             RETURNING id
          )
-         INSERT INTO refresh_tokens (hash, session_id) VALUES ($5, $1)",
+         INSERT INTO refresh_tokens (hash, session_id) SELECT $5, id FROM session",
         id,
         user,
         user_agent,
         address,
         hasher.hash(&token),
+        password_hash,
     )
     .execute(connection)
     .await?;
-    Ok((id, token))
+    Ok((begun.rows_affected() > 0).then_some((id, token)))
 }
 
 /// Takes a refresh token and gives out the next. Of two that come at once one is served, and the other one is a second use.

@@ -189,7 +189,7 @@ fn triage(client: &mut Client) -> Result<String> {
     let events = client.get(As::User(client.researcher()?), &format!("{path}/events"))?.expect(200)?.json()?;
     let kinds: Vec<&str> =
         events["items"].as_array().into_iter().flatten().filter_map(|event| event["kind"].as_str()).collect();
-    ensure!(kinds == ["commented", "moved", "created"], "the events are {kinds:?}");
+    ensure!(kinds == ["commented", "transitioned", "created"], "the events are {kinds:?}");
     Ok("moved, commented and recorded".to_owned())
 }
 

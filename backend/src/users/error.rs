@@ -7,6 +7,8 @@ use std::fmt;
 pub enum UserError {
     /// There is none.
     NotFound,
+    /// Whoever asks for it may not do it any more.
+    NotAllowed,
     /// Another one has the handle.
     HandleTaken(String),
     /// Another one has the address.
@@ -30,6 +32,7 @@ impl fmt::Display for UserError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NotFound => f.write_str("there is no such user"),
+            Self::NotAllowed => f.write_str("this is not allowed"),
             Self::HandleTaken(handle) => write!(f, "there already is an account with the handle `{handle}`"),
             Self::EmailTaken => f.write_str("there already is an account with this address"),
             Self::Database(error) => error.fmt(f),

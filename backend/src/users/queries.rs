@@ -1,6 +1,6 @@
 //! Users in the database.
 
-use sqlx::{PgConnection, PgExecutor, PgPool, Postgres, QueryBuilder};
+use sqlx::{Connection as _, PgConnection, PgExecutor, PgPool, Postgres, QueryBuilder};
 use uuid::Uuid;
 
 use super::error::UserError;
@@ -26,7 +26,7 @@ pub struct Filter {
 /// One row more than the page holds, newest first.
 pub async fn list(database: impl PgExecutor<'_>, filter: &Filter, bounds: &Bounds) -> Result<Vec<User>, UserError> {
     let mut query = QueryBuilder::<Postgres>::new(
-        "SELECT id, handle, name, email, email_confirmed_at IS NOT NULL AS email_confirmed, role, status, temporary, \
+        "SELECT id, handle, name, email, role, status, temporary, \
          created_at, updated_at FROM users WHERE NOT temporary",
     );
     if let Some(role) = filter.role {
@@ -48,7 +48,7 @@ pub async fn list(database: impl PgExecutor<'_>, filter: &Filter, bounds: &Bound
 pub async fn find(database: impl PgExecutor<'_>, id: Uuid) -> Result<User, UserError> {
     let user = sqlx::query_as!(
         User,
-        r#"SELECT id, handle, name, email, email_confirmed_at IS NOT NULL AS "email_confirmed!", role AS "role: Role",
+        r#"SELECT id, handle, name, email, role AS "role: Role",
                   status AS "status: UserStatus", temporary, created_at, updated_at
            FROM users WHERE id = $1"#,
         id,
@@ -66,10 +66,26 @@ pub async fn rename(database: &PgPool, id: Uuid, name: Option<&str>) -> Result<U
 
 /// Changes what a user may do, and gives back the sessions that ended by it: with other rights somebody has to sign in
 /// again.
-pub async fn change(database: &PgPool, id: Uuid, change: &UserChange) -> Result<(User, Vec<Uuid>), UserError> {
+pub async fn change(
+    database: &PgPool,
+    id: Uuid,
+    actor: Uuid,
+    change: &UserChange,
+) -> Result<(User, Vec<Uuid>), UserError> {
     let mut transaction = database.begin().await?;
+    // Both in the order of their ids: of two administrators who take each other's role away at once, one is too late.
+    let admins = sqlx::query!(
+        "SELECT id, role = 'admin' AND status = 'active' AS \"is_admin!\" FROM users WHERE id IN ($1, $2) ORDER BY id FOR UPDATE",
+        id,
+        actor,
+    )
+    .fetch_all(&mut *transaction)
+    .await?;
+    if !admins.iter().any(|row| row.id == actor && row.is_admin) {
+        return Err(UserError::NotAllowed);
+    }
     let before = sqlx::query!(
-        r#"SELECT role AS "role: Role", status AS "status: UserStatus" FROM users WHERE id = $1 FOR UPDATE"#,
+        r#"SELECT role AS "role: Role", status AS "status: UserStatus" FROM users WHERE id = $1 AND NOT temporary"#,
         id
     )
     .fetch_optional(&mut *transaction)
@@ -104,8 +120,6 @@ pub struct NewUser<'a> {
     pub password_hash: &'a str,
     /// Its role.
     pub role: Role,
-    /// Whether its address counts as confirmed.
-    pub email_confirmed: bool,
     /// Whether an automatic check makes it.
     pub temporary: bool,
 }
@@ -114,14 +128,12 @@ pub struct NewUser<'a> {
 pub async fn create(database: impl PgExecutor<'_>, new: &NewUser<'_>) -> Result<Uuid, UserError> {
     let id = Uuid::now_v7();
     sqlx::query!(
-        "INSERT INTO users (id, handle, email, password_hash, role, email_confirmed_at, temporary)
-         VALUES ($1, $2, $3, $4, $5, CASE WHEN $6 THEN now() END, $7)",
+        "INSERT INTO users (id, handle, email, password_hash, role, temporary) VALUES ($1, $2, $3, $4, $5, $6)",
         id,
         new.handle,
         new.email,
         new.password_hash,
         new.role as Role,
-        new.email_confirmed,
         new.temporary,
     )
     .execute(database)
@@ -134,7 +146,7 @@ pub async fn create(database: impl PgExecutor<'_>, new: &NewUser<'_>) -> Result<
 pub async fn claim(database: impl PgExecutor<'_>, new: &NewUser<'_>) -> Result<bool, UserError> {
     let claimed = sqlx::query!(
         "UPDATE users
-         SET email = $2, password_hash = $3, role = $4, email_confirmed_at = now(), updated_at = now()
+         SET email = $2, password_hash = $3, role = $4, updated_at = now()
          WHERE handle = $1 AND email IS NULL",
         new.handle,
         new.email,
@@ -149,17 +161,25 @@ pub async fn claim(database: impl PgExecutor<'_>, new: &NewUser<'_>) -> Result<b
 
 /// Removes a temporary user with everything that it made.
 pub async fn remove_temporary(connection: &mut PgConnection, id: Uuid) -> Result<(), UserError> {
+    sqlx::query!("DELETE FROM reports WHERE reporter_id = (SELECT id FROM users WHERE id = $1 AND temporary)", id)
+        .execute(&mut *connection)
+        .await?;
     let removed = sqlx::query!("DELETE FROM users WHERE id = $1 AND temporary", id).execute(connection).await?;
     if removed.rows_affected() == 0 { Err(UserError::NotFound) } else { Ok(()) }
 }
 
-/// Removes the temporary users whose makers did not live to do it.
+/// Removes the temporary users whose makers did not live to do it, with their reports.
 pub async fn remove_abandoned(connection: &mut PgConnection) -> Result<(), UserError> {
-    sqlx::query!(
-        "DELETE FROM users WHERE temporary AND created_at < now() - make_interval(hours => $1)",
+    let mut transaction = connection.begin().await?;
+    let abandoned = sqlx::query_scalar!(
+        "SELECT id FROM users WHERE temporary AND created_at < now() - make_interval(hours => $1)
+         FOR UPDATE SKIP LOCKED",
         TEMPORARY_HOURS
     )
-    .execute(connection)
+    .fetch_all(&mut *transaction)
     .await?;
+    sqlx::query!("DELETE FROM reports WHERE reporter_id = ANY ($1)", &abandoned).execute(&mut *transaction).await?;
+    sqlx::query!("DELETE FROM users WHERE id = ANY ($1)", &abandoned).execute(&mut *transaction).await?;
+    transaction.commit().await?;
     Ok(())
 }

@@ -16,7 +16,7 @@ use crate::page::{Bounds, Key, Page};
 use crate::policy::{self, Action, Subject};
 use crate::problem::{Kind, Problem};
 use crate::request::{Body, Given, Parameters, Query, parameters};
-use crate::session::Token;
+use crate::session::{EndedBy, Token, queries as sessions};
 
 /// Oneself, everybody, and what automatic checks make.
 pub fn routes() -> Router<App> {
@@ -32,6 +32,7 @@ impl From<UserError> for Problem {
     fn from(error: UserError) -> Self {
         match error {
             UserError::NotFound => Self::not_found("user"),
+            UserError::NotAllowed => Kind::Forbidden.into(),
             UserError::HandleTaken(handle) => {
                 Self::from(Kind::HandleTaken).detail(format!("There already is an account with the handle `{handle}`."))
             }
@@ -92,7 +93,7 @@ async fn change(
         let problem = Problem::from(Kind::Forbidden);
         return Err(problem.detail("Administrators cannot change their own role or status; another one can."));
     }
-    let (user, ended) = queries::change(&app.database, id, &change).await?;
+    let (user, ended) = queries::change(&app.database, id, actor.identity.user, &change).await?;
     app.sessions.ended(&ended).await;
     Ok(Json(user))
 }
@@ -112,21 +113,15 @@ async fn create_temporary(
     Body(new): Body<NewTemporaryUser>,
 ) -> Result<(StatusCode, Json<TemporaryUser>), Problem> {
     operators_only(is_operator)?;
-    let mut connection = app.database.acquire().await.map_err(|error| Problem::of_database(&error))?;
+    let mut connection = app.database.acquire().await?;
     queries::remove_abandoned(&mut connection).await?;
     let password = Token::random().text();
     let password_hash = app.passwords.hash(password.clone()).await?;
     let handle = format!("temporary-{}", &Uuid::new_v4().simple().to_string()[..20]);
     // A domain that no mail can be sent to (RFC 2606 §2).
     let email = format!("{handle}@temporary.invalid");
-    let new = NewUser {
-        handle: &handle,
-        email: &email,
-        password_hash: &password_hash,
-        role: new.role,
-        email_confirmed: true,
-        temporary: true,
-    };
+    let new =
+        NewUser { handle: &handle, email: &email, password_hash: &password_hash, role: new.role, temporary: true };
     let id = queries::create(&mut *connection, &new).await?;
     Ok((StatusCode::CREATED, Json(TemporaryUser { id, handle, email, password })))
 }
@@ -138,11 +133,12 @@ async fn remove_temporary(
 ) -> Result<StatusCode, Problem> {
     operators_only(is_operator)?;
     let id = Uuid::parse_str(&id).map_err(|_| UserError::NotFound)?;
-    let mut transaction = app.database.begin().await.map_err(|error| Problem::of_database(&error))?;
-    let ended = crate::session::queries::end_all(&mut *transaction, id, None, crate::session::EndedBy::Admin).await;
+    let mut transaction = app.database.begin().await?;
+    let ended = sessions::end_all(&mut *transaction, id, None, EndedBy::Admin).await;
+    let ended = ended?;
     queries::remove_temporary(&mut transaction, id).await?;
-    transaction.commit().await.map_err(|error| Problem::of_database(&error))?;
-    app.sessions.ended(&ended.map_err(|error| Problem::of_database(&error))?).await;
+    transaction.commit().await?;
+    app.sessions.ended(&ended).await;
     Ok(StatusCode::NO_CONTENT)
 }
 

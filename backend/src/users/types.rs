@@ -34,8 +34,6 @@ pub struct User {
     pub name: String,
     /// Where mail goes; none for one who never had an account.
     pub email: Option<String>,
-    /// Whether it is known that mail arrives there.
-    pub email_confirmed: bool,
     /// What the user is to the platform.
     pub role: Role,
     /// Whether the account can be used.

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use backend::problem::Kind;
+use backend::rate_limit::PASSWORD_ROUTES;
 use serde_json::Value;
 
 use crate::support::{Answer, Server, agent, read};
@@ -135,40 +136,52 @@ fn every_example_answers_as_the_page_says() {
     }
 }
 
-/// The patterns of every file with routes below a folder.
-fn patterns(folder: &Path, found: &mut Vec<String>) {
+/// Method and pattern of every route below a folder.
+fn routes(folder: &Path, found: &mut Vec<(String, String)>) {
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
         if path.is_dir() {
-            patterns(&path, found);
+            routes(&path, found);
         } else if path.file_name().is_some_and(|name| name == "routes.rs" || name == "mod.rs") {
             let text = std::fs::read_to_string(&path).unwrap();
-            found.extend(text.split(".route(\"").skip(1).map(|rest| rest.split('"').next().unwrap().to_owned()));
+            for rest in text.split(".route(\"").skip(1) {
+                let (pattern, handlers) = rest.split_once('"').unwrap();
+                let handlers = handlers.lines().next().unwrap();
+                for method in ["get", "post", "put", "patch", "delete"] {
+                    if handlers.contains(&format!("{method}(")) {
+                        found.push((method.to_uppercase(), pattern.to_owned()));
+                    }
+                }
+            }
         }
     }
+}
+
+fn fits(pattern: &str, path: &str) -> bool {
+    let (pattern, path): (Vec<_>, Vec<_>) = (pattern.split('/').collect(), path.split('/').collect());
+    pattern.len() == path.len() && pattern.iter().zip(&path).all(|(part, found)| part.starts_with('{') || part == found)
 }
 
 #[test]
 fn no_route_and_no_kind_of_problem_is_missing_on_the_page() {
     let mut all = Vec::new();
-    patterns(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut all);
-    assert!(all.len() > 20, "{all:?}");
-    let shown: Vec<String> =
-        examples().into_iter().map(|example| example.path.split('?').next().unwrap().to_owned()).collect();
-    let is_shown = |pattern: &str| {
-        shown.iter().any(|path| {
-            let (pattern, path): (Vec<_>, Vec<_>) = (pattern.split('/').collect(), path.split('/').collect());
-            pattern.len() == path.len()
-                && pattern.iter().zip(&path).all(|(part, found)| part.starts_with('{') || part == found)
-        })
+    routes(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut all);
+    assert!(all.len() > 30, "{all:?}");
+    let shown = examples();
+    let is_shown = |(method, pattern): &&(String, String)| {
+        shown.iter().any(|one| one.method == *method && fits(pattern, one.path.split('?').next().unwrap()))
     };
     let elsewhere = ["/health", "/problems", "/api/v1/health"];
-    let missing: Vec<&String> = all
-        .iter()
-        .filter(|pattern| !elsewhere.iter().any(|start| pattern.starts_with(start)) && !is_shown(pattern))
-        .collect();
+    let is_elsewhere = |(_, pattern): &&(String, String)| elsewhere.iter().any(|start| pattern.starts_with(start));
+    let missing: Vec<_> = all.iter().filter(|route| !is_elsewhere(route) && !is_shown(route)).collect();
     assert!(missing.is_empty(), "{missing:?}");
+    for route in PASSWORD_ROUTES {
+        assert!(all.iter().any(|(_, pattern)| pattern == route), "{route}");
+    }
+    let errors = PAGE.split_once("## Errors").unwrap().1;
     for kind in Kind::ALL {
-        assert!(PAGE.contains(&format!("`{}`", kind.name())), "{kind:?}");
+        let row = errors.lines().find(|line| line.starts_with("| ") && line.contains(&format!("`{}`", kind.name())));
+        let statuses = row.unwrap_or_else(|| panic!("{kind:?}")).split('|').nth(1).unwrap();
+        assert!(statuses.contains(kind.status().as_str()), "{kind:?}: {statuses}");
     }
 }

@@ -163,6 +163,16 @@ fn no_list_sorts_or_scans_whatever_it_is_filtered_by() {
             let seen = rows.iter().map(|row| row.id).chain(page.items.iter().map(|row| row.id));
             assert_eq!(seen.collect::<std::collections::HashSet<_>>().len(), 101, "{scope:?}");
         }
+        // Words that are nowhere, which would be looked for in every report.
+        let rare = Filter { search: Some("nowhere".to_owned()), ..Filter::default() };
+        for scope in [Scope::All, Scope::Own(owl), Scope::Triaged(owl)] {
+            let rows = reports::list(&mut connection, scope, &rare, &first).await.unwrap();
+            assert!(rows.is_empty(), "{scope:?}");
+        }
+        let explain = "EXPLAIN (FORMAT JSON) SELECT id FROM reports \
+                       WHERE to_tsvector('simple', title || ' ' || description) @@ plainto_tsquery('simple', 'nowhere')";
+        let plan: Value = sqlx::query_scalar(explain).fetch_one(&mut connection).await.unwrap();
+        assert!(plan.to_string().contains("reports_text_idx"), "{plan:#}");
         for status in [None, Some((ProgramStatus::Paused, "'paused', "))] {
             let rows = programs::list(&mut connection, Some(&ADMIN), &of(status), &first).await.unwrap();
             assert_eq!(rows.len(), 51);

@@ -59,7 +59,7 @@ fn a_report_goes_from_new_to_resolved_and_every_step_is_recorded() {
     assert_eq!((status, &body["state"], &body["version"]), (200, &"triaged".into(), &2.into()));
     assert_eq!(desk.advance(&report, &json!({ "to": "resolved" })).0, 200);
     let (status, body) = desk.advance(&report, &json!({ "to": "resolved" }));
-    assert_eq!((status, body["type"].as_str()), (409, Some("/problems/move-not-allowed")));
+    assert_eq!((status, body["type"].as_str()), (409, Some("/problems/transition-not-allowed")));
     let events = desk.reporter().get(&format!("{report}/events")).body;
     let events: Vec<String> = events["items"]
         .as_array()
@@ -70,11 +70,60 @@ fn a_report_goes_from_new_to_resolved_and_every_step_is_recorded() {
     assert_eq!(
         events,
         [
-            "moved triager {state:{from:triaged,to:resolved}}",
-            "moved triager {state:{from:new,to:triaged}}",
+            "transitioned triager {state:{from:triaged,to:resolved}}",
+            "transitioned triager {state:{from:new,to:triaged}}",
             "created reporter {}",
         ]
     );
+}
+
+#[test]
+fn two_reports_that_become_duplicates_of_each_other_do_not_wait_for_each_other() {
+    let desk = Desk::new();
+    for _ in 0..5 {
+        let (one, two) = (desk.report("One"), desk.report("Two"));
+        let duplicate =
+            |report: &str, of: &str| desk.advance(report, &json!({ "to": "duplicate", "duplicate_of": id(of) })).0;
+        let mut statuses = std::thread::scope(|scope| {
+            let (a, b) = (scope.spawn(|| duplicate(&one, &two)), scope.spawn(|| duplicate(&two, &one)));
+            [a.join().unwrap(), b.join().unwrap()]
+        });
+        statuses.sort_unstable();
+        assert_eq!(statuses, [200, 422]);
+    }
+}
+
+#[test]
+fn every_other_way_from_state_to_state_is_refused() {
+    let desk = Desk::new();
+    let (report, original) = (desk.report("A hole"), desk.report("Another"));
+    let states = ["new", "triaged", "resolved", "duplicate", "informative", "rejected"];
+    let allowed = [
+        ("new", "triaged"),
+        ("new", "duplicate"),
+        ("new", "informative"),
+        ("new", "rejected"),
+        ("triaged", "resolved"),
+        ("triaged", "duplicate"),
+        ("triaged", "informative"),
+        ("triaged", "rejected"),
+        ("resolved", "triaged"),
+        ("duplicate", "triaged"),
+        ("informative", "triaged"),
+        ("rejected", "triaged"),
+    ];
+    for from in states {
+        for to in states {
+            let set = format!("UPDATE reports SET state = '{from}', duplicate_of = NULL WHERE id = '{}'", id(&report));
+            desk.server.execute(set);
+            let mut wanted = json!({ "to": to });
+            if to == "duplicate" {
+                wanted["duplicate_of"] = id(&original).into();
+            }
+            let expected = if allowed.contains(&(from, to)) { 200 } else { 409 };
+            assert_eq!(desk.advance(&report, &wanted).0, expected, "{from} to {to}");
+        }
+    }
 }
 
 #[test]
@@ -191,6 +240,7 @@ fn a_creation_that_is_sent_again_is_done_once() {
     assert_eq!((first.status, again.status), (201, 201));
     assert_eq!((first.header("idempotency-replayed"), again.header("idempotency-replayed")), ("", "true"));
     assert_eq!((&first.body, first.header("location")), (&again.body, again.header("location")));
+    assert_eq!((first.header("etag"), again.header("etag")), ("\"1\"", "\"1\""));
     let other = send(desk.reporter(), "one", &new("Another hole"));
     assert_eq!((other.status, other.body["type"].as_str()), (422, Some("/problems/idempotency-key-reused")));
     // The key of somebody else is another key.
@@ -242,6 +292,7 @@ fn words_and_numbers_are_found() {
     assert_eq!(found("search%20script"), ["Script in the search field"]);
     assert_eq!(found("SCRIPT"), ["Script in the search field"]);
     assert_eq!(found("nothing"), Vec::<Value>::new());
+    assert_eq!(found("search%20nothing"), Vec::<Value>::new(), "every word has to be there");
     let number = desk.triager().get(&report).body["number"].to_string();
     assert_eq!(found(&number), ["Script in the search field"]);
     assert_eq!(found(&format!("%23{number}")), ["Script in the search field"]);

@@ -85,7 +85,7 @@ fn only_known_origins_may_call_from_a_page() {
     assert_eq!(preflight("https://evil.example"), "");
     let request = agent().get(format!("{}/health/live", server.url)).header("origin", "https://one.example");
     let exposed = read(request.call()).header("access-control-expose-headers").to_owned();
-    let expected = "x-request-id,location,retry-after,ratelimit,ratelimit-policy";
+    let expected = "x-request-id,location,etag,idempotency-replayed,retry-after,ratelimit,ratelimit-policy";
     assert_eq!(exposed, expected, "what a page may read of an answer");
 }
 

@@ -1,6 +1,6 @@
 //! The table of who may do what, walked through over HTTP: every action by every subject gets the answer that it has there.
 
-use backend::policy::{Action, Subject, TABLE, Verdict};
+use backend::policy::{Action, Subject, Verdict};
 use serde_json::{Value, json};
 
 use crate::support::{Answer, Client, Server, User};
@@ -67,7 +67,7 @@ impl World {
             Action::CreateReport => client.post("/api/v1/reports", &new_report()),
             Action::ReadReport => client.get(&self.report),
             Action::ChangeReport => client.patch(&self.report, &json!({ "title": "A hole" })),
-            Action::MoveReport => {
+            Action::TransitionReport => {
                 // Back and forth, so that whoever comes next finds it new.
                 let moved = client.post(&at_report("/transitions"), &json!({ "to": "triaged" }));
                 self.server.execute("UPDATE reports SET state = 'new'");
@@ -88,14 +88,14 @@ fn new_report() -> Value {
 #[test]
 fn everybody_gets_the_answer_that_the_table_has() {
     let world = World::new();
-    for (action, verdicts) in TABLE {
-        for (subject, verdict) in Subject::ALL.into_iter().zip(verdicts) {
+    for action in Action::ALL {
+        for (subject, verdict) in Subject::ALL.into_iter().zip(action.verdicts()) {
             let answer = world.act(subject, action);
             let expected: &[u16] = match verdict {
-                Verdict::Yes => &[200, 201, 204],
-                Verdict::Who => &[401],
-                Verdict::No => &[403],
-                Verdict::Hidden => &[404],
+                Verdict::Allowed => &[200, 201, 204],
+                Verdict::Unauthenticated => &[401],
+                Verdict::Forbidden => &[403],
+                Verdict::NotFound => &[404],
             };
             assert!(expected.contains(&answer.status), "{subject:?} {action:?}: {} {}", answer.status, answer.body);
         }
@@ -137,4 +137,43 @@ fn a_member_that_is_one_no_more_sees_no_more() {
     assert_eq!((refused.status, &refused.body["type"]), (409, &"/problems/not-a-triager".into()));
     let nobody = "/api/v1/programs/opened/members/0198c2f0-7a1e-7cc0-b0d5-2b8f9a1c3d4e";
     assert_eq!(world.client(Subject::Admin).put(nobody, &json!({})).status, 404);
+}
+
+const PAGE: &str = include_str!("../../../docs/api.md");
+
+#[test]
+fn the_table_is_the_one_that_the_page_shows() {
+    let rows: &[(&str, &[Action])] = &[
+        ("list and change users", &[Action::ListUsers, Action::ChangeUser]),
+        ("read a program", &[Action::ReadProgram]),
+        ("read a draft", &[Action::ReadDraft]),
+        ("make a program", &[Action::CreateProgram]),
+        ("change a program", &[Action::ChangeProgram]),
+        ("say who triages a program", &[Action::ChangeMembers]),
+        ("send a report", &[Action::CreateReport]),
+        ("read a report, comment on it", &[Action::ReadReport, Action::Comment]),
+        ("change a report", &[Action::ChangeReport]),
+        ("move a report, comment internally", &[Action::TransitionReport, Action::CommentInternally]),
+    ];
+    let mut shown = Vec::new();
+    for (name, actions) in rows {
+        let line =
+            PAGE.lines().find(|line| line.starts_with(&format!("| {name} |"))).unwrap_or_else(|| panic!("{name}"));
+        let cells: Vec<&str> = line.trim_matches('|').split('|').skip(1).map(str::trim).collect();
+        assert_eq!(cells.len(), Subject::ALL.len(), "{name}");
+        for action in *actions {
+            for (cell, verdict) in cells.iter().zip(action.verdicts()) {
+                let expected = match *cell {
+                    "401" => Verdict::Unauthenticated,
+                    "403" => Verdict::Forbidden,
+                    "404" => Verdict::NotFound,
+                    "yes" | "while it is new" => Verdict::Allowed,
+                    other => panic!("{name}: {other}"),
+                };
+                assert_eq!(verdict, expected, "{name}: {cell}");
+            }
+            shown.push(*action);
+        }
+    }
+    assert!(Action::ALL.iter().all(|action| shown.contains(action)), "every action has a row");
 }

@@ -19,6 +19,23 @@ fn the_walk_is_complete_on_a_healthy_server_again_and_again() {
 }
 
 #[test]
+fn what_a_walk_left_that_was_killed_is_removed_by_the_next_one() {
+    let server = Server::start_with(&[("HEALTH_TOKEN", TOKEN)]);
+    let (sender, triager) = (server.temporary_user("researcher"), server.temporary_user("triager"));
+    let program =
+        serde_json::json!({ "slug": "smoke-old", "name": "x", "summary": "x", "status": "open", "temporary": true });
+    assert_eq!(server.as_user(&triager.access_token).post("/api/v1/programs", &program).status, 201);
+    let report = serde_json::json!({ "program": "smoke-old", "title": "x", "severity": "low", "description": "x" });
+    assert_eq!(server.as_user(&sender.access_token).post("/api/v1/reports", &report).status, 201);
+    for table in ["users", "programs"] {
+        server.execute(format!("UPDATE {table} SET created_at = now() - interval '2 hours'"));
+    }
+    let outcome = walk(&server);
+    assert!(outcome.is_complete, "{outcome:#?}");
+    assert_eq!(left(&server), (0, 0, 0));
+}
+
+#[test]
 fn without_a_token_the_walk_keeps_to_what_everybody_sees_and_says_so() {
     let server = Server::start_with(&[("HEALTH_TOKEN", TOKEN)]);
     let outcome = smoke::run(&server.url, None, LIMIT, |_| ());

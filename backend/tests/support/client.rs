@@ -67,21 +67,15 @@ pub fn admin_token(runtime: &Runtime, database: &Database, settings: &[(String, 
         let new = NewUser { handle: "the-admin", email: "the-admin@example.com", ..administrator() };
         let id = create(&pool, &new).await?;
         let mut connection = database.connect().await;
-        let (session, token) = session_queries::begin(&mut connection, sessions.hasher(), id, "", "").await?;
+        let begun = session_queries::begin(&mut connection, sessions.hasher(), id, None, "", "").await?;
+        let (session, token) = begun.expect("a user");
         anyhow::Ok(sessions.grant(id, session, &token).expect("tokens").access_token)
     };
     runtime.block_on(token).expect("a token")
 }
 
 fn administrator() -> NewUser<'static> {
-    NewUser {
-        handle: "",
-        email: "",
-        password_hash: Server::PASSWORD_HASH,
-        role: Role::Admin,
-        email_confirmed: true,
-        temporary: false,
-    }
+    NewUser { handle: "", email: "", password_hash: Server::PASSWORD_HASH, role: Role::Admin, temporary: false }
 }
 
 /// A user who is signed in.
@@ -141,7 +135,8 @@ impl Server {
                 .fetch_one(&mut *connection)
                 .await?;
             let hasher = self.app.sessions.hasher();
-            let (session, token) = session_queries::begin(&mut connection, hasher, id, "a test", "127.0.0.1").await?;
+            let begun = session_queries::begin(&mut connection, hasher, id, None, "a test", "127.0.0.1").await?;
+            let (session, token) = begun.expect("a user");
             Ok::<_, sqlx::Error>((id, session, token))
         };
         let (id, session, token) = self.runtime.block_on(begin).expect("a session");
@@ -190,9 +185,13 @@ impl Server {
 
     /// The token in the newest mail to somebody.
     pub fn mail_token(&self, address: &str) -> String {
-        let text = self.mail_to(address).text;
+        Self::token_in(&self.mail_to(address).text).to_owned()
+    }
+
+    /// The token in a mail.
+    pub fn token_in(text: &str) -> &str {
         let mut words = text.split(|letter: char| !letter.is_ascii_alphanumeric() && letter != '-' && letter != '_');
-        words.rfind(|word| word.len() == 43).unwrap_or_else(|| panic!("no token in {text}")).to_owned()
+        words.rfind(|word| word.len() == 43).unwrap_or_else(|| panic!("no token in {text}"))
     }
 }
 

@@ -3,6 +3,7 @@
 #![allow(dead_code, unused_imports, reason = "each of the two suites uses a part of it")]
 
 pub mod client;
+pub mod link;
 pub mod mailbox;
 pub mod process;
 pub mod redis;
@@ -17,6 +18,7 @@ use tokio::runtime::Runtime;
 use uuid::Uuid;
 
 pub use self::client::{Client, User, admin_token};
+pub use self::link::Link;
 pub use self::mailbox::Mailbox;
 pub use self::process::{Serving, run, serve, text, thunder};
 pub use self::redis::Redis;

@@ -116,7 +116,10 @@ pub fn script(migration: &Migration) -> String {
     }
     for (index, statement) in statements.iter().enumerate() {
         let is_alone = !is_whole && is_refused_in_transaction(statement);
-        if !is_whole && !is_alone {
+        if is_alone {
+            // What was read before it, also by ourselves, is not its doing.
+            script.push_str(COUNTERS);
+        } else if !is_whole {
             script.push_str(&begin);
         }
         let text = migration.text[statement.bytes.clone()].trim_end();
@@ -291,6 +294,7 @@ mod tests {
         assert_eq!((text.matches("BEGIN;").count(), text.matches("pg_locks").count()), (1, 2));
         let text = script(&migration("-- no-transaction\nCREATE INDEX CONCURRENTLY i ON t (a);\nSELECT 2;"));
         assert!(text.find("CONCURRENTLY").unwrap() < text.find("BEGIN;").unwrap(), "{text}");
+        assert!(text.find(COUNTERS).unwrap() < text.find("CONCURRENTLY").unwrap(), "{text}");
         assert_eq!((text.matches("BEGIN;").count(), text.matches("COMMIT;").count()), (1, 1));
     }
 
