@@ -232,6 +232,10 @@ ALTER TABLE ONLY public.users
 ALTER TABLE ONLY public.users
     ADD CONSTRAINT users_pkey PRIMARY KEY (id);
 
+CREATE INDEX idempotency_keys_age_idx ON public.idempotency_keys USING btree (created_at);
+
+CREATE INDEX password_resets_expires_idx ON public.password_resets USING btree (expires_at);
+
 CREATE INDEX password_resets_user_idx ON public.password_resets USING btree (user_id);
 
 CREATE INDEX program_members_program_idx ON public.program_members USING btree (program_id);
@@ -274,9 +278,13 @@ CREATE INDEX reports_state_severity_newest_idx ON public.reports USING btree (st
 
 CREATE INDEX reports_text_idx ON public.reports USING gin (to_tsvector('simple'::regconfig, ((title || ' '::text) || description)));
 
+CREATE INDEX sessions_expires_idx ON public.sessions USING btree (expires_at);
+
 CREATE INDEX sessions_user_idx ON public.sessions USING btree (user_id, created_at DESC, id DESC);
 
 CREATE INDEX sign_ups_email_idx ON public.sign_ups USING btree (email);
+
+CREATE INDEX sign_ups_expires_idx ON public.sign_ups USING btree (expires_at);
 
 CREATE INDEX users_newest_idx ON public.users USING btree (created_at DESC, id DESC);
 

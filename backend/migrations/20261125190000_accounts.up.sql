@@ -47,7 +47,8 @@ CREATE TABLE sessions (
     CONSTRAINT sessions_ended_by_check   CHECK (ended_by IN ('sign-out', 'password', 'reuse', 'admin'))
 );
 
-CREATE INDEX sessions_user_idx ON sessions (user_id, created_at DESC, id DESC);
+CREATE INDEX sessions_user_idx    ON sessions (user_id, created_at DESC, id DESC);
+CREATE INDEX sessions_expires_idx ON sessions (expires_at);
 
 -- Each refresh gives out a new token. Those used before are kept as long as their session: one that comes a second time
 -- was stolen, from its owner or by its sender, and ends the session.
@@ -73,7 +74,8 @@ CREATE TABLE sign_ups (
     expires_at    timestamptz NOT NULL
 );
 
-CREATE INDEX sign_ups_email_idx ON sign_ups (email);
+CREATE INDEX sign_ups_email_idx   ON sign_ups (email);
+CREATE INDEX sign_ups_expires_idx ON sign_ups (expires_at);
 
 -- Who may set a password without knowing the one before.
 CREATE TABLE password_resets (
@@ -83,4 +85,5 @@ CREATE TABLE password_resets (
     expires_at timestamptz NOT NULL
 );
 
-CREATE INDEX password_resets_user_idx ON password_resets (user_id);
+CREATE INDEX password_resets_user_idx    ON password_resets (user_id);
+CREATE INDEX password_resets_expires_idx ON password_resets (expires_at);

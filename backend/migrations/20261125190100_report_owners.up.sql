@@ -85,3 +85,5 @@ CREATE TABLE idempotency_keys (
     PRIMARY KEY (user_id, key),
     CONSTRAINT idempotency_keys_key_check CHECK (length(key) BETWEEN 1 AND 255)
 );
+
+CREATE INDEX idempotency_keys_age_idx ON idempotency_keys (created_at);

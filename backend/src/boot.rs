@@ -16,7 +16,7 @@ use crate::config::Config;
 use crate::migrations::Migrate;
 use crate::server::{End, Limits, activation};
 use crate::signals::Signals;
-use crate::{connect, logging, router, server};
+use crate::{cleanup, connect, logging, router, server};
 
 /// The most threads that work on requests, and the most for what blocks, such as name lookups. Together they stay below
 /// the number of processes that the container may have, whatever machine it is on.
@@ -51,6 +51,7 @@ async fn serve_until_told(config: Config) -> Result<End> {
             return Ok(End::Drained);
         }
     };
+    cleanup::start(&app.database, &background);
     let (listener, is_inherited) = listener(&app.config)?;
     let limits = Limits::default();
     let limits = Limits { connections: server::make_room(limits.connections), ..limits };

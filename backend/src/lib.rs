@@ -12,6 +12,7 @@ pub mod auth;
 pub mod background;
 pub mod boot;
 pub mod breaker;
+pub mod cleanup;
 pub mod cli;
 pub mod config;
 pub mod connect;

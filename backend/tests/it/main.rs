@@ -2,6 +2,7 @@
 
 mod accounts;
 mod api_page;
+mod cleanup;
 mod command;
 mod drafts;
 mod expand;
