@@ -145,7 +145,7 @@ impl Problem {
         match database::cause(error) {
             Cause::Passing => {
                 tracing::error!("database unavailable: {error}");
-                Self::from(Kind::Unavailable).detail("The database does not answer; try again shortly.")
+                Self::from(Kind::Unavailable).detail("The database did not answer in time; try again shortly.")
             }
             Cause::Text => Self::from(Kind::BadRequest).detail("The address holds a character that no name can have."),
             Cause::Fault => Self::internal(error),

@@ -27,3 +27,4 @@ mod smoke;
 #[path = "../support/mod.rs"]
 mod support;
 mod upgrades;
+mod user_command;
