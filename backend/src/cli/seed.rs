@@ -28,10 +28,10 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         let made = seed::add_reports(connection, arguments.reports, timeout, tell).await?;
         anyhow::Ok((seeded, made))
     })?;
-    let sign_in = format!("sign in as {}@demo.example with the password: {}\n", seed::ADMIN, seed::PASSWORD);
+    let sign_in = format!("sign in as {}@demo.example with the password: {}", seed::ADMIN, seed::PASSWORD);
     if seeded == seed::Seeded::default() && made == 0 {
-        return output::text(&format!("the demo data is already there\n{sign_in}"));
+        return output::text(&format!("the demo data is already there; {sign_in}\n"));
     }
     let (users, programs, reports) = (seeded.users, seeded.programs, u64::try_from(seeded.reports)? + made);
-    output::text(&format!("added {users} users, {programs} programs and {reports} reports\n{sign_in}"))
+    output::text(&format!("added {users} users, {programs} programs and {reports} reports; {sign_in}\n"))
 }

@@ -76,7 +76,7 @@ fn insta_like(found: &str, expected: &str) {
 fn a_wrong_word_is_a_usage_error_with_the_nearest_right_one() {
     let checkout = Checkout::new();
     checkout.xtask(&["stauts"]).expect(2).says(&["unrecognized subcommand 'stauts'", "'status'"]);
-    checkout.xtask(&["up", "postgre"]).expect(2).says(&["[possible values: postgres, redis, backend]"]);
+    checkout.xtask(&["up", "postgre"]).expect(2).says(&["[possible values: postgres, redis, mail, backend]"]);
     checkout.xtask(&["logs", "--since", "yesterday"]).expect(2).says(&["10m"]);
     checkout.xtask(&["exec", "postgres"]).expect(2).says(&["cargo xtask exec <SERVICE> -- <CMD>..."]);
 }

