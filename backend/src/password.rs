@@ -19,6 +19,9 @@ use crate::problem::{Kind, Problem};
 const WAITING: usize = 64;
 /// OWASP's least for argon2id: 19 MiB, two passes, one lane.
 const PARAMS: Params = Params::DEFAULT;
+/// How many blocks of 1 KiB a buffer has room for. Only what is used of it takes memory; but what is larger than 32 MiB has a
+/// mapping of its own in every allocator, and goes back to the system when it is dropped. glibc keeps what is smaller.
+const ROOM: usize = 33 * 1024;
 /// The first letters of what bcrypt writes.
 const BCRYPT: [&str; 3] = ["$2a$", "$2b$", "$2y$"];
 /// The hash of a password that nobody has: compared with where there is no account, so that it takes as long.
@@ -135,6 +138,9 @@ fn argon2id(
 ) -> Result<(), argon2::Error> {
     let blocks = params.block_count();
     if buffer.len() < blocks {
+        if buffer.capacity() == 0 {
+            *buffer = Vec::with_capacity(ROOM.max(blocks));
+        }
         buffer.resize(blocks, Block::default());
     }
     let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);

@@ -72,7 +72,7 @@ fn run(cli: &Cli) -> Result<()> {
     let bench = Bench { cli, runtime, thunder: Thunder::start(&cli.thunder)?, bare: Bare::start(&rows.asker)? };
     let scenarios = Scenario::all(&rows);
     let mut memory = vec![bench.thunder.idle_memory(&bench.runtime)?];
-    if cli.only.is_none() {
+    if cli.only.as_deref().is_none_or(|only| only == "sign-in") {
         memory.push(bench.burst_of_sign_ins(&scenarios)?);
     }
     let rates = bench.rates(&scenarios)?;
