@@ -9,7 +9,8 @@ pub fn confirm_email(config: &Config, to: &str, handle: &str, token: &Token) -> 
     let what_to_do = what_to_do(config, "confirm-email", token, "/api/v1/auth/confirm-email");
     let text = format!(
         "Hello {handle},\n\nsomebody signed up at Thunder Security with this address. If it was you, confirm it within a \
-         day:\n\n{what_to_do}\n\nIf it was not you, do nothing: without this, nobody can sign in.\n"
+         day, with the password that you chose:\n\n{what_to_do}\n\nIf it was not you, do nothing: without this, there is no \
+         account.\n"
     );
     Mail { to: to.to_owned(), subject: "Confirm your address".to_owned(), text }
 }
