@@ -6,7 +6,6 @@ use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, header};
 use subtle::ConstantTimeEq as _;
-use uuid::Uuid;
 
 use crate::app::App;
 use crate::config::Config;
@@ -36,35 +35,18 @@ impl Words for Role {
         &[("researcher", Self::Researcher), ("triager", Self::Triager), ("admin", Self::Admin)];
 }
 
-/// Who makes a request.
+/// The user who makes a request, if there is one.
 #[derive(Debug, Clone, Copy)]
 pub struct Actor {
-    /// Who is signed in.
+    /// The user and the session.
     pub identity: Option<Identity>,
-    /// From which address.
-    pub address: IpAddr,
-}
-
-impl Actor {
-    /// The role of who is signed in.
-    pub fn role(&self) -> Option<Role> {
-        self.identity.map(|identity| identity.role)
-    }
-
-    /// The user who is signed in.
-    pub fn user(&self) -> Option<Uuid> {
-        self.identity.map(|identity| identity.user)
-    }
 }
 
 impl FromRequestParts<App> for Actor {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
-        let address = address(parts, app);
-        let Some(shown) = parts.headers.get(header::AUTHORIZATION) else {
-            return Ok(Self { identity: None, address });
-        };
+        let Some(shown) = parts.headers.get(header::AUTHORIZATION) else { return Ok(Self { identity: None }) };
         let token =
             bearer(shown.as_bytes()).ok_or_else(|| invalid("The `Authorization` header holds no bearer token."))?;
         let claims = app.sessions.check(token).map_err(|refused| match refused {
@@ -73,26 +55,23 @@ impl FromRequestParts<App> for Actor {
         })?;
         let identity = app.sessions.identify(claims).await?;
         let identity = identity.ok_or_else(|| invalid("The session has ended; sign in again."))?;
-        Ok(Self { identity: Some(identity), address })
+        Ok(Self { identity: Some(identity) })
     }
 }
 
-/// Who is signed in; a request of anybody else is refused.
+/// The user who makes a request; a request without one is refused.
 #[derive(Debug, Clone, Copy)]
 pub struct SignedIn {
-    /// Who.
+    /// The user and the session.
     pub identity: Identity,
-    /// From which address.
-    pub address: IpAddr,
 }
 
 impl FromRequestParts<App> for SignedIn {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
-        let Actor { identity, address } = Actor::from_request_parts(parts, app).await?;
-        let identity = identity.ok_or_else(Problem::sign_in_required)?;
-        Ok(Self { identity, address })
+        let Actor { identity } = Actor::from_request_parts(parts, app).await?;
+        identity.map(|identity| Self { identity }).ok_or_else(Problem::sign_in_required)
     }
 }
 
@@ -104,7 +83,8 @@ impl FromRequestParts<App> for ClientAddress {
     type Rejection = std::convert::Infallible;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Self::Rejection> {
-        Ok(Self(address(parts, app)))
+        let peer = parts.extensions.get::<Peer>().copied();
+        Ok(Self(client_address(app.config.listen.trusted_proxies, peer, &parts.headers)))
     }
 }
 
@@ -136,11 +116,6 @@ pub fn bearer(header: &[u8]) -> Option<&str> {
 
 fn invalid(detail: &str) -> Problem {
     Problem::token_refused().detail(detail)
-}
-
-fn address(parts: &Parts, app: &App) -> IpAddr {
-    let peer = parts.extensions.get::<Peer>().copied();
-    client_address(app.config.listen.trusted_proxies, peer, &parts.headers)
 }
 
 /// The client's address: each proxy that is trusted has added the one that it saw to the end of `X-Forwarded-For`; what

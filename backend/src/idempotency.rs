@@ -6,7 +6,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use ring::digest;
 use serde::Serialize;
-use sqlx::{PgConnection, PgExecutor};
+use sqlx::{PgConnection, PgExecutor, PgPool};
 use uuid::Uuid;
 
 use crate::app::App;
@@ -96,9 +96,31 @@ impl IntoResponse for Created {
     }
 }
 
+/// Makes something in a transaction of its own. A request with a key that was answered before gets that answer, and nothing
+/// is made again.
+pub async fn once(
+    database: &PgPool,
+    user: Uuid,
+    key: Option<Key>,
+    make: impl AsyncFnOnce(&mut PgConnection) -> Result<Created, Problem>,
+) -> Result<Created, Problem> {
+    let mut transaction = database.begin().await?;
+    if let Some(key) = &key
+        && let Some(before) = begin(&mut transaction, user, key).await?
+    {
+        return Ok(before);
+    }
+    let created = make(&mut transaction).await?;
+    if let Some(key) = &key {
+        finish(&mut *transaction, user, key, &created).await?;
+    }
+    transaction.commit().await?;
+    Ok(created)
+}
+
 /// Takes a key for a request, in the transaction that does it; gives back the answer where it was done before. Of two at
 /// once, the second one waits for the first.
-pub async fn begin(connection: &mut PgConnection, user: Uuid, key: &Key) -> Result<Option<Created>, Problem> {
+async fn begin(connection: &mut PgConnection, user: Uuid, key: &Key) -> Result<Option<Created>, Problem> {
     sqlx::query!(
         "DELETE FROM idempotency_keys
          WHERE user_id = $1 AND key = $2 AND created_at < now() - make_interval(hours => $3)",
@@ -135,7 +157,7 @@ pub async fn begin(connection: &mut PgConnection, user: Uuid, key: &Key) -> Resu
 }
 
 /// Keeps the answer for whoever sends the request again.
-pub async fn finish(database: impl PgExecutor<'_>, user: Uuid, key: &Key, created: &Created) -> Result<(), Problem> {
+async fn finish(database: impl PgExecutor<'_>, user: Uuid, key: &Key, created: &Created) -> Result<(), Problem> {
     sqlx::query!(
         "UPDATE idempotency_keys SET location = $3, body = $4, etag = $5 WHERE user_id = $1 AND key = $2",
         user,

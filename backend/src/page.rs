@@ -8,7 +8,7 @@ use sqlx::{Postgres, QueryBuilder};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use crate::request::Given;
+use crate::request::{Given, Parameters};
 
 const DEFAULT_LIMIT: u16 = 20;
 const MOST: u16 = 100;
@@ -85,6 +85,13 @@ impl Bounds {
         rows.truncate(usize::from(self.limit));
         let next_cursor = if has_next { rows.last().map(|row| key(row).encode()) } else { None };
         Page { items: rows, next_cursor }
+    }
+}
+
+/// A list that is narrowed by nothing but its pages.
+impl Parameters for Bounds {
+    fn read(given: &mut Given<'_>) -> Option<Self> {
+        Self::read(given)
     }
 }
 

@@ -65,8 +65,8 @@ async fn sign_out(State(app): State<App>, actor: SignedIn) -> Result<StatusCode,
 }
 
 async fn sign_out_everywhere(State(app): State<App>, actor: SignedIn) -> Result<StatusCode, Problem> {
-    let ended = sessions::end_all(&app.database, actor.identity.user, None, EndedBy::SignOut).await;
-    app.sessions.ended(&ended?).await;
+    let ended = sessions::end_all(&app.database, actor.identity.user, None, EndedBy::SignOut).await?;
+    app.sessions.ended(&ended).await;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -110,8 +110,7 @@ async fn end_session(State(app): State<App>, actor: SignedIn, Path(id): Path<Str
 }
 
 async fn end(app: &App, actor: &SignedIn, session: Uuid) -> Result<(), Problem> {
-    let ended = sessions::end_one(&app.database, actor.identity.user, session, EndedBy::SignOut).await;
-    if !ended? {
+    if !sessions::end_one(&app.database, actor.identity.user, session, EndedBy::SignOut).await? {
         return Err(Problem::not_found("session"));
     }
     app.sessions.ended(&[session]).await;

@@ -63,7 +63,7 @@ pub async fn confirm_email(app: &App, given: ConfirmEmail) -> Result<(), Problem
     Ok(())
 }
 
-/// What is said of a mail's token that is unknown, used or too old.
+/// The problem of a mail's token that is unknown, used or too old.
 pub fn not_good() -> Problem {
     Problem::invalid(Violation::at("#/token", "is not good any more; ask for a new one"))
 }

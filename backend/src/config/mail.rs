@@ -1,4 +1,4 @@
-//! Where mail goes out, and whom it is from.
+//! The mail server, and the sender's address.
 
 use std::fmt;
 use std::net::IpAddr;

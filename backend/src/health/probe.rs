@@ -24,7 +24,7 @@ const CHECK: Duration = Duration::from_millis(1200);
 /// For how long an answer holds.
 const FRESH: Duration = Duration::from_secs(1);
 /// The same for whoever waits for PostgreSQL at this moment.
-const RECENT: Duration = Duration::from_millis(300);
+const RECENT: Duration = Duration::from_millis(200);
 
 /// What was found, and when.
 #[derive(Debug, Clone)]

@@ -97,20 +97,11 @@ async fn create(
             if identity.temporary { "must be true for a temporary user" } else { "is for temporary users only" };
         return Err(Problem::invalid(Violation::at("#/temporary", detail)));
     }
-    let mut transaction = app.database.begin().await?;
-    if let Some(key) = &key
-        && let Some(before) = idempotency::begin(&mut transaction, identity.user, key).await?
-    {
-        return Ok(before);
-    }
-    let program = queries::create(&mut transaction, &new, Some(&identity), OffsetDateTime::now_utc()).await?;
-    let location = format!("/api/v1/programs/{}", new.slug);
-    let created = Created::new(location, Some(etag(program.summary.version)), &program)?;
-    if let Some(key) = &key {
-        idempotency::finish(&mut *transaction, identity.user, key, &created).await?;
-    }
-    transaction.commit().await?;
-    Ok(created)
+    idempotency::once(&app.database, identity.user, key, async |connection| {
+        let program = queries::create(connection, &new, Some(&identity), OffsetDateTime::now_utc()).await?;
+        Created::new(format!("/api/v1/programs/{}", new.slug), Some(etag(program.summary.version)), &program)
+    })
+    .await
 }
 
 async fn change(

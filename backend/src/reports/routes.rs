@@ -129,18 +129,14 @@ async fn create(
         let summary = &report.summary;
         Created::new(format!("/api/v1/reports/{}", summary.id), Some(etag(summary.version)), report)
     };
-    let Some(key) = key else {
+    if key.is_none() {
         // One statement, and no transaction around it.
         return created(&queries::create(&app.database, &new, &actor.identity, now).await?);
-    };
-    let mut transaction = app.database.begin().await?;
-    if let Some(before) = idempotency::begin(&mut transaction, actor.identity.user, &key).await? {
-        return Ok(before);
     }
-    let created = created(&queries::create(&mut *transaction, &new, &actor.identity, now).await?)?;
-    idempotency::finish(&mut *transaction, actor.identity.user, &key, &created).await?;
-    transaction.commit().await?;
-    Ok(created)
+    idempotency::once(&app.database, actor.identity.user, key, async |connection| {
+        created(&queries::create(connection, &new, &actor.identity, now).await?)
+    })
+    .await
 }
 
 async fn change(
@@ -175,26 +171,18 @@ async fn list_events(
     State(app): State<App>,
     actor: SignedIn,
     Path(report): Path<String>,
-    Query(OnlyBounds(bounds)): Query<OnlyBounds>,
+    Query(bounds): Query<Bounds>,
 ) -> Result<Json<Page<Event>>, Problem> {
     let Found { report, subject } = permitted(&app, &report, &actor, Action::ReadReport).await?;
     let rows = lists::events(&app.database, report.summary.id, sees_internal(subject), &bounds).await?;
     Ok(Json(bounds.page(rows, |row| Key { created_at: row.created_at, id: row.id })))
 }
 
-struct OnlyBounds(Bounds);
-
-impl Parameters for OnlyBounds {
-    fn read(given: &mut Given<'_>) -> Option<Self> {
-        Bounds::read(given).map(Self)
-    }
-}
-
 async fn list_comments(
     State(app): State<App>,
     actor: SignedIn,
     Path(report): Path<String>,
-    Query(OnlyBounds(bounds)): Query<OnlyBounds>,
+    Query(bounds): Query<Bounds>,
 ) -> Result<Json<Page<Comment>>, Problem> {
     let Found { report, subject } = permitted(&app, &report, &actor, Action::ReadReport).await?;
     let rows = lists::comments(&app.database, report.summary.id, sees_internal(subject), &bounds).await?;
@@ -209,17 +197,9 @@ async fn comment(
 ) -> Result<Created, Problem> {
     let action = if new.internal { Action::CommentInternally } else { Action::Comment };
     let report = permitted(&app, &report, &actor, action).await?.report.summary.id;
-    let mut transaction = app.database.begin().await?;
-    if let Some(key) = &key
-        && let Some(before) = idempotency::begin(&mut transaction, actor.identity.user, key).await?
-    {
-        return Ok(before);
-    }
-    let made = changes::comment(&mut transaction, report, &actor.identity, &new).await?;
-    let created = Created::new(format!("/api/v1/reports/{report}/comments"), None, &made)?;
-    if let Some(key) = &key {
-        idempotency::finish(&mut *transaction, actor.identity.user, key, &created).await?;
-    }
-    transaction.commit().await?;
-    Ok(created)
+    idempotency::once(&app.database, actor.identity.user, key, async |connection| {
+        let made = changes::comment(connection, report, &actor.identity, &new).await?;
+        Created::new(format!("/api/v1/reports/{report}/comments"), None, &made)
+    })
+    .await
 }

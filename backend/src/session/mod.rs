@@ -88,8 +88,7 @@ impl Sessions {
             Known::Ended => return Ok(None),
             Known::Miss => {}
         }
-        let found = queries::find(&self.0.database, claims.session).await;
-        let found = found?;
+        let found = queries::find(&self.0.database, claims.session).await?;
         if let Some(identity) = found {
             self.0.cache.remember(identity).await;
         }

@@ -1,4 +1,4 @@
-//! Tokens that are nothing but random bytes: those of a session's refresh, and those that are sent by mail.
+//! Random tokens: refresh tokens, and those that are sent by mail.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;

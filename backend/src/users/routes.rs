@@ -113,10 +113,11 @@ async fn create_temporary(
     Body(new): Body<NewTemporaryUser>,
 ) -> Result<(StatusCode, Json<TemporaryUser>), Problem> {
     operators_only(is_operator)?;
+    let password = Token::random().text();
+    // Before a connection is taken: others need it while this waits for a core.
+    let password_hash = app.passwords.hash(password.clone()).await?;
     let mut connection = app.database.acquire().await?;
     queries::remove_abandoned(&mut connection).await?;
-    let password = Token::random().text();
-    let password_hash = app.passwords.hash(password.clone()).await?;
     let handle = format!("temporary-{}", &Uuid::new_v4().simple().to_string()[..20]);
     // A domain that no mail can be sent to (RFC 2606 §2).
     let email = format!("{handle}@temporary.invalid");
@@ -134,8 +135,7 @@ async fn remove_temporary(
     operators_only(is_operator)?;
     let id = Uuid::parse_str(&id).map_err(|_| UserError::NotFound)?;
     let mut transaction = app.database.begin().await?;
-    let ended = sessions::end_all(&mut *transaction, id, None, EndedBy::Admin).await;
-    let ended = ended?;
+    let ended = sessions::end_all(&mut *transaction, id, None, EndedBy::Admin).await?;
     queries::remove_temporary(&mut transaction, id).await?;
     transaction.commit().await?;
     app.sessions.ended(&ended).await;

@@ -4,7 +4,7 @@ use backend::actor::Role;
 use backend::page::{Bounds, Key};
 use backend::programs::{self, ProgramStatus};
 use backend::reports::{self, Filter, ReportState, ReportSummary, Scope, Severity};
-use backend::request::{Given, Parameters, parameters};
+use backend::request::parameters;
 use backend::session::Identity;
 use serde_json::Value;
 use sqlx::{AssertSqlSafe, Executor, PgConnection};
@@ -71,14 +71,7 @@ fn reads_all_reports(plan: &Value) -> bool {
 
 /// The page of fifty that begins there.
 fn after(cursor: &str) -> Bounds {
-    struct Next(Bounds);
-    impl Parameters for Next {
-        fn read(given: &mut Given<'_>) -> Option<Self> {
-            Bounds::read(given).map(Self)
-        }
-    }
-    let Next(bounds) = parameters::read(&format!("limit=50&cursor={cursor}")).ok().unwrap();
-    bounds
+    parameters::read(&format!("limit=50&cursor={cursor}")).ok().unwrap()
 }
 
 const ADMIN: Identity = Identity { user: Uuid::nil(), session: Uuid::nil(), role: Role::Admin, temporary: false };

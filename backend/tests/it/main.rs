@@ -23,6 +23,7 @@ mod reverts;
 mod rights;
 mod seed;
 mod server;
+mod sessions;
 mod smoke;
 #[path = "../support/mod.rs"]
 mod support;

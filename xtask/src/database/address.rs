@@ -8,7 +8,8 @@ use percent_encoding::percent_decode_str;
 use crate::failure::{Exit, Failure};
 use crate::tool::backend::Variable;
 
-/// Where a database is, and as whom it is reached. Displayed, it names the database and the server, and no password.
+/// The address of a database, with the role that connects to it. `Display` names the database and the server, and no
+/// password.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Address {
     url: String,
